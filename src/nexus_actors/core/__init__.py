@@ -1,0 +1,1 @@
+"""What needs no queue and knows no domain."""

@@ -1,0 +1,87 @@
+"""Structured logs: JSON lines, or colour on a terminal; secrets never in clear."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+
+#: Names whose values are replaced, wherever they stand in an event.
+SECRET_NAME = re.compile(
+    r"pass(word|wd|phrase)?$|secret|token|api_?key|authorization|credential|cookie",
+    re.IGNORECASE,
+)
+
+#: What stands in a secret's place.
+REDACTED = "***"
+
+
+def redact(value: Any, name: str = "") -> Any:
+    """Return *value* with everything under a secret's name replaced."""
+    if name and SECRET_NAME.search(name):
+        return REDACTED
+    if isinstance(value, Mapping):
+        return {key: redact(item, str(key)) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact(item) for item in value]
+    return value
+
+
+def _redact_event(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    return {name: redact(value, name) for name, value in event.items()}
+
+
+def configure(
+    level: str = "INFO", style: Literal["auto", "json", "console"] = "auto"
+) -> None:
+    """Send the standard library's logs and ours to stderr, in one format.
+
+    Safe to call again; the last call wins.  *style* ``auto`` means colour when stderr
+    is a terminal and JSON otherwise.
+    """
+    console = style == "console" or (style == "auto" and sys.stderr.isatty())
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.stdlib.PositionalArgumentsFormatter(),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    last: list[Processor] = (
+        [structlog.dev.ConsoleRenderer()]
+        if console
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _redact_event,
+                *last,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """Return the logger of a module; events are dotted names plus fields."""
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return logger

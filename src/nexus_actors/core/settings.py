@@ -1,0 +1,132 @@
+"""Typed settings, read from the environment.
+
+A variable that the original system had keeps its generic name (``LOG_LEVEL``), and
+``NEXUS_<NAME>`` wins over it, since a host may use the same name for itself.  What
+this library has added is read as ``NEXUS_<NAME>`` alone.  Empty means unset.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from .errors import ConfigurationError
+from .models import explain
+
+
+def shared(name: str, description: str) -> Any:
+    """Describe a setting read from ``NEXUS_<name>``, else from ``<name>``."""
+    return Field(
+        validation_alias=AliasChoices(f"NEXUS_{name}", name), description=description
+    )
+
+
+def own(name: str, description: str) -> Any:
+    """Describe a setting read from ``NEXUS_<name>`` alone."""
+    return Field(validation_alias=f"NEXUS_{name}", description=description)
+
+
+class Settings(BaseSettings):
+    """The base of all settings: frozen, case-sensitive, from the environment."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        case_sensitive=True,
+        env_ignore_empty=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+    )
+
+    @classmethod
+    def load(cls, values: Mapping[str, Any] | None = None) -> Self:
+        """Read the environment; *values* by field name win over it.
+
+        Raises:
+            ConfigurationError: Naming each variable that is malformed, and why.
+        """
+        try:
+            return cls(**(values or {}))
+        except ValidationError as error:
+            wrong = explain(error)
+            text = "; ".join(f"{name}: {reason}" for name, reason in wrong.items())
+            raise ConfigurationError(text, variables=wrong) from None
+
+
+def default_temp_dir() -> Path:
+    """Return a folder of this user's own under the system's temporary folder."""
+    return Path(tempfile.gettempdir()) / f"nexus-actors-{os.getuid()}"
+
+
+class CoreSettings(Settings):
+    """What more than one domain, or the engine, needs to know."""
+
+    redis_url: Annotated[
+        SecretStr | None, shared("REDIS_URL", "redis://, rediss:// or unix:// URL")
+    ] = None
+    redis_host: Annotated[str, shared("REDIS_HOST", "used without REDIS_URL")] = (
+        "127.0.0.1"
+    )
+    redis_port: Annotated[
+        int, shared("REDIS_PORT", "used without REDIS_URL"), Field(ge=1, le=65535)
+    ] = 6379
+    redis_password: Annotated[
+        SecretStr | None, shared("REDIS_PASSWORD", "used without REDIS_URL")
+    ] = None
+    redis_db: Annotated[
+        int, shared("REDIS_DB", "used without REDIS_URL"), Field(ge=0)
+    ] = 0
+    redis_namespace: Annotated[
+        str, own("REDIS_NAMESPACE", "the prefix of all keys")
+    ] = "dramatiq"
+    worker_concurrency: Annotated[
+        int | None,
+        shared(
+            "WORKER_CONCURRENCY",
+            "jobs of one kind at once on this host; by default from its cores",
+        ),
+        Field(ge=1, le=1024),
+    ] = None
+    max_retries: Annotated[
+        int, shared("MAX_RETRIES", "of a job whose failure may pass"), Field(ge=0)
+    ] = 3
+    backoff_delay: Annotated[
+        int,
+        shared("BACKOFF_DELAY", "before the first retry, in ms; doubles each time"),
+        Field(ge=0),
+    ] = 5000
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
+        shared("LOG_LEVEL", "the least level that is logged"),
+    ] = "INFO"
+    log_format: Annotated[
+        Literal["auto", "json", "console"],
+        own("LOG_FORMAT", "auto: coloured on a terminal, else JSON"),
+    ] = "auto"
+    env: Annotated[
+        str, own("ENV", "production, development or test; shown in logs")
+    ] = "production"
+    temp_dir: Annotated[
+        Path,
+        shared("TEMP_DIR", "working files; share it to resume on other hosts"),
+    ] = Field(default_factory=default_temp_dir)
+    storage_url: Annotated[
+        str, shared("STORAGE_URL", "where outputs go: a folder or a file:// URL")
+    ] = "nexus-storage"
+    storage_public_url: Annotated[
+        str | None,
+        shared("STORAGE_PUBLIC_URL", "what a browser reaches the outputs by"),
+    ] = None
+    job_ttl_s: Annotated[
+        int, own("JOB_TTL_S", "how long a finished job can be looked up"), Field(gt=0)
+    ] = 7 * 86400
+    domains: Annotated[
+        str | None,
+        own("DOMAINS", "what the worker runs, comma separated; all by default"),
+    ] = None
