@@ -1,0 +1,1 @@
+"""The queue: everything that knows dramatiq or Redis."""

@@ -1,0 +1,209 @@
+"""Actors that are declared on import and wait for their broker."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from importlib import import_module
+from queue import Queue
+from typing import Any, ParamSpec, TypeVar
+
+import dramatiq
+from dramatiq import Broker, Message
+from dramatiq import broker as dramatiq_broker
+from dramatiq.brokers.stub import StubBroker
+from dramatiq.common import dq_name
+from dramatiq.errors import Retry
+from dramatiq.logging import get_logger
+
+from nexus_actors.core import clock
+from nexus_actors.core.errors import (
+    InvalidRequestError,
+    PermanentError,
+    Postponed,
+    TransientError,
+    UnknownOutcomeError,
+)
+
+from . import jobs
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_attaching = threading.Lock()
+
+
+def attached_broker() -> Broker:
+    """Return the broker that messages go to, without declaring anything on it.
+
+    It is the one that the host has set with `dramatiq.set_broker`; if there is none,
+    one is made from the environment and set, since dramatiq would otherwise fall back
+    to a default of its own.
+
+    Raises:
+        ConfigurationError: A setting of the environment is malformed.
+    """
+    with _attaching:
+        if dramatiq_broker.global_broker is None:
+            from nexus_actors.core.settings import CoreSettings
+
+            from .broker import RedisBroker
+
+            dramatiq.set_broker(RedisBroker(CoreSettings.load()))
+        broker = dramatiq_broker.global_broker
+    assert broker is not None  # noqa: S101 - set above
+    return broker
+
+
+class Actor(dramatiq.Actor[P, R]):
+    """A dramatiq actor that is declared on a broker only by `setup`.
+
+    Its body is checked against a request model before it is enqueued, and again in
+    the worker.  *request* names the model as ``"module:Class"``; it is imported on
+    first use, so that importing a domain stays cheap.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[P, R],
+        *,
+        actor_name: str,
+        queue_name: str,
+        request: str,
+        options: Mapping[str, Any],
+    ) -> None:
+        # dramatiq's constructor would declare the actor on a broker: not before setup
+        self.logger = get_logger(fn.__module__, actor_name)
+        self.fn = fn
+        self.actor_name = actor_name
+        self.queue_name = queue_name
+        self.priority = 0
+        self.options = dict(options)
+        self._request = request
+        self._wanted_options = dict(options)
+        self._bound: Broker | None = None
+        self.__doc__ = fn.__doc__
+
+    @property
+    def broker(self) -> Broker:
+        """The broker that `setup` has bound, else the one in use."""
+        return self._bound or attached_broker()
+
+    @broker.setter
+    def broker(self, broker: Broker) -> None:
+        self._bound = broker
+
+    def declare_on(self, broker: Broker) -> None:
+        """Declare the actor on *broker*, without the options that it does not know."""
+        known = broker.actor_options
+        wanted = self._wanted_options.items()
+        self.options = {name: value for name, value in wanted if name in known}
+        self._bound = broker
+        if broker.actors.get(self.actor_name) is not self:
+            broker.declare_actor(self)
+
+    def message_with_options(
+        self,
+        *,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> Message[R]:
+        """Build a message whose body is right in shape.
+
+        Raises:
+            InvalidRequestError: Naming each wrong field.
+        """
+        body = self.parse(args, kwargs or {})
+        make_room(self.broker, self.queue_name)
+        return super().message_with_options(kwargs=body, **options)
+
+    def parse(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments as plain JSON under their names of today.
+
+        Raises:
+            InvalidRequestError: Naming each wrong field.
+        """
+        try:
+            body = {
+                **inspect.signature(self.fn).bind_partial(*args).arguments,
+                **kwargs,
+            }
+        except TypeError as error:
+            raise InvalidRequestError(f"{self.actor_name}: {error}") from None
+        request = self._model.parse(body, what=self.actor_name)
+        plain: dict[str, Any] = request.model_dump(mode="json", exclude_unset=True)
+        return plain
+
+    @cached_property
+    def _model(self) -> Any:
+        module, _, name = self._request.partition(":")
+        return getattr(import_module(module), name)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the actor here; in a worker, the result goes to the job's record."""
+        body = self.parse(args, kwargs)
+        run: Callable[..., R] = self.fn
+        job = jobs.running()
+        if job is None or not job.in_worker:
+            return run(**body)
+        with as_dramatiq_understands():
+            job.result = run(**body)
+        # dramatiq warns of a result that nobody takes
+        return job.result if job.hand_on else None  # type: ignore[return-value]
+
+
+@contextmanager
+def as_dramatiq_understands() -> Iterator[None]:
+    """Raise dramatiq's `Retry` for what may be run again: any broker then does so.
+
+    Permanent errors pass: actors list them in ``throws``.
+    """
+    try:
+        yield
+    except Postponed as error:
+        wait = (error.until - clock.now()).total_seconds() * 1000
+        raise Retry(error.message, delay=max(0, round(wait))) from error
+    except TransientError as error:
+        raise Retry(error.message) from error
+
+
+def actor(
+    *, queue_name: str, request: str, **options: Any
+) -> Callable[[Callable[P, R]], Actor[P, R]]:
+    """Make an actor of a function; its name is ``<domain>.<function>``.
+
+    Args:
+        queue_name: The queue that carries its messages.
+        request: The model of its body, as ``"module:Class"``.
+        **options: Of dramatiq's middleware and ours; a broker that does not know one
+            does without it.
+    """
+
+    def decorate(fn: Callable[P, R]) -> Actor[P, R]:
+        domain = fn.__module__.split(".")[1]
+        return Actor(
+            fn,
+            actor_name=f"{domain}.{fn.__name__}",
+            queue_name=queue_name,
+            request=request,
+            options={"throws": (PermanentError, UnknownOutcomeError), **options},
+        )
+
+    return decorate
+
+
+def make_room(broker: Broker, queue_name: str) -> None:
+    """Let a `StubBroker` take messages for a queue that nobody has declared on it.
+
+    Declaring would make a running worker consume the queue; every other broker takes
+    messages for queues that it does not consume.
+    """
+    if isinstance(broker, StubBroker):
+        for name in (queue_name, dq_name(queue_name)):
+            broker.queues.setdefault(name, Queue())
+        broker.delay_queues.add(dq_name(queue_name))

@@ -1,0 +1,72 @@
+"""How this library talks to Redis."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from nexus_actors.core.errors import BrokerUnavailable, ConfigurationError
+from nexus_actors.core.settings import CoreSettings
+
+
+#: Seconds to wait for a connection, and for an answer.  Nothing here blocks longer.
+TIMEOUT_S: Final = 5.0
+
+
+def connect(settings: CoreSettings) -> redis.Redis:
+    """Return a client for the server that *settings* names; does no I/O yet.
+
+    The client never repeats a command by itself: a repeated enqueue whose first
+    answer was lost would be a second job.
+
+    Raises:
+        ConfigurationError: The URL is not one that redis-py understands.
+    """
+    options: dict[str, Any] = {
+        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": TIMEOUT_S,
+        "socket_connect_timeout": TIMEOUT_S,
+        "decode_responses": False,
+    }
+    if settings.redis_url is None:
+        password = settings.redis_password
+        return redis.Redis(
+            host=settings.redis_host,
+            port=settings.redis_port,
+            db=settings.redis_db,
+            password=password.get_secret_value() if password else None,
+            protocol=2,
+            **options,
+        )
+    url = settings.redis_url.get_secret_value()
+    if "protocol" not in parse_qs(urlsplit(url).query):
+        options["protocol"] = 2
+    if urlsplit(url).scheme == "unix":
+        del options["socket_connect_timeout"]
+    try:
+        return redis.Redis(
+            connection_pool=redis.ConnectionPool.from_url(url, **options)
+        )
+    except ValueError as error:
+        raise ConfigurationError(f"REDIS_URL: {error}") from None
+
+
+def describe(client: redis.Redis) -> str:
+    """Name the server of *client* without its password."""
+    options = client.connection_pool.connection_kwargs
+    if "path" in options:
+        return f"unix://{options['path']}"
+    return f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+
+
+def unavailable(client: redis.Redis, error: Exception) -> BrokerUnavailable:
+    """Turn redis-py's *error* into ours, saying what to do."""
+    reason = str(error).split("\n", 1)[0] or type(error).__name__
+    return BrokerUnavailable(
+        f"Redis at {describe(client)} cannot be used: {reason} "
+        "(start it, or set REDIS_URL to one that runs)"
+    )

@@ -1,0 +1,284 @@
+"""Jobs: what became of a message, and what a running one may ask and tell.
+
+A *job* is a message through all of its attempts; its id is the ``message_id``.  Its
+record is a Redis hash, written in the same step as the queue, kept for a while after
+the end.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+
+from nexus_actors.core import clock
+from nexus_actors.core.errors import NexusError, Postponed
+
+
+if TYPE_CHECKING:
+    import redis
+
+
+State = Literal[
+    "scheduled", "queued", "running", "retrying", "succeeded", "dead", "cancelled"
+]
+
+#: States that a job does not leave by itself.
+FINAL: frozenset[State] = frozenset({"succeeded", "dead", "cancelled"})
+
+#: Progress is published on each whole percent, but no more often than this.
+MIN_INTERVAL_S = 0.25
+
+#: How often `wait` looks, in seconds.
+POLL_S = 0.15
+
+#: Set when the worker of this process begins to shut down.
+stopping = threading.Event()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a running job is.
+
+    *fraction* is from 0 to 1, or ``None`` where the length is not known; *eta_s* is
+    the expected rest in seconds.
+    """
+
+    stage: str
+    fraction: float | None = None
+    eta_s: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the value as plain JSON types."""
+        return {"stage": self.stage, "fraction": self.fraction, "eta_s": self.eta_s}
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """The running job, as its actor sees it.
+
+    An actor that works for long calls `check` at least once a second and `progress`
+    as often as it likes.
+
+    Attributes:
+        publish: Where progress goes.
+        in_worker: Whether a worker runs it, rather than the caller's own process.
+        hand_on: Whether dramatiq has a use for the result: a pipeline, or `Results`.
+        result: What the actor has returned.
+    """
+
+    id: str
+    publish: Callable[[Progress], None] = lambda _: None
+    in_worker: bool = False
+    hand_on: bool = False
+    result: Any = None
+    _last: Progress | None = field(default=None, init=False)
+    _last_at: float = field(default=0.0, init=False)
+
+    def check(self) -> None:
+        """Return if the job may go on.
+
+        Raises:
+            Postponed: The worker shuts down; the job goes back to its queue.
+        """
+        if stopping.is_set():
+            raise Postponed("the worker shuts down", code="shutdown", until=clock.now())
+
+    def progress(
+        self, fraction: float | None, *, stage: str, eta_s: float | None = None
+    ) -> None:
+        """Tell how far the job is; what adds nothing new is not published."""
+        progress = Progress(
+            stage=stage,
+            fraction=None if fraction is None else round(min(max(fraction, 0), 1), 4),
+            eta_s=None if eta_s is None else round(eta_s, 1),
+        )
+        if self._is_news(progress):
+            self._last, self._last_at = progress, time.monotonic()
+            self.publish(progress)
+
+    def _is_news(self, progress: Progress) -> bool:
+        last = self._last
+        if last is None or last.stage != progress.stage:
+            return True
+        if time.monotonic() - self._last_at < MIN_INTERVAL_S:
+            return False
+        percent = [int((p.fraction or 0) * 100) for p in (last, progress)]
+        return percent[1] > percent[0] or progress.fraction is None
+
+
+_running: ContextVar[Job | None] = ContextVar("nexus_running_job", default=None)
+
+
+def running() -> Job | None:
+    """Return the job that this thread runs for a worker, or ``None``."""
+    return _running.get()
+
+
+def current() -> Job:
+    """Return the running job; outside of a worker, one that reports to nobody."""
+    return _running.get() or Job(id="inline")
+
+
+def begin(job: Job | None) -> None:
+    """Make *job* the one that this thread runs."""
+    _running.set(job)
+
+
+@contextmanager
+def inline(job: Job) -> Iterator[Job]:
+    """Run the body as *job*, without a worker."""
+    token = _running.set(job)
+    try:
+        yield job
+    finally:
+        _running.reset(token)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """What is known of a job.  Times are UTC; ``None`` means not yet.
+
+    Attributes:
+        attempt: Which attempt runs or ran last, from 1.
+        error: Of the last failed attempt: ``type``, ``code``, ``message``,
+            ``retryable``.
+        result: What the actor returned.
+    """
+
+    id: str
+    state: State
+    actor: str
+    queue: str
+    attempt: int
+    progress: dict[str, Any] | None
+    enqueued_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    worker: str | None
+    error: dict[str, Any] | None
+    result: Any
+
+    @classmethod
+    def from_hash(cls, job_id: str, raw: Mapping[Any, Any]) -> Self:
+        """Read what the scripts wrote."""
+        text = {name.decode(): value.decode() for name, value in raw.items()}
+        return cls(
+            id=job_id,
+            state=text["state"],
+            actor=text.get("actor", ""),
+            queue=text.get("queue", ""),
+            attempt=int(text.get("attempt", 0)),
+            progress=json.loads(text.get("progress", "null")),
+            enqueued_at=_time(text.get("enqueued_at")),
+            started_at=_time(text.get("started_at")),
+            finished_at=_time(text.get("finished_at")),
+            worker=text.get("worker"),
+            error=json.loads(text.get("error", "null")),
+            result=json.loads(text.get("result", "null")),
+        )
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the job has ended for good."""
+        return self.state in FINAL
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as plain JSON types, times in ISO 8601."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in values.items()
+        }
+
+
+def _time(ms: str | None) -> datetime | None:
+    return datetime.fromtimestamp(int(ms) / 1000, UTC) if ms else None
+
+
+def describe_error(error: BaseException) -> dict[str, Any]:
+    """Return what a job record and an event tell of *error*: no traceback."""
+    if isinstance(error, NexusError):
+        return {
+            "type": type(error).__name__,
+            "code": error.code,
+            "message": error.message,
+            "retryable": error.retryable,
+        }
+    return {
+        "type": type(error).__name__,
+        "code": "unexpected",
+        "message": str(error) or type(error).__name__,
+        "retryable": True,
+    }
+
+
+class KeepsJobs(Protocol):
+    """A broker that keeps job records: ours."""
+
+    client: redis.Redis
+    namespace: str
+
+
+def get(job_id: str, *, broker: KeepsJobs | None = None) -> JobRecord | None:
+    """Return the record of a job, or ``None`` if there is none (any more).
+
+    Raises:
+        BrokerUnavailable: Redis does not answer.
+        UnsupportedFeatureError: The broker in use keeps no job records.
+    """
+    from redis import RedisError
+
+    from .connection import unavailable
+
+    broker = broker or keeper()
+    try:
+        raw = broker.client.hgetall(f"{broker.namespace}:job:{job_id}")
+    except RedisError as error:
+        raise unavailable(broker.client, error) from error
+    return JobRecord.from_hash(job_id, raw) if raw else None
+
+
+def keeper() -> KeepsJobs:
+    """Return the broker in use, if it keeps job records."""
+    from .actor import attached_broker
+    from .broker import own_broker
+
+    return own_broker(attached_broker(), "job records")
+
+
+def wait(
+    job_id: str,
+    *,
+    on_change: Callable[[JobRecord], None] = lambda _: None,
+    timeout_s: float | None = None,
+    broker: KeepsJobs | None = None,
+) -> JobRecord:
+    """Return the record of a job once it has ended; *on_change* hears of each change.
+
+    Raises:
+        BrokerUnavailable: Redis does not answer.
+        LookupError: There is no such job.
+        TimeoutError: It has not ended within *timeout_s*.
+    """
+    broker = broker or keeper()
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    seen: JobRecord | None = None
+    while True:
+        record = get(job_id, broker=broker)
+        if record is None:
+            raise LookupError(f"no job {job_id!r} is known")
+        if record != seen:
+            seen = record
+            on_change(record)
+        if record.is_final:
+            return record
+        if deadline is not None and time.monotonic() > deadline:
+            raise TimeoutError(f"job {job_id} is still {record.state}")
+        time.sleep(POLL_S)

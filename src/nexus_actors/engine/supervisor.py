@@ -1,0 +1,91 @@
+"""Keeps dramatiq masters running: one that dies is started again, alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Final
+
+from nexus_actors.core.logs import get_logger
+
+
+log = get_logger(__name__)
+
+#: Seconds before a dead master is started again: doubles from the first to the last.
+FIRST_WAIT_S: Final = 1.0
+LAST_WAIT_S: Final = 30.0
+
+#: A master that lived longer than this was healthy; the wait starts over.
+HEALTHY_S: Final = 60.0
+
+
+def dramatiq_command(target: str, *, threads: int) -> list[str]:
+    """Return the command of one master with one worker process."""
+    options = ["--processes", "1", "--threads", str(threads)]
+    return [sys.executable, "-m", "dramatiq", target, *options]
+
+
+@dataclass(slots=True)
+class Supervised:
+    """One command that is to run until told otherwise."""
+
+    command: list[str]
+    environ: Mapping[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    wait_s: float = FIRST_WAIT_S
+    not_before: float = 0.0
+
+    def start(self) -> None:
+        """Start the command in a session of its own: Ctrl-C reaches only us."""
+        self.process = subprocess.Popen(  # noqa: S603 - our own arguments
+            self.command, env=dict(self.environ), start_new_session=True
+        )
+        self.started_at = time.monotonic()
+
+    def look(self) -> None:
+        """Start the command again if it has died and has waited long enough."""
+        if self.process is not None and self.process.poll() is not None:
+            lived = time.monotonic() - self.started_at
+            self.wait_s = (
+                FIRST_WAIT_S if lived > HEALTHY_S else min(self.wait_s * 2, LAST_WAIT_S)
+            )
+            code = self.process.returncode
+            log.error("worker.died", code=code, again_in_s=self.wait_s)
+            self.process, self.not_before = None, time.monotonic() + self.wait_s
+        if self.process is None and time.monotonic() >= self.not_before:
+            self.start()
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Runs commands side by side until SIGTERM or SIGINT, then stops them all."""
+
+    commands: list[list[str]]
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> int:
+        """Return 0 after a clean stop, 1 if a worker had to be abandoned."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        workers = [Supervised(command, self.environ) for command in self.commands]
+        while not self._stop.wait(0.2):
+            for worker in workers:
+                worker.look()
+        running = [worker.process for worker in workers if worker.process]
+        for process in running:
+            process.terminate()
+        codes = [process.wait() for process in running]
+        return int(any(code not in {0, -signal.SIGTERM} for code in codes))
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        log.info("worker.stopping", signal=signal.Signals(number).name)
+        self._stop.set()
