@@ -1,0 +1,158 @@
+"""MPEG-DASH (ISO/IEC 23009-1, live profile, static) over the same segments as HLS."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import ceil
+from typing import Final
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+from nexus_actors.video.base import Packager, Workbench
+from nexus_actors.video.languages import bcp47
+from nexus_actors.video.models import Presentation, Track
+
+
+NAMESPACE: Final = "urn:mpeg:dash:schema:mpd:2011"
+PROFILE: Final = "urn:mpeg:dash:profile:isoff-live:2011"
+CHANNELS: Final = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011"
+MANIFEST: Final = "dash/manifest.mpd"
+
+
+class DashPackager(Packager):
+    name = "dash"
+    step = "manifests"
+
+    def package(self, presentation: Presentation, bench: Workbench) -> list[str]:
+        target = bench.root / MANIFEST
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(manifest(presentation))
+        return [MANIFEST]
+
+
+def manifest(presentation: Presentation) -> bytes:
+    """Return the MPD as XML."""
+    longest = max(
+        segment.duration / track.timescale
+        for track in (*presentation.video, *presentation.audio)
+        for segment in track.segments
+    )
+    mpd = Element(
+        "MPD",
+        {
+            "xmlns": NAMESPACE,
+            "profiles": PROFILE,
+            "type": "static",
+            "mediaPresentationDuration": seconds(presentation.duration),
+            "maxSegmentDuration": seconds(ceil(longest)),
+            "minBufferTime": seconds(ceil(longest)),
+        },
+    )
+    period = SubElement(mpd, "Period", {"id": "0", "start": "PT0S"})
+    _video(period, presentation.video)
+    for number, track in enumerate(presentation.audio, start=1):
+        _audio(period, number, track)
+    indent(mpd)
+    xml: bytes = tostring(mpd, encoding="utf-8", xml_declaration=True)
+    return xml + b"\n"
+
+
+def seconds(value: float) -> str:
+    """Return an XML duration."""
+    return f"PT{value:.6f}".rstrip("0").rstrip(".") + "S"
+
+
+def _video(period: Element, tracks: tuple[Track, ...]) -> None:
+    top = tracks[0]
+    group = SubElement(
+        period,
+        "AdaptationSet",
+        {
+            "id": "0",
+            "contentType": "video",
+            "mimeType": "video/mp4",
+            "segmentAlignment": "true",
+            "startWithSAP": "1",
+            "maxWidth": str(max(track.width for track in tracks)),
+            "maxHeight": str(max(track.height for track in tracks)),
+            "maxFrameRate": rate(max(track.fps for track in tracks)),
+            "par": aspect(top.width, top.height),
+        },
+    )
+    for track in tracks:
+        facts = {
+            "id": f"v{track.name}",
+            "codecs": track.codecs,
+            "bandwidth": str(track.peak_bitrate),
+            "width": str(track.width),
+            "height": str(track.height),
+            "frameRate": rate(track.fps),
+            "sar": "1:1",
+        }
+        _timeline(SubElement(group, "Representation", facts), track)
+
+
+def aspect(width: int, height: int) -> str:
+    """Return the simplest ratio within 0.5 % of the picture's: sizes are rounded."""
+    exact = Fraction(width, height)
+    for limit in range(1, height + 1):
+        ratio = exact.limit_denominator(limit)
+        if abs(ratio - exact) * 200 <= exact:
+            return f"{ratio.numerator}:{ratio.denominator}"
+    return f"{width}:{height}"
+
+
+def rate(fps: Fraction) -> str:
+    """Return a frame rate as DASH writes it."""
+    return str(fps.numerator) if fps.denominator == 1 else str(fps)
+
+
+def _audio(period: Element, number: int, track: Track) -> None:
+    language = bcp47(track.language)
+    group = SubElement(
+        period,
+        "AdaptationSet",
+        {
+            "id": str(number),
+            "contentType": "audio",
+            "mimeType": "audio/mp4",
+            "segmentAlignment": "true",
+            "startWithSAP": "1",
+            **({"lang": language} if language else {}),
+        },
+    )
+    role = {"schemeIdUri": "urn:mpeg:dash:role:2011"}
+    role["value"] = "main" if track.default else "alternate"
+    SubElement(group, "Role", role)
+    facts = {
+        "id": f"a{track.name}",
+        "codecs": track.codecs,
+        "bandwidth": str(track.peak_bitrate),
+        "audioSamplingRate": str(track.sample_rate),
+    }
+    representation = SubElement(group, "Representation", facts)
+    channels = {"schemeIdUri": CHANNELS, "value": str(track.channels)}
+    SubElement(representation, "AudioChannelConfiguration", channels)
+    _timeline(representation, track)
+
+
+def _timeline(representation: Element, track: Track) -> None:
+    template = SubElement(
+        representation,
+        "SegmentTemplate",
+        {
+            "timescale": str(track.timescale),
+            "initialization": f"../{track.folder}/init.mp4",
+            "media": f"../{track.folder}/$Number%05d$.m4s",
+            "startNumber": "1",
+        },
+    )
+    timeline = SubElement(template, "SegmentTimeline")
+    entry: Element | None = None
+    for segment in track.segments:
+        if entry is not None and entry.get("d") == str(segment.duration):
+            entry.set("r", str(int(entry.get("r", "0")) + 1))
+            continue
+        facts = {"d": str(segment.duration)}
+        if entry is None:
+            facts = {"t": str(segment.start), **facts}
+        entry = SubElement(timeline, "S", facts)

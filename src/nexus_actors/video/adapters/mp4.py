@@ -1,0 +1,64 @@
+"""Progressive MP4: the same samples in one file each, index first."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from shutil import copyfileobj
+
+from nexus_actors.video.base import Packager, Workbench
+from nexus_actors.video.commands import QUIET
+from nexus_actors.video.models import Presentation, Track
+
+
+class Mp4Packager(Packager):
+    name = "mp4"
+    step = "derive"
+
+    def package(self, presentation: Presentation, bench: Workbench) -> list[str]:
+        scratch = bench.root.parent / "mp4.tmp"
+        scratch.mkdir(parents=True, exist_ok=True)
+        (bench.root / "mp4").mkdir(parents=True, exist_ok=True)
+        # one track: players of plain files offer no choice
+        sound = max(presentation.audio, key=lambda track: track.default, default=None)
+        language = sound.language if sound else None
+        sounds = [join(sound, bench.root, scratch / "a.mp4")] if sound else []
+        made = []
+        for track in presentation.video:
+            inputs = [join(track, bench.root, scratch / "v.mp4"), *sounds]
+            path = f"mp4/{track.name}.mp4"
+            bench.run(
+                remux_command(bench.tools.ffmpeg, inputs, bench.root / path, language)
+            )
+            made.append(path)
+        for file in scratch.iterdir():
+            file.unlink()
+        scratch.rmdir()
+        return made
+
+
+def join(track: Track, root: Path, target: Path) -> Path:
+    """Put the initialization and all media segments of *track* into one file."""
+    folder = root / track.folder
+    names = ["init.mp4", *(segment.name for segment in track.segments)]
+    with target.open("wb") as joined:
+        for name in names:
+            with (folder / name).open("rb") as part:
+                copyfileobj(part, joined, 1 << 20)
+    return target
+
+
+def remux_command(
+    ffmpeg: Path, inputs: list[Path], target: Path, language: str | None = None
+) -> list[str]:
+    """Return the command that copies the streams of *inputs* into one MP4."""
+    command = [str(ffmpeg), *QUIET]
+    for path in inputs:
+        command += ["-i", f"file:{path}"]
+    for number in range(len(inputs)):
+        command += ["-map", f"{number}:0"]
+    # the index in front lets a browser start before it has the whole file
+    options = ["-c", "copy", "-map_metadata", "-1", "-movflags", "+faststart"]
+    if language and re.fullmatch(r"[a-z]{3}", language):  # what an MP4 can hold
+        options += ["-metadata:s:a:0", f"language={language}"]
+    return [*command, *options, "-f", "mp4", "-y", f"file:{target}"]

@@ -1,0 +1,128 @@
+"""What ffmpeg is told.  Functions from a plan to a list of arguments; nothing runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import ffmpeg
+
+from .models import AudioRendition, Plan
+from .tools import INPUT_GUARD, Tools
+
+
+#: How often ffmpeg tells its progress, in seconds.
+PROGRESS_S: Final = 0.5
+
+#: What every command begins with: no questions, no banner, errors on stderr.
+QUIET: Final = ("-hide_banner", "-nostdin", "-nostats", "-v", "warning")
+
+
+def encode_folders(plan: Plan) -> list[str]:
+    """Return the folders that must exist: the muxer makes none."""
+    return [str(number) for number in range(len(plan.video) + len(plan.audio))]
+
+
+def encode_command(plan: Plan, source: Path, folder: Path, tools: Tools) -> list[str]:
+    """Return the whole encode: one process, one decode, each rendition encoded once.
+
+    Stream number *n*, video before audio in the plan's order, becomes
+    ``<n>/init.mp4`` and ``<n>/00001.m4s`` … in *folder*.
+    """
+    # a little more than planned: what a broken header hides must not run for ever
+    limits: dict[str, Any] = dict(INPUT_GUARD) | {"t": f"{plan.duration + 2:.3f}"}
+    given = ffmpeg.input(f"file:{source}", **limits)
+    streams = [*_pictures(given, plan), *_sounds(given, plan)]
+    output = ffmpeg.output(*streams, str(folder / "scratch.mpd"), **_options(plan))
+    compiled: list[str] = output.compile(cmd=str(tools.ffmpeg), overwrite_output=True)
+    progress = ["-progress", "pipe:1", "-stats_period", str(PROGRESS_S)]
+    return [compiled[0], *QUIET, *progress, *compiled[1:]]
+
+
+def _pictures(given: Any, plan: Plan) -> list[Any]:
+    """Scale once to the top rung, then split; each smaller rung from there."""
+    top = given[str(plan.video_index)]
+    for item in plan.pre_filters:
+        top = top.filter(item.name, **item.options)
+    # a short header must not make the rungs longer than the plan
+    top = top.filter("trim", duration=f"{plan.duration:.6f}")
+    if len(plan.video) == 1:
+        return [top]
+    legs = top.filter_multi_output("split", len(plan.video))
+    first = plan.video[0]
+    pictures = [legs[0]]
+    for number, rung in enumerate(plan.video[1:], start=1):
+        leg = legs[number]
+        if rung.fps != first.fps:
+            leg = leg.filter("fps", fps=f"{rung.fps.numerator}/{rung.fps.denominator}")
+        leg = leg.filter("scale", w=rung.width, h=rung.height, flags="bicubic")
+        pictures.append(leg.filter("setsar", sar=1))
+    return pictures
+
+
+def _sounds(given: Any, plan: Plan) -> list[Any]:
+    return [_sound(given[str(track.source_index)], track, plan) for track in plan.audio]
+
+
+def _sound(stream: Any, track: AudioRendition, plan: Plan) -> Any:
+    """Start at 0 and end with the picture: players cut at the shorter one."""
+    layout = "mono" if track.channels == 1 else "stereo"
+    resample: dict[str, Any] = {"async": 1, "first_pts": 0, "min_hard_comp": 0.04}
+    return (
+        stream.filter("aresample", track.sample_rate, **resample)
+        .filter("aformat", channel_layouts=layout, sample_rates=track.sample_rate)
+        # what is too small to be filled stays as a gap in the time stamps: close it
+        .filter("asetpts", "N/SR/TB")
+        .filter("apad")
+        .filter("atrim", duration=f"{plan.duration:.6f}")
+    )
+
+
+def _options(plan: Plan) -> dict[str, Any]:
+    top = plan.video[0]
+    gop_s = top.gop / top.fps
+    half_frame = 1 / (2 * top.fps)
+    options: dict[str, Any] = {
+        "c:v": "libx264",
+        "preset": plan.preset,
+        "pix_fmt": "yuv420p",
+        "sc_threshold": 0,
+        "flags:v": "+cgop",
+        "color_primaries": "bt709",
+        "color_trc": "bt709",
+        "colorspace": "bt709",
+        "color_range": "tv",
+        "c:a": "aac",
+        # tags may tell where a video was made, and by whom
+        "map_metadata": -1,
+        "map_chapters": -1,
+        "f": "dash",
+        # half a frame less: the muxer cuts at the next key frame after it
+        "seg_duration": f"{float(plan.segment_gops * gop_s - half_frame):.6f}",
+        "frag_type": "duration",
+        "frag_duration": f"{float(gop_s - half_frame):.6f}",
+        "format_options": "movflags=+negative_cts_offsets",
+        "dash_segment_type": "mp4",
+        "init_seg_name": "$RepresentationID$/init.mp4",
+        "media_seg_name": "$RepresentationID$/$Number%05d$.m4s",
+        # a set for each: the muxer refuses rungs whose rounded shapes differ
+        "adaptation_sets": " ".join(
+            f"id={n},streams={n}" for n in encode_folders(plan)
+        ),
+        "use_template": 1,
+        "use_timeline": 1,
+    }
+    if plan.threads:
+        options |= {"threads": plan.threads, "filter_complex_threads": 2}
+    for number, rung in enumerate(plan.video):
+        options |= {
+            f"profile:v:{number}": rung.profile,
+            f"crf:v:{number}": rung.crf,
+            f"maxrate:v:{number}": rung.maxrate,
+            f"bufsize:v:{number}": rung.bufsize,
+            f"g:v:{number}": rung.gop,
+            f"keyint_min:v:{number}": rung.gop,
+        }
+    for number, track in enumerate(plan.audio):
+        options[f"b:a:{number}"] = track.bitrate
+    return options

@@ -1,0 +1,49 @@
+"""What the top-level boxes of an MP4 tell, without ffmpeg."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import BinaryIO, Final
+
+
+#: A file with more top-level boxes than this is not looked at further.
+MAX_BOXES: Final = 10_000
+
+#: How much of ``moov`` is searched for ``mvex``.
+MAX_MOOV: Final = 1 << 20
+
+
+def container_flags(path: Path) -> tuple[bool | None, bool | None]:
+    """Return (faststart, fragmented) of an MP4, or (None, None) for other files."""
+    with path.open("rb") as file:
+        order, moov = _walk(file)
+    if not {"ftyp", "moov", "mdat"} & set(order):
+        return None, None
+    faststart = "moov" in order and (
+        "mdat" not in order or order.index("moov") < order.index("mdat")
+    )
+    return faststart, b"mvex" in moov or "moof" in order
+
+
+def _walk(file: BinaryIO) -> tuple[list[str], bytes]:
+    order: list[str] = []
+    moov = b""
+    position = 0
+    for _ in range(MAX_BOXES):
+        file.seek(position)
+        header = file.read(16)
+        if len(header) < 8:  # noqa: PLR2004 - a box's least size
+            break
+        size, kind = struct.unpack(">I4s", header[:8])
+        if size == 1 and len(header) == 16:  # noqa: PLR2004 - a 64-bit size follows
+            size = struct.unpack(">Q", header[8:])[0]
+        if not kind.isalnum():
+            break
+        order.append(kind.decode("ascii"))
+        if kind == b"moov":
+            moov = header[8:] + file.read(min(size, MAX_MOOV))
+        if size < 8:  # noqa: PLR2004 - 0 means to the end; less is broken
+            break
+        position += size
+    return order, moov

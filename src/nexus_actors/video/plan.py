@@ -1,0 +1,192 @@
+"""The third step: decide everything, so that equal plans make equal outputs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import Any, Final
+
+from .ladder import renditions
+from .models import (
+    AudioRendition,
+    AudioStream,
+    Filter,
+    MediaInfo,
+    Plan,
+    ProcessVideoOptions,
+    Thumbnail,
+    VideoRendition,
+    VideoStream,
+)
+from .settings import VideoSettings
+
+
+#: Raise it when the same inputs shall make other outputs than before.
+PLANNER: Final = 1
+
+#: Groups of pictures of two seconds each that make one segment.
+SEGMENT_GOPS: Final = 2
+
+#: Names of thumbnails and the length of their longer side, in pixels.
+THUMBNAILS: Final = (("large", 1280), ("medium", 640), ("small", 320))
+
+#: Lines from which untagged video is taken for HD.
+HD_LINES: Final = 720
+
+SAMPLE_RATE: Final = 48_000
+
+
+def make_plan(
+    media: MediaInfo,
+    options: ProcessVideoOptions,
+    settings: VideoSettings,
+    *,
+    ffmpeg_version: str,
+    threads: int = 0,
+) -> Plan:
+    """Decide what is made of *media*; *threads* 0 leaves the number to ffmpeg."""
+    video = media.video
+    assert video is not None  # noqa: S101 - the probe refuses a file without picture
+    rungs = renditions(media)
+    inputs = {
+        "planner": PLANNER,
+        "ffmpeg": ffmpeg_version,
+        "source": media.sha256,
+        "options": options.to_json(),
+        "preset": settings.ffmpeg_preset,
+        "audio_bitrate": settings.audio_bitrate,
+    }
+    return Plan(
+        hash=_hash(inputs),
+        duration=_whole_frames(media.duration, rungs[0]),
+        video_index=video.index,
+        video=rungs,
+        audio=_audio(media.audio, settings),
+        thumbnails=_thumbnails(rungs[0]) if options.thumbnails else (),
+        formats=options.formats,
+        segment_gops=SEGMENT_GOPS,
+        preset=settings.ffmpeg_preset,
+        pre_filters=tuple(_pre_filters(video, rungs[0])),
+        threads=threads,
+        warnings=media.warnings,
+    )
+
+
+def _hash(inputs: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def _whole_frames(seconds: float, rung: VideoRendition) -> float:
+    frames = max(1, round(seconds * rung.fps))
+    return float(frames / rung.fps)
+
+
+def _audio(
+    streams: tuple[AudioStream, ...], settings: VideoSettings
+) -> tuple[AudioRendition, ...]:
+    """Return the track to encode: the default one, else that with most channels."""
+    if not streams:
+        return ()
+    chosen = max(streams, key=lambda s: (s.default, s.channels, -s.index))
+    stereo = bits(settings.audio_bitrate)
+    return (
+        AudioRendition(
+            name="0",
+            source_index=chosen.index,
+            channels=min(2, chosen.channels),
+            bitrate=stereo if chosen.channels > 1 else stereo // 2,
+            sample_rate=SAMPLE_RATE,
+            language=chosen.language,
+            label=chosen.language or "Audio",
+            default=True,
+        ),
+    )
+
+
+def bits(text: str) -> int:
+    """Return the bit/s that ``128k`` or ``1M`` means."""
+    factor = {"k": 1_000, "M": 1_000_000}.get(text[-1], 1)
+    return int(text.rstrip("kM")) * factor
+
+
+def _thumbnails(rung: VideoRendition) -> tuple[Thumbnail, ...]:
+    """Return the sizes to make: never larger than the picture; one at least."""
+    longest = max(rung.width, rung.height)
+    wanted = [(name, side) for name, side in THUMBNAILS if side <= longest]
+    return tuple(
+        Thumbnail(
+            name=name,
+            width=max(2, 2 * round(rung.width * side / longest / 2)),
+            height=max(2, 2 * round(rung.height * side / longest / 2)),
+        )
+        for name, side in wanted or [("small", longest)]
+    )
+
+
+def _pre_filters(video: VideoStream, top: VideoRendition) -> list[Filter]:
+    """Return the filters before the split: fields, frame rate, colour and size."""
+    chain: list[Filter] = []
+    if video.interlaced:
+        fields = {"mode": "send_frame", "parity": "auto", "deint": "all"}
+        chain.append(Filter(name="bwdif", options=fields))
+    # start_time=0 repeats the first frame of a picture that starts late
+    fps = f"{top.fps.numerator}/{top.fps.denominator}"
+    chain.append(Filter(name="fps", options={"fps": fps, "start_time": "0"}))
+    size = {"w": str(top.width), "h": str(top.height), "flags": "bicubic"}
+    if video.hdr:
+        chain += [Filter(name="scale", options=size), *_tone_map(video)]
+    else:
+        chain.append(Filter(name="scale", options={**size, **_to_bt709(video)}))
+    bt709 = {
+        "range": "tv",
+        "color_primaries": "bt709",
+        "color_trc": "bt709",
+        "colorspace": "bt709",
+    }
+    return [
+        *chain,
+        Filter(name="format", options={"pix_fmts": "yuv420p"}),
+        Filter(name="setparams", options=bt709),
+        Filter(name="setsar", options={"sar": "1"}),
+    ]
+
+
+def _to_bt709(video: VideoStream) -> dict[str, str]:
+    """Return the options of `scale` that convert matrix and range, not just relabel."""
+    sd = max(video.display_height, 0) < HD_LINES
+    told = {"bt709": "bt709", "smpte170m": "bt601", "bt470bg": "bt601"}
+    guess = "bt601" if sd else "bt709"
+    full = video.color.range == "pc" or (video.pix_fmt or "").startswith("yuvj")
+    return {
+        "in_color_matrix": told.get(video.color.matrix or "", guess),
+        "out_color_matrix": "bt709",
+        "in_range": "full" if full else "auto",
+        "out_range": "tv",
+    }
+
+
+def _tone_map(video: VideoStream) -> list[Filter]:
+    """Return the way from HDR to SDR; tags first, since zscale dies of missing ones."""
+    assert video.hdr is not None  # noqa: S101 - asked by the caller
+    hlg = video.hdr.kind == "hlg"
+    tags = {
+        "range": "pc" if video.color.range == "pc" else "tv",
+        "color_primaries": "bt2020",
+        "color_trc": "arib-std-b67" if hlg else "smpte2084",
+        "colorspace": "bt2020nc",
+    }
+    return [
+        Filter(name="setparams", options=tags),
+        Filter(name="zscale", options={"t": "linear", "npl": "100"}),
+        Filter(name="format", options={"pix_fmts": "gbrpf32le"}),
+        Filter(name="zscale", options={"p": "bt709"}),
+        Filter(name="tonemap", options={"tonemap": "hable", "desat": "0"}),
+        Filter(name="zscale", options={"t": "bt709", "m": "bt709", "r": "tv"}),
+    ]
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """Return *plan* as plain JSON, to stand beside the outputs."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(plan), default=str))
+    return plain

@@ -1,0 +1,219 @@
+"""The second step: read the source once, into the record that decides everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Final, Literal
+
+from .containers import container_flags
+from .errors import SourceError
+from .ffprobe import Counted, Json, count, look, number, whole
+from .guard import Source
+from .models import MediaInfo, VideoStream
+from .settings import VideoSettings
+from .streams import (
+    RATES,
+    read_attachments,
+    read_audio,
+    read_chapters,
+    read_subtitles,
+    read_tags,
+    read_video,
+)
+from .tools import Tools, decoders_of
+
+
+DurationSource = Literal["stream", "format", "frames", "tag", "packets"]
+
+#: A header may be trusted if its length gives at least this many bits a second.
+LEAST_BITS_PER_SECOND: Final = 500
+
+#: Fewer frames a second than this, in a file of few frames, may be bursts and gaps.
+SLOW_FPS: Final = 10
+FEW_FRAMES: Final = 1000
+
+ANIMATIONS: Final = {"gif", "apng", "webp"}
+STILL_FORMATS: Final = {"png_pipe", "jpeg_pipe", "webp_pipe"}
+
+#: What only a decoded frame tells: colour and HDR side data.
+FRAME_ENTRIES: Final = (
+    "frame=color_range,color_space,color_primaries,color_transfer,"
+    "interlaced_frame,side_data_list"
+)
+
+
+def probe(
+    source: Source,
+    tools: Tools,
+    settings: VideoSettings,
+    *,
+    check: Callable[[], None] = lambda: None,
+) -> MediaInfo:
+    """Read *source* with ffprobe; *check* raises if the job must stop.
+
+    Raises:
+        SourceError: It is no video that can be processed; says why.
+        EncodeError: ffprobe was killed or too slow, which may pass.
+    """
+    raw = look(source.path, tools, "-show_format", "-show_streams", "-show_chapters")
+    streams: list[Json] = raw.get("streams", [])
+    formats = tuple(raw.get("format", {}).get("format_name", "").split(","))
+    picture = _picture(streams, formats)
+    _check_codec(picture, tools)
+    _check_size(picture, settings)
+    told_by, seconds = _told_length(picture, raw, source)
+    counted: Counted | None = None
+    if seconds is None:
+        counted = count(source.path, picture, tools, check)
+        seconds = counted.seconds
+        # counted is truer than any rate that the header claims
+        rate = Fraction(counted.frames / seconds).limit_denominator(1001)
+        picture |= {"avg_frame_rate": str(rate), "nb_frames": counted.frames}
+    _check_length(seconds, settings)
+    index = str(picture["index"])
+    first = look(
+        source.path,
+        tools,
+        *("-select_streams", index, "-read_intervals", "%+#1"),
+        *("-show_frames", "-show_entries", FRAME_ENTRIES),
+    )
+    video = read_video(picture, next(iter(first.get("frames", [])), {}), seconds)
+    audio, warnings = read_audio(streams)
+    if video.vfr:
+        warnings.append("vfr")
+    if told_by != "stream":
+        warnings.append("duration_not_in_stream")
+    faststart, fragmented = container_flags(source.path)
+    told = raw["format"]
+    return MediaInfo(
+        container=_container(formats),
+        format_names=formats,
+        size=source.size,
+        sha256=source.sha256,
+        duration=round(seconds, 6),
+        duration_source=told_by,
+        start_time=number(told.get("start_time")) or 0.0,
+        bit_rate=whole(told.get("bit_rate")) or round(source.size * 8 / seconds),
+        faststart=faststart,
+        fragmented=fragmented,
+        chapters=read_chapters(raw.get("chapters", [])),
+        video=video,
+        audio=audio,
+        subtitles=read_subtitles(streams),
+        attachments=read_attachments(streams),
+        tags=read_tags(told.get("tags", {})),
+        class_=_class(video),
+        warnings=tuple(warnings),
+    )
+
+
+def _picture(streams: list[Json], formats: tuple[str, ...]) -> Json:
+    """Return the stream that is the film: never cover art, never an empty track."""
+    if STILL_FORMATS & set(formats):
+        raise SourceError("the file is a picture, not a video", code="no_video")
+    found = [
+        stream
+        for stream in streams
+        if stream.get("codec_type") == "video"
+        and not stream.get("disposition", {}).get("attached_pic")
+        and not stream.get("disposition", {}).get("timed_thumbnails")
+        and number(stream.get("nb_frames")) != 0
+    ]
+    if found:
+        return max(found, key=_rank)
+    kinds = sorted({s.get("codec_type", "data") for s in streams} - {"video"})
+    raise SourceError(
+        f"the file has no video stream, only {', '.join(kinds) or 'a cover picture'}",
+        code="no_video",
+    )
+
+
+def _rank(stream: Json) -> tuple[bool, int, int]:
+    default = bool(stream.get("disposition", {}).get("default"))
+    pixels = (whole(stream.get("width")) or 0) * (whole(stream.get("height")) or 0)
+    return (default, pixels, -stream["index"])
+
+
+def _check_codec(stream: Json, tools: Tools) -> None:
+    codec = stream.get("codec_name")
+    if codec in {None, "unknown", "none"}:
+        codec = stream.get("codec_tag_string") or "unknown"
+    elif codec in decoders_of(tools.ffmpeg):
+        return
+    raise SourceError(
+        f"the video's codec, {codec}, cannot be decoded here; "
+        "convert it to H.264, HEVC, VP9 or AV1",
+        code="unsupported_codec",
+    )
+
+
+def _check_size(stream: Json, settings: VideoSettings) -> None:
+    width, height = stream.get("width") or 0, stream.get("height") or 0
+    if width * height > settings.max_pixels:
+        raise SourceError(
+            f"the picture is {width} x {height}; at most {settings.max_pixels:,} "
+            "pixels are accepted (NEXUS_VIDEO_MAX_PIXELS)",
+            code="limits",
+        )
+    if width <= 0 or height <= 0:
+        raise SourceError(
+            "the video has no picture size: it is damaged", code="corrupt"
+        )
+
+
+def _check_length(seconds: float, settings: VideoSettings) -> None:
+    if seconds > settings.max_duration_s:
+        raise SourceError(
+            f"the video lasts {seconds:,.0f} s; at most {settings.max_duration_s:,} s "
+            "are accepted (NEXUS_VIDEO_MAX_DURATION_S)",
+            code="limits",
+        )
+
+
+def _told_length(
+    stream: Json, raw: Json, source: Source
+) -> tuple[DurationSource, float | None]:
+    """Return who tells the length of the picture, and the length in seconds.
+
+    It is ``None`` where no header tells, or where what it tells cannot be: then the
+    packets must be counted.
+    """
+    told: tuple[tuple[DurationSource, float | None], ...] = (
+        ("stream", number(stream.get("duration"))),
+        ("tag", _clock(stream.get("tags", {}).get("DURATION"))),
+        ("format", number(raw["format"].get("duration"))),
+    )
+    for name, seconds in told:
+        if seconds and seconds > 0 and _is_plausible(stream, seconds, source.size):
+            return name, seconds
+    return "packets", None
+
+
+def _is_plausible(stream: Json, seconds: float, size: int) -> bool:
+    """Tell whether the file can hold *seconds* of what the header says it holds."""
+    fps, frames = number(stream.get("avg_frame_rate")), whole(stream.get("nb_frames"))
+    if fps is None or not 0 < fps <= RATES[1]:
+        return False
+    if frames and frames > 1 and abs(frames / fps - seconds) > max(0.2, seconds / 4):
+        return False
+    if frames and fps < SLOW_FPS and frames < FEW_FRAMES:
+        return False
+    return size * 8 / seconds >= LEAST_BITS_PER_SECOND
+
+
+def _clock(text: str | None) -> float | None:
+    """Read ``HH:MM:SS.nnnnnnnnn``."""
+    parts = [number(part) for part in (text or "").split(":")]
+    if len(parts) != 3 or None in parts:  # noqa: PLR2004 - hours, minutes, seconds
+        return None
+    hours, minutes, seconds = (part or 0.0 for part in parts)
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def _container(formats: tuple[str, ...]) -> str:
+    return "mp4" if formats[0] == "mov" else formats[0]
+
+
+def _class(video: VideoStream) -> Literal["video", "animation"]:
+    return "animation" if video.codec in ANIMATIONS else "video"

@@ -1,0 +1,144 @@
+"""Poster and thumbnails, from our own rendition: upright, square pixels, SDR."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import ffmpeg
+
+from .adapters.mp4 import join
+from .base import Workbench
+from .commands import QUIET
+from .errors import OutputError
+from .models import Plan, Presentation, Thumbnail, Track
+from .tools import Tools
+
+
+#: JPEG quality, as ffmpeg counts: 2 is best, 31 worst.
+QUALITY: Final = 3
+
+POSTER: Final = "poster"
+
+#: One printed frame of the `metadata` filter.
+FRAME: Final = re.compile(r"frame:\d+\s+pts:\S+\s+pts_time:([0-9.]+)")
+VALUE: Final = re.compile(r"lavfi\.(\S+)=(\S+)")
+
+#: A frame of which more than this many per cent is black is no poster.
+BLACK_PERCENT: Final = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A key frame and what was measured of it."""
+
+    time: float
+    black: float
+    blur: float
+    luma: float
+    saturation: float
+
+    @property
+    def score(self) -> float:
+        """How well the frame would stand for the film: higher is better."""
+        exposure = 1 - abs(self.luma - 120) / 120
+        sharpness = 1 / (1 + self.blur / 5)
+        colour = min(1.0, self.saturation / 60)
+        return (self.black <= BLACK_PERCENT) * 10 + exposure + 2 * sharpness + colour
+
+
+def make_stills(
+    plan: Plan, presentation: Presentation, bench: Workbench, scratch: Path
+) -> list[str]:
+    """Write ``thumb/<name>.jpg`` and the poster; return their relative paths."""
+    root, tools, run = bench.root, bench.tools, bench.run
+    scratch.mkdir(parents=True, exist_ok=True)
+    (root / "thumb").mkdir(parents=True, exist_ok=True)
+    smallest = join(presentation.video[-1], root, scratch / "small.mp4")
+    largest = join(presentation.video[0], root, scratch / "large.mp4")
+    moment = choose(run(score_command(smallest, tools)), presentation.duration)
+    wanted = [poster(presentation.video[0]), *plan.thumbnails]
+    run(stills_command(largest, moment, wanted, root, tools))
+    paths = [still_path(still.name) for still in wanted]
+    for path in paths:
+        if not (root / path).is_file() or not (root / path).stat().st_size:
+            raise OutputError(f"ffmpeg has not written {path}")
+    return paths
+
+
+def still_path(name: str) -> str:
+    """Return where the still called *name* lies, from the root of the outputs."""
+    return f"thumb/{name}.jpg"
+
+
+def poster(track: Track) -> Thumbnail:
+    """Return the poster's size: that of the picture."""
+    return Thumbnail(name=POSTER, width=track.width, height=track.height)
+
+
+def score_command(video: Path, tools: Tools) -> list[str]:
+    """Return the command that measures every key frame of *video*."""
+    filters = (
+        "scale=160:-2,blackframe=amount=0:threshold=32,blurdetect,signalstats,"
+        "metadata=mode=print:file=/dev/stderr"
+    )
+    command = [str(tools.ffmpeg), *QUIET, "-skip_frame", "nokey", "-i", f"file:{video}"]
+    return [*command, "-an", "-vf", filters, "-f", "null", "-"]
+
+
+def choose(printed: str, duration: float) -> float:
+    """Return the time of the best key frame: not at the very start or end."""
+    found = read_candidates(printed)
+    inner = [c for c in found if min(1.0, duration / 10) <= c.time <= 0.95 * duration]
+    best = max(inner or found, key=lambda c: c.score, default=None)
+    return best.time if best else 0.0
+
+
+def read_candidates(printed: str) -> list[Candidate]:
+    """Read what the filters of `score_command` have printed."""
+    found = []
+    for block in re.split(r"(?=frame:\d+\s+pts:)", printed):
+        head = FRAME.search(block)
+        if not head:
+            continue
+        values = dict(VALUE.findall(block))
+        found.append(
+            Candidate(
+                time=float(head[1]),
+                black=_number(values.get("blackframe.pblack"), 0),
+                blur=_number(values.get("blur"), 20),
+                luma=_number(values.get("signalstats.YAVG"), 0),
+                saturation=_number(values.get("signalstats.SATAVG"), 0),
+            )
+        )
+    return found
+
+
+def _number(text: str | None, default: float) -> float:
+    """Return a number; flat frames give ``-nan``."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return default
+    return value if value == value else default  # noqa: PLR0124 - nan differs from itself
+
+
+def stills_command(
+    video: Path, moment: float, wanted: list[Thumbnail], root: Path, tools: Tools
+) -> list[str]:
+    """Return the command that decodes one frame and writes it in all sizes."""
+    source = ffmpeg.input(f"file:{video}", ss=f"{moment:.6f}")["v:0"]
+    legs = source.filter_multi_output("split", len(wanted))
+    outputs: list[Any] = []
+    for number, still in enumerate(wanted):
+        leg = legs[number].filter(
+            "scale", w=still.width, h=still.height, flags="lanczos", out_range="full"
+        )
+        options = {"frames:v": 1, "q:v": QUALITY, "update": 1, "pix_fmt": "yuvj420p"}
+        target = str(root / still_path(still.name))
+        outputs.append(leg.output(target, **options))
+    merged = ffmpeg.merge_outputs(*outputs)
+    compiled: list[str] = merged.compile(cmd=str(tools.ffmpeg), overwrite_output=True)
+    return [compiled[0], *QUIET, *compiled[1:]]

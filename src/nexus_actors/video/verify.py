@@ -1,0 +1,116 @@
+"""The last step before anything is published: exit code 0 is not success."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Final
+
+from nexus_actors.core.errors import TransientError
+
+from .base import Workbench
+from .commands import QUIET
+from .errors import OutputError, SourceError
+from .models import Plan, Presentation, Track
+
+
+#: Less of the picture than this, and the source was cut short.
+LEAST_SHARE: Final = 0.9
+
+#: How far the length may be from the plan's: in seconds, and as a share.
+TOLERANCE_S: Final = 0.1
+TOLERANCE: Final = 0.01
+
+DASH: Final = "{urn:mpeg:dash:schema:mpd:2011}"
+
+
+def verify(plan: Plan, presentation: Presentation, bench: Workbench) -> list[str]:
+    """Check the outputs on *bench* against the plan; return warnings.
+
+    Raises:
+        SourceError: The source gave much less picture than it promised.
+        OutputError: What was made is not what was planned.
+    """
+    root = bench.root
+    warnings = check_lengths(plan, presentation)
+    for playlist in sorted(root.glob("hls/*.m3u8")):
+        check_playlist(playlist)
+    for manifest in root.glob("dash/*.mpd"):
+        check_manifest(manifest, presentation)
+    for file in (*root.glob("mp4/*.mp4"), *root.glob("thumb/*")):
+        if not file.stat().st_size:
+            raise OutputError(f"{file.relative_to(root)} is empty")
+    lowest = presentation.video[-1]
+    for name in dict.fromkeys((lowest.segments[0].name, lowest.segments[-1].name)):
+        check_decodes(lowest, name, bench)
+    return warnings
+
+
+def check_lengths(plan: Plan, presentation: Presentation) -> list[str]:
+    """Compare every track's length with the plan's."""
+    picture = presentation.video[0].duration
+    if picture < LEAST_SHARE * plan.duration:
+        raise SourceError(
+            f"the video is cut short: it says {plan.duration:.2f} s, but only "
+            f"{picture:.2f} s can be decoded; upload it again",
+            code="truncated",
+        )
+    allowed = max(TOLERANCE_S, TOLERANCE * plan.duration, 2 / float(plan.video[0].fps))
+    for track in (*presentation.video, *presentation.audio):
+        if track.duration > plan.duration + allowed:
+            raise OutputError(
+                f"{track.folder} lasts {track.duration:.2f} s; planned were "
+                f"{plan.duration:.2f} s"
+            )
+    return ["shorter_than_header"] if picture < plan.duration - allowed else []
+
+
+def check_playlist(playlist: Path) -> None:
+    """Check that all that *playlist* names is there, and that its durations fit."""
+    text = playlist.read_text(encoding="utf-8")
+    named = [line for line in text.splitlines() if line and not line.startswith("#")]
+    named += re.findall(r'URI="([^"]+)"', text)
+    for name in named:
+        check_file(playlist.parent / name)
+    target = re.search(r"#EXT-X-TARGETDURATION:(\d+)", text)
+    longest = max((float(s) for s in re.findall(r"#EXTINF:([0-9.]+)", text)), default=0)
+    if target and int(longest + 0.5) > int(target[1]):
+        raise OutputError(f"{playlist.name} has a segment of {longest:.3f} s")
+
+
+def check_manifest(manifest: Path, presentation: Presentation) -> None:
+    """Check that every segment of every timeline is there."""
+    tracks = len(presentation.video) + len(presentation.audio)
+    found = list(ET.parse(manifest).iter(f"{DASH}SegmentTemplate"))  # noqa: S314 - ours
+    if len(found) != tracks:
+        raise OutputError(f"{manifest.name} has {len(found)} of {tracks} tracks")
+    for template in found:
+        check_file(manifest.parent / template.attrib["initialization"])
+        count = sum(int(s.get("r", "0")) + 1 for s in template.iter(f"{DASH}S"))
+        for number in range(1, count + 1):
+            name = template.attrib["media"].replace("$Number%05d$", f"{number:05d}")
+            check_file(manifest.parent / name)
+
+
+def check_file(path: Path) -> None:
+    """Check that *path* is a file with something in it."""
+    if not path.is_file() or not path.stat().st_size:
+        raise OutputError(f"a manifest names {path.name}, which is missing or empty")
+
+
+def check_decodes(track: Track, name: str, bench: Workbench) -> None:
+    """Check that one segment decodes without a single error."""
+    folder = bench.root / track.folder
+    joined = bench.root.parent / "verify.mp4"
+    joined.write_bytes(
+        (folder / "init.mp4").read_bytes() + (folder / name).read_bytes()
+    )
+    options = ["-xerror", "-i", f"file:{joined}", "-f", "null", "-"]
+    try:
+        bench.run([str(bench.tools.ffmpeg), *QUIET, *options])
+    except (SourceError, TransientError) as error:
+        message = f"{track.folder}/{name} does not decode"
+        raise OutputError(message, reason=error.message) from error
+    finally:
+        joined.unlink()

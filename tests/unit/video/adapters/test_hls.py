@@ -1,0 +1,354 @@
+"""HLS playlists say what was measured, and everything they name is there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from nexus_actors.video.adapters.hls import (
+    HlsPackager,
+    iframe_playlist,
+    master_playlist,
+    media_playlist,
+    quotable,
+    start_order,
+    unique,
+)
+from nexus_actors.video.base import Workbench, packagers
+from nexus_actors.video.models import Fragment, Presentation, Segment, Track
+from nexus_actors.video.tools import Tools
+
+
+Film = Callable[[str], tuple[Presentation, Workbench]]
+
+VIDEO = Track(
+    kind="video",
+    name="720",
+    folder="v/720",
+    timescale=30000,
+    codecs="avc1.64001f",
+    segments=(
+        Segment(
+            name="00001.m4s",
+            size=1_001_000,
+            start=0,
+            duration=120120,
+            frames=120,
+            fragments=(
+                Fragment(offset=100, key_frame_end=5100, start=0, duration=60060),
+                Fragment(offset=9000, key_frame_end=12000, start=60060, duration=60060),
+            ),
+        ),
+        Segment(
+            name="00002.m4s",
+            size=200_000,
+            start=120120,
+            duration=45045,
+            frames=45,
+            fragments=(
+                Fragment(offset=100, key_frame_end=3100, start=120120, duration=45045),
+            ),
+        ),
+    ),
+    peak_bitrate=2_000_000,
+    average_bitrate=1_745_255,
+    width=1280,
+    height=720,
+    fps=Fraction(30000, 1001),
+)
+
+AUDIO = Track(
+    kind="audio",
+    name="0",
+    folder="a/0",
+    timescale=48000,
+    codecs="mp4a.40.2",
+    segments=(
+        Segment(
+            name="00001.m4s",
+            size=8000,
+            start=0,
+            duration=24000,
+            frames=24,
+            fragments=(),
+        ),
+    ),
+    peak_bitrate=130_000,
+    average_bitrate=128_000,
+    channels=2,
+    sample_rate=48000,
+    language="eng",
+    label="English",
+    default=True,
+)
+
+
+def attributes(line: str) -> dict[str, str]:
+    found = re.findall(r'([A-Z0-9-]+)=("[^"]*"|[^,]*)', line.partition(":")[2])
+    return {name: value.strip('"') for name, value in found}
+
+
+def lines(playlist: str, tag: str) -> list[str]:
+    return [line for line in playlist.splitlines() if line.startswith(f"#{tag}:")]
+
+
+def uris(playlist: str) -> list[str]:
+    rows = playlist.splitlines()
+    named = [row for row in rows if row and not row.startswith("#")]
+    return named + re.findall(r'URI="([^"]+)"', playlist)
+
+
+def durations(playlist: str) -> list[float]:
+    return [float(found) for found in re.findall(r"#EXTINF:([0-9.]+),", playlist)]
+
+
+@pytest.fixture
+def root(film: Film) -> Path:
+    """The film, packaged."""
+    presentation, bench = film("film")
+    HlsPackager().package(presentation, bench)
+    return bench.root
+
+
+def test_the_master_playlist_is_the_one_that_was_designed() -> None:
+    small = replace(
+        VIDEO,
+        name="360",
+        folder="v/360",
+        width=640,
+        height=360,
+        codecs="avc1.64001e",
+        peak_bitrate=700_000,
+        average_bitrate=600_000,
+    )
+
+    made = master_playlist(Presentation(video=(VIDEO, small), audio=(AUDIO,)))
+
+    assert made.splitlines() == [
+        "#EXTM3U",
+        "#EXT-X-VERSION:7",
+        "#EXT-X-INDEPENDENT-SEGMENTS",
+        (
+            '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="aac",NAME="English",LANGUAGE="en",'
+            'DEFAULT=YES,AUTOSELECT=YES,CHANNELS="2",URI="a_0.m3u8"'
+        ),
+        (
+            "#EXT-X-STREAM-INF:BANDWIDTH=2130000,AVERAGE-BANDWIDTH=1873255,"
+            'CODECS="avc1.64001f,mp4a.40.2",RESOLUTION=1280x720,FRAME-RATE=29.970,'
+            'VIDEO-RANGE=SDR,CLOSED-CAPTIONS=NONE,AUDIO="aac"'
+        ),
+        "v_720.m3u8",
+        (
+            "#EXT-X-STREAM-INF:BANDWIDTH=830000,AVERAGE-BANDWIDTH=728000,"
+            'CODECS="avc1.64001e,mp4a.40.2",RESOLUTION=640x360,FRAME-RATE=29.970,'
+            'VIDEO-RANGE=SDR,CLOSED-CAPTIONS=NONE,AUDIO="aac"'
+        ),
+        "v_360.m3u8",
+        (
+            "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=19981,AVERAGE-BANDWIDTH=15985,"
+            'CODECS="avc1.64001f",RESOLUTION=1280x720,VIDEO-RANGE=SDR,'
+            'URI="v_720_iframe.m3u8"'
+        ),
+        (
+            "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=19981,AVERAGE-BANDWIDTH=15985,"
+            'CODECS="avc1.64001e",RESOLUTION=640x360,VIDEO-RANGE=SDR,'
+            'URI="v_360_iframe.m3u8"'
+        ),
+    ]
+
+
+def test_a_media_playlist_is_the_one_that_was_designed() -> None:
+    assert media_playlist(VIDEO).splitlines() == [
+        "#EXTM3U",
+        "#EXT-X-VERSION:7",
+        "#EXT-X-TARGETDURATION:4",
+        "#EXT-X-MEDIA-SEQUENCE:0",
+        "#EXT-X-PLAYLIST-TYPE:VOD",
+        "#EXT-X-INDEPENDENT-SEGMENTS",
+        '#EXT-X-MAP:URI="../v/720/init.mp4"',
+        "#EXTINF:4.004000,",
+        "../v/720/00001.m4s",
+        "#EXTINF:1.501500,",
+        "../v/720/00002.m4s",
+        "#EXT-X-ENDLIST",
+    ]
+
+
+def test_an_iframe_playlist_names_the_bytes_of_each_key_frame() -> None:
+    assert iframe_playlist(VIDEO).splitlines() == [
+        "#EXTM3U",
+        "#EXT-X-VERSION:7",
+        "#EXT-X-TARGETDURATION:2",
+        "#EXT-X-MEDIA-SEQUENCE:0",
+        "#EXT-X-PLAYLIST-TYPE:VOD",
+        "#EXT-X-INDEPENDENT-SEGMENTS",
+        "#EXT-X-I-FRAMES-ONLY",
+        '#EXT-X-MAP:URI="../v/720/init.mp4"',
+        "#EXTINF:2.002000,",
+        "#EXT-X-BYTERANGE:5000@100",
+        "../v/720/00001.m4s",
+        "#EXTINF:2.002000,",
+        "#EXT-X-BYTERANGE:3000@9000",
+        "../v/720/00001.m4s",
+        "#EXTINF:1.501500,",
+        "#EXT-X-BYTERANGE:3000@100",
+        "../v/720/00002.m4s",
+        "#EXT-X-ENDLIST",
+    ]
+
+
+def test_a_film_without_sound_names_no_audio() -> None:
+    made = master_playlist(Presentation(video=(VIDEO,), audio=()))
+
+    assert "AUDIO" not in made
+    assert "mp4a" not in made
+    assert "BANDWIDTH=2000000,AVERAGE-BANDWIDTH=1745255," in made
+
+
+def test_bandwidth_counts_the_audio_track_with_the_highest_peak() -> None:
+    other = replace(AUDIO, name="1", peak_bitrate=90_000, default=False)
+
+    made = master_playlist(Presentation(video=(VIDEO,), audio=(other, AUDIO)))
+
+    assert attributes(lines(made, "EXT-X-STREAM-INF")[0])["BANDWIDTH"] == "2130000"
+
+
+def test_players_start_with_the_variant_nearest_to_two_megabits() -> None:
+    rates = (6_000_000, 3_500_000, 1_600_000, 900_000)
+    tracks = tuple(replace(VIDEO, name=str(r), peak_bitrate=r) for r in rates)
+
+    order = [track.peak_bitrate for track in start_order(tracks)]
+
+    assert order == [1_600_000, 6_000_000, 3_500_000, 900_000]
+
+
+@pytest.mark.parametrize(
+    ("language", "tag"), [("deu", "de"), ("und", "und"), ("pt-BR", "pt-BR")]
+)
+def test_languages_are_those_of_bcp_47(language: str, tag: str) -> None:
+    audio = (replace(AUDIO, language=language),)
+
+    made = master_playlist(Presentation(video=(VIDEO,), audio=audio))
+
+    assert attributes(lines(made, "EXT-X-MEDIA")[0])["LANGUAGE"] == tag
+
+
+@pytest.mark.parametrize("language", [None, "", 'e"n', "en,DEFAULT=NO"])
+def test_what_is_no_language_is_left_out(language: str | None) -> None:
+    audio = (replace(AUDIO, language=language),)
+
+    made = master_playlist(Presentation(video=(VIDEO,), audio=audio))
+
+    assert "LANGUAGE" not in made
+
+
+@pytest.mark.parametrize(
+    ("label", "written"),
+    [
+        ('a"b', "a'b"),
+        ("a\r\n#EXT-X-ENDLIST", "a  #EXT-X-ENDLIST"),
+        ("a\x0b\x85\u2028\x00b", "a    b"),
+        ("Français, 5.1", "Français, 5.1"),
+    ],
+)
+def test_a_label_cannot_end_its_attribute_or_its_line(label: str, written: str) -> None:
+    assert quotable(label) == written
+    made = master_playlist(
+        Presentation(video=(VIDEO,), audio=(replace(AUDIO, label=label),))
+    )
+    assert f'NAME="{written}"' in made.splitlines()[3]
+
+
+def test_two_tracks_of_one_label_get_two_names() -> None:
+    assert unique(["eng", "deu", "eng", "eng"]) == ["eng", "deu", "eng 2", "eng 3"]
+
+
+def test_all_files_are_written_and_the_master_is_named_last(film: Film) -> None:
+    presentation, bench = film("film")
+
+    made = packagers.get("hls")().package(presentation, bench)
+
+    names = [f"hls/v_{n}{i}.m3u8" for i in ("", "_iframe") for n in (480, 360, 240)]
+    assert sorted(made) == sorted([*names, "hls/a_0.m3u8", "hls/master.m3u8"])
+    assert made[-1] == "hls/master.m3u8"
+    assert all((bench.root / path).is_file() for path in made)
+
+
+def test_everything_that_a_playlist_names_is_there(root: Path) -> None:
+    found = 0
+    for playlist in (root / "hls").glob("*.m3u8"):
+        for uri in uris(playlist.read_text()):
+            target = (playlist.parent / uri).resolve()
+            assert target.is_relative_to(root.resolve())
+            assert target.stat().st_size > 0
+            found += 1
+
+    assert found > 20
+
+
+@pytest.mark.parametrize("name", ["film", "silent", "ntsc", "short"])
+def test_the_durations_of_every_playlist_add_up_to_the_length(
+    name: str, film: Film
+) -> None:
+    presentation, bench = film(name)
+    HlsPackager().package(presentation, bench)
+
+    for track in (*presentation.video, *presentation.audio):
+        path = bench.root / "hls" / f"{track.kind[0]}_{track.name}.m3u8"
+        told = durations(path.read_text())
+        assert sum(told) == pytest.approx(track.duration, abs=1e-5)
+        target = re.search(r"#EXT-X-TARGETDURATION:(\d+)", path.read_text())
+        assert target
+        assert max(round(duration) for duration in told) == int(target[1]) <= 6
+    for track in presentation.video:
+        path = bench.root / "hls" / f"v_{track.name}_iframe.m3u8"
+        told = durations(path.read_text())
+        assert sum(told) == pytest.approx(track.duration, abs=1e-5)
+
+
+def test_no_segment_needs_more_than_the_bandwidth_that_is_told(root: Path) -> None:
+    master = (root / "hls/master.m3u8").read_text().splitlines()
+    sound = measured_peak(root / "hls/a_0.m3u8")
+    for info, uri in pairwise(master):
+        if info.startswith("#EXT-X-STREAM-INF:"):
+            told = int(attributes(info)["BANDWIDTH"])
+            peak = measured_peak(root / "hls" / uri) + sound
+            assert peak <= told <= 1.1 * peak
+
+
+def measured_peak(playlist: Path) -> float:
+    """Return the rate of the worst full segment, from nothing but files and EXTINF."""
+    text = playlist.read_text()
+    names = [row for row in text.splitlines() if row and not row.startswith("#")]
+    told = durations(text)
+    return max(
+        8 * (playlist.parent / name).stat().st_size / seconds
+        for name, seconds in zip(names, told, strict=True)
+        if 2 * seconds >= max(told)
+    )
+
+
+def test_each_byte_range_decodes_to_one_key_frame(
+    root: Path,
+    tools: Tools,
+    run_tool: Callable[[list[str]], str],
+    tmp_path: Path,
+) -> None:
+    text = (root / "hls/v_240_iframe.m3u8").read_text()
+    ranges = re.findall(r"#EXT-X-BYTERANGE:(\d+)@(\d+)\n(\S+)", text)
+    asked = ["-v", "error", "-show_entries", "frame=pict_type", "-of", "csv=p=0"]
+
+    shown = []
+    for length, offset, uri in ranges:
+        data = (root / "hls" / uri).read_bytes()[int(offset) :][: int(length)]
+        part = tmp_path / "key.mp4"
+        part.write_bytes((root / "v/240/init.mp4").read_bytes() + data)
+        shown.append(run_tool([str(tools.ffprobe), *asked, str(part)]).strip(",\n"))
+
+    assert shown == ["I"] * 5
