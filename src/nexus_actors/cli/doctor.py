@@ -1,0 +1,199 @@
+"""``doctor``: what is installed, what is missing, and the command that installs it."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import click
+
+from nexus_actors.core import clock
+from nexus_actors.core.errors import NexusError
+from nexus_actors.core.settings import CoreSettings
+
+from .common import REDIS_FIELDS, print_json
+
+
+#: Clocks that differ by more than this make delays and expiry wrong.
+MAX_SKEW_MS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found of one part; *cure* is the command that mends it."""
+
+    part: str
+    state: Literal["ok", "warning", "missing"]
+    found: str
+    cure: str = ""
+
+
+def install(package: str, brew: str | None = None) -> str:
+    """Return the command that installs a system package here."""
+    if sys.platform == "darwin":
+        return f"brew install {brew or package}"
+    return f"sudo apt-get install {package}"
+
+
+def check_python() -> Iterator[Finding]:
+    """The interpreter."""
+    yield Finding("python", "ok", platform.python_version())
+
+
+def check_ffmpeg() -> Iterator[Finding]:
+    """Both programs, and the encoders and muxer that the video domain uses."""
+    from nexus_actors.video.settings import VideoSettings
+    from nexus_actors.video.tools import find_tools
+
+    try:
+        tools = find_tools(VideoSettings.load())
+    except NexusError as error:
+        yield Finding("ffmpeg", "missing", error.message, install("ffmpeg"))
+        return
+    yield Finding("ffmpeg", "ok", f"{tools.version} ({tools.ffmpeg})")
+    yield Finding("ffprobe", "ok", str(tools.ffprobe))
+    for part, kind in (
+        ("libx264", "encoders"),
+        ("aac", "encoders"),
+        ("dash", "muxers"),
+    ):
+        listed = _output([str(tools.ffmpeg), "-v", "quiet", f"-{kind}"]).split()
+        if part in listed:
+            yield Finding(f"ffmpeg {part}", "ok", kind[:-1])
+        else:
+            yield Finding(
+                f"ffmpeg {part}",
+                "missing",
+                f"this ffmpeg was built without it: {tools.ffmpeg}",
+                install("ffmpeg"),
+            )
+
+
+def _output(command: list[str]) -> str:
+    done = subprocess.run(  # noqa: S603 - our own arguments
+        command, capture_output=True, text=True, timeout=30, check=False
+    )
+    return done.stdout
+
+
+def check_imagemagick() -> Iterator[Finding]:
+    """The library that wand stands on."""
+    try:
+        from wand.api import library  # noqa: F401 - loads it, or says that it is missing
+        from wand.version import MAGICK_VERSION
+    except ImportError as error:
+        if "MagickWand" in str(error):
+            cure = install("imagemagick")
+            yield Finding("imagemagick", "missing", "no MagickWand library", cure)
+        else:
+            cure = 'pip install "nexus-actors[video]"'
+            yield Finding("wand", "missing", "not installed", cure)
+        return
+    yield Finding("imagemagick", "ok", " ".join(MAGICK_VERSION.split()[1:3]))
+
+
+def check_packages() -> Iterator[Finding]:
+    """The Python packages of the video domain."""
+    from importlib.util import find_spec
+
+    for module, extra in (("obstore", "video"), ("ffmpeg", "video")):
+        if find_spec(module):
+            yield Finding(module, "ok", "installed")
+        else:
+            cure = f'pip install "nexus-actors[{extra}]"'
+            yield Finding(module, "missing", "not installed", cure)
+
+
+def check_redis() -> Iterator[Finding]:
+    """The server that is set, or the program that an embedded one needs."""
+    settings = CoreSettings.load()
+    if not REDIS_FIELDS & settings.model_fields_set:
+        program = shutil.which("redis-server") or shutil.which("valkey-server")
+        if program:
+            yield Finding("redis", "ok", f"REDIS_URL is not set; embedded: {program}")
+        else:
+            cure = install("redis-server", "redis") + ", or set REDIS_URL"
+            yield Finding("redis", "missing", "no redis-server and no REDIS_URL", cure)
+        return
+    yield from _check_server(settings)
+
+
+def _check_server(settings: CoreSettings) -> Iterator[Finding]:
+    import redis
+
+    from nexus_actors.engine.connection import connect, describe
+
+    client = connect(settings)
+    where = describe(client)
+    try:
+        info = client.info()
+        seconds, micros = client.time()
+    except redis.RedisError as error:
+        reason = str(error).split("\n", 1)[0]
+        yield Finding("redis", "missing", f"{where}: {reason}", "start it")
+        return
+    yield Finding("redis", "ok", f"{info['redis_version']} at {where}")
+    if info.get("maxmemory_policy") not in {None, "noeviction"}:
+        cure = "redis-cli CONFIG SET maxmemory-policy noeviction"
+        found = f"{info['maxmemory_policy']} may throw queued jobs away"
+        yield Finding("redis eviction", "warning", found, cure)
+    if not info.get("aof_enabled"):
+        cure = "redis-cli CONFIG SET appendonly yes"
+        found = "no append-only file: a restart of Redis loses queued jobs"
+        yield Finding("redis persistence", "warning", found, cure)
+    skew = abs(int(seconds) * 1000 + int(micros) // 1000 - clock.now_ms())
+    if skew > MAX_SKEW_MS:
+        found = f"this machine's clock differs from the server's by {skew / 1000:.1f} s"
+        yield Finding("clock", "warning", found, "run NTP on both")
+
+
+def check_folders() -> Iterator[Finding]:
+    """The folder for working files."""
+    folder = CoreSettings.load().temp_dir
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        free = shutil.disk_usage(folder).free / 1024**3
+    except OSError as error:
+        cure = "set TEMP_DIR to a folder that this user may write"
+        yield Finding("TEMP_DIR", "missing", f"{folder}: {error.strerror}", cure)
+        return
+    yield Finding("TEMP_DIR", "ok", f"{folder}, {free:.1f} GiB free")
+
+
+CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+    check_python,
+    check_packages,
+    check_ffmpeg,
+    check_imagemagick,
+    check_redis,
+    check_folders,
+)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(*, as_json: bool) -> int:
+    """Tell what is missing on this machine, and how to install it."""
+    findings = [finding for check in CHECKS for finding in check()]
+    if as_json:
+        names = ("part", "state", "found", "cure")
+        print_json([{name: getattr(f, name) for name in names} for f in findings])
+    else:
+        for finding in findings:
+            click.echo(_line(finding))
+    return int(any(finding.state == "missing" for finding in findings))
+
+
+def _line(finding: Finding) -> str:
+    colour = {"ok": "green", "warning": "yellow", "missing": "red"}[finding.state]
+    state = click.style(f"{finding.state:<8}", fg=colour)
+    cure = f"   -> {finding.cure}" if finding.cure else ""
+    return f"{state} {finding.part:<18} {finding.found}{cure}"

@@ -1,0 +1,161 @@
+"""The command, as a person types it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import StartWorker
+
+
+def nexus(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "nexus_actors", *arguments]
+    return subprocess.run(
+        command, env=environ, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def body(video: Path | str, **more: Any) -> str:
+    return json.dumps({"video_id": "v1", "input_path": str(video), **more})
+
+
+def test_send_wait_prints_the_result_and_nothing_else(
+    environ: dict[str, str], start_worker: StartWorker, clip: Path
+) -> None:
+    start_worker()
+
+    done = nexus(environ, "send", "process_video", "--wait", "--json", body(clip))
+
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["status"] == "succeeded"
+    assert result["outputs"].keys() == {"hls", "dash", "mp4"}
+    assert result["metadata"]["video"]["codec"] == "h264"
+    master = result["outputs"]["hls"]["master"]["uri"].removeprefix("file://")
+    assert Path(master).read_text().startswith("#EXTM3U")
+    assert {s["name"] for s in result["thumbnails"]} == {"medium", "small"}
+    assert set(result["timings"]) >= {"probe", "encode", "verify", "store"}
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (None, "not_found"),
+        (b"", "empty"),
+        (b"just words\n" * 20, "not_media"),
+        (b"#EXTM3U\n#EXTINF:1,\nother.mp4\n", "forbidden_format"),
+        (b"\x00\x00\x00\x1cftypisom" + bytes(range(256)) * 20, "corrupt"),
+    ],
+)
+def test_an_input_that_cannot_be_right_is_refused_in_one_line(
+    environ: dict[str, str], tmp_path: Path, content: bytes | None, code: str
+) -> None:
+    video = tmp_path / "upload.mp4"
+    if content is not None:
+        video.write_bytes(content)
+
+    done = nexus(environ, "send", "process_video", "--inline", "--json", body(video))
+
+    assert done.returncode == 1
+    answer = json.loads(done.stdout)
+    assert answer["video_id"] == "v1"
+    assert answer["status"] == "failed"
+    assert answer["error"]["code"] == code
+    assert answer["error"]["retryable"] is False
+    assert len(done.stderr.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "storage").rglob("*.*"))
+
+
+def test_a_truncated_file_is_refused_and_nothing_is_published(
+    environ: dict[str, str], tmp_path: Path, clip: Path
+) -> None:
+    front = ["-c", "copy", "-movflags", "+faststart", str(tmp_path / "whole.mp4")]
+    subprocess.run(["ffmpeg", "-v", "error", "-i", str(clip), *front], check=True)
+    whole = (tmp_path / "whole.mp4").read_bytes()
+    (tmp_path / "half.mp4").write_bytes(whole[: len(whole) // 2])
+
+    done = nexus(
+        environ,
+        *("send", "process_video", "--inline", "--json", body(tmp_path / "half.mp4")),
+    )
+
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"]["code"] in {"truncated", "corrupt"}
+    assert not list((tmp_path / "storage").rglob("*.*"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"options": {"formats": ["hlx"]}}, "options.formats.0"),
+        ({"options": {"watermrk": True}}, "options.watermrk"),
+        ({"vidoe": 1}, "vidoe"),
+        ({"input_path": "http://example.com/a.mp4"}, "input_path"),
+        ({"video_id": "../../etc"}, "video_id"),
+    ],
+)
+def test_a_wrong_shape_never_reaches_the_queue(
+    environ: dict[str, str], clip: Path, wrong: dict[str, Any], named: str
+) -> None:
+    fields = {"video_id": "v1", "input_path": str(clip), **wrong}
+
+    done = nexus(environ, "send", "process_video", "--json", json.dumps(fields))
+
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    queue = nexus(environ, "events", "--json", "--since", "0", "--no-follow")
+    assert queue.stdout == ""
+
+
+def test_redis_down_is_one_clear_line(environ: dict[str, str], clip: Path) -> None:
+    down = environ | {"REDIS_URL": "redis://127.0.0.1:1/0"}
+
+    done = nexus(down, "send", "process_video", "--json", body(clip))
+
+    assert done.returncode == 1
+    assert "127.0.0.1:1" in done.stderr
+    assert "REDIS_URL" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_missing_ffmpeg_is_one_clear_line_with_the_cure(
+    environ: dict[str, str], clip: Path
+) -> None:
+    bare = environ | {"PATH": "/nonexistent"}
+
+    done = nexus(bare, "send", "process_video", "--inline", "--json", body(clip))
+
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"]["code"] == "missing_tool"
+    assert "install ffmpeg" in done.stderr
+
+
+def test_doctor_names_what_is_missing_and_how_to_install_it(
+    environ: dict[str, str],
+) -> None:
+    whole, bare = nexus(environ, "doctor"), nexus(environ | {"PATH": "/x"}, "doctor")
+
+    assert whole.returncode == 0, whole.stdout
+    assert bare.returncode == 1
+    assert "install ffmpeg" in bare.stdout
+
+
+def test_without_a_redis_the_commands_share_an_embedded_one_that_keeps_the_queue(
+    environ: dict[str, str], tmp_path: Path, clip: Path
+) -> None:
+    alone = {k: v for k, v in environ.items() if k != "REDIS_URL"}
+    alone |= {"XDG_STATE_HOME": str(tmp_path / "state")}
+
+    sent = nexus(alone, "send", "process_video", "--json", body(clip))
+    shown = nexus(alone, "job", json.loads(sent.stdout)["job"])
+
+    assert json.loads(shown.stdout)["state"] == "queued"
+    assert "embedded Redis" in shown.stderr
+    assert not (tmp_path / "state" / "nexus-actors" / "redis" / "redis.pid").exists()
