@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import ffmpeg
 
-from .models import AudioRendition, Plan
+from .models import AudioRendition, Plan, Watermark
 from .tools import INPUT_GUARD, Tools
 
 
@@ -44,6 +44,8 @@ def _pictures(given: Any, plan: Plan) -> list[Any]:
     top = given[str(plan.video_index)]
     for item in plan.pre_filters:
         top = top.filter(item.name, **item.options)
+    if plan.watermark:
+        top = _marked(top, plan.watermark)
     # a short header must not make the rungs longer than the plan
     top = top.filter("trim", duration=f"{plan.duration:.6f}")
     if len(plan.video) == 1:
@@ -58,6 +60,27 @@ def _pictures(given: Any, plan: Plan) -> list[Any]:
         leg = leg.filter("scale", w=rung.width, h=rung.height, flags="bicubic")
         pictures.append(leg.filter("setsar", sar=1))
     return pictures
+
+
+def _marked(picture: Any, mark: Watermark) -> Any:
+    """Lay the mark over the picture: once, before the split."""
+    image = ffmpeg.input(f"file:{mark.path}", **dict(INPUT_GUARD))["v:0"]
+    image = (
+        image.filter("format", "rgba")
+        .filter("colorchannelmixer", aa=mark.opacity)
+        .filter(
+            "scale",
+            w=mark.width,
+            h=mark.height,
+            force_original_aspect_ratio="decrease",
+            # as the picture: else the mark's colours would be off
+            out_color_matrix="bt709",
+            out_range="tv",
+        )
+        .filter("format", "yuva420p")
+    )
+    place = {"x": mark.x, "y": mark.y, "format": "yuv420", "eof_action": "repeat"}
+    return ffmpeg.filter([picture, image], "overlay", **place)
 
 
 def _sounds(given: Any, plan: Plan) -> list[Any]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -46,10 +47,13 @@ class ProcessVideoOptions(Message):
     Attributes:
         formats: Which of ``hls``, ``dash`` and ``mp4`` to make; all by default.
         thumbnails: Whether to make the poster and the thumbnails.
+        watermark: Whether to put the worker's mark, ``WATERMARK_PATH``, on the picture;
+            ``WATERMARK_ENABLED`` decides by default.
     """
 
     formats: Annotated[tuple[Format, ...], Field(min_length=1)] = ("hls", "dash", "mp4")
     thumbnails: bool = True
+    watermark: bool | None = None
 
     @field_validator("formats")
     @classmethod
@@ -283,6 +287,23 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Watermark:
+    """The mark: an image that fits into *width* x *height* pixels of the top rung.
+
+    *x* and *y* are ffmpeg's expressions for its upper left corner; *opacity* is from
+    0 to 1.
+    """
+
+    path: Path
+    sha256: str
+    width: int
+    height: int
+    x: str
+    y: str
+    opacity: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What will be made of a source.  Two equal plans make equal bytes.
 
@@ -307,6 +328,7 @@ class Plan:
     segment_gops: int
     preset: str
     pre_filters: tuple[Filter, ...]
+    watermark: Watermark | None
     threads: int
     warnings: tuple[str, ...]
 

@@ -43,6 +43,7 @@ from .settings import VideoSettings
 from .stills import make_stills
 from .tools import Tools, find_tools
 from .verify import verify
+from .watermark import check_image
 
 
 log = get_logger(__name__)
@@ -219,7 +220,7 @@ class Pipeline:
             thumbnails=thumbnails(plan, published),
             poster=poster(published),
             duration=round(shown.duration, 6),
-            warnings=tuple(dict.fromkeys((*media.warnings, *warnings))),
+            warnings=tuple(dict.fromkeys((*media.warnings, *plan.warnings, *warnings))),
             timings=steps.timings,
         )
 
@@ -240,6 +241,8 @@ class Pipeline:
             ffmpeg_version=self.tools.version,
             threads=self.threads,
         )
+        if plan.watermark:
+            check_image(plan.watermark.path, self.tools)
         marker = self.work / "plan.json"
         known = json.loads(marker.read_text()) if marker.exists() else {}
         if known.get("hash") != plan.hash:

@@ -20,6 +20,7 @@ from .models import (
     VideoStream,
 )
 from .settings import VideoSettings
+from .watermark import plan_watermark
 
 
 #: Raise it when the same inputs shall make other outputs than before.
@@ -45,10 +46,18 @@ def make_plan(
     ffmpeg_version: str,
     threads: int = 0,
 ) -> Plan:
-    """Decide what is made of *media*; *threads* 0 leaves the number to ffmpeg."""
+    """Decide what is made of *media*; *threads* 0 leaves the number to ffmpeg.
+
+    Raises:
+        ConfigurationError: The watermark that is set cannot be read.
+    """
     video = media.video
     assert video is not None  # noqa: S101 - the probe refuses a file without picture
     rungs = renditions(media)
+    marked = options.watermark
+    if marked is None:
+        marked = settings.watermark_enabled
+    mark = plan_watermark(settings, rungs[0]) if marked else None
     inputs = {
         "planner": PLANNER,
         "ffmpeg": ffmpeg_version,
@@ -56,6 +65,7 @@ def make_plan(
         "options": options.to_json(),
         "preset": settings.ffmpeg_preset,
         "audio_bitrate": settings.audio_bitrate,
+        "watermark": asdict(mark) if mark else None,
     }
     return Plan(
         hash=_hash(inputs),
@@ -68,13 +78,16 @@ def make_plan(
         segment_gops=SEGMENT_GOPS,
         preset=settings.ffmpeg_preset,
         pre_filters=tuple(_pre_filters(video, rungs[0])),
+        watermark=mark,
         threads=threads,
-        warnings=media.warnings,
+        warnings=("watermark_not_set",) if marked and not mark else (),
     )
 
 
 def _hash(inputs: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(inputs, sort_keys=True, default=str).encode()
+    ).hexdigest()
 
 
 def _whole_frames(seconds: float, rung: VideoRendition) -> float:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from nexus_actors.core.settings import Settings, own, shared
 
@@ -21,6 +22,20 @@ Preset = Literal[
     "slow",
     "slower",
     "veryslow",
+]
+
+
+#: Where the mark stands.
+Position = Literal[
+    "topleft",
+    "top",
+    "topright",
+    "left",
+    "center",
+    "right",
+    "bottomleft",
+    "bottom",
+    "bottomright",
 ]
 
 
@@ -41,6 +56,17 @@ class VideoSettings(Settings):
         shared("AUDIO_BITRATE", "of a stereo track, in bit/s; k and M are understood"),
         Field(pattern=r"^[1-9][0-9]*[kM]?$"),
     ] = "128k"
+    watermark_enabled: Annotated[
+        bool, shared("WATERMARK_ENABLED", "mark videos whose message does not say")
+    ] = False
+    watermark_path: Annotated[
+        Path | None, shared("WATERMARK_PATH", "the mark: a PNG, JPEG or WebP image")
+    ] = None
+    watermark_position: Annotated[
+        Position,
+        shared("WATERMARK_POSITION", "such as bottom-right, in any spelling"),
+        BeforeValidator(lambda text: re.sub(r"[-_\s]", "", str(text)).lower()),
+    ] = "bottomright"
     max_input_bytes: Annotated[
         int, own("VIDEO_MAX_INPUT_BYTES", "the largest file accepted"), Field(gt=0)
     ] = 10 * 1024**3

@@ -1,0 +1,147 @@
+"""The mark stands where it should, in its own colours, on every rendition."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nexus_actors.core.errors import ConfigurationError
+from nexus_actors.video import process_video
+
+
+Run = Callable[..., dict[str, Any]]
+
+
+def ffmpeg(*arguments: str) -> bytes:
+    command = ["ffmpeg", "-v", "error", "-nostdin", *arguments]
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+@pytest.fixture(scope="module")
+def grey(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One second of even grey, 640 x 360."""
+    path = tmp_path_factory.mktemp("grey") / "grey.mp4"
+    ffmpeg(
+        "-f", "lavfi", "-i", "color=0x404040:size=640x360:rate=25:duration=1", str(path)
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def red(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A mark: pure red, 4 x 1, opaque."""
+    path = tmp_path_factory.mktemp("mark") / "red.png"
+    ffmpeg("-f", "lavfi", "-i", "color=red:size=400x100", "-frames:v", "1", str(path))
+    return path
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grey: Path) -> Run:
+    monkeypatch.setenv("STORAGE_URL", str(tmp_path / "storage"))
+    monkeypatch.setenv("TEMP_DIR", str(tmp_path / "tmp"))
+    monkeypatch.setenv("FFMPEG_PRESET", "ultrafast")
+
+    def process(**options: Any) -> dict[str, Any]:
+        options = {"formats": ["mp4"], "thumbnails": False, **options}
+        return process_video(video_id="v", input_path=str(grey), options=options)
+
+    return process
+
+
+def pixels(
+    result: dict[str, Any], rendition: int
+) -> Callable[[float, float], tuple[int, ...]]:
+    """Return a reader of colours at shares of width and height, in frame 10."""
+    item = result["outputs"]["mp4"][rendition]
+    width, height = item["width"], item["height"]
+    path = item["uri"].removeprefix("file://")
+    picture = r"select=eq(n\,10)"
+    raw = ffmpeg(
+        *("-i", path, "-vf", picture, "-frames:v", "1"),
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgb24",
+        "-",
+    )
+
+    def at(x: float, y: float) -> tuple[int, ...]:
+        start = 3 * (int(y * height) * width + int(x * width))
+        return tuple(raw[start : start + 3])
+
+    return at
+
+
+def is_red(colour: tuple[int, ...]) -> bool:
+    """Whether *colour* is red over grey, at four fifths."""
+    return all(abs(a - b) < 14 for a, b in zip(colour, (217, 13, 13), strict=True))
+
+
+def is_grey(colour: tuple[int, ...]) -> bool:
+    return all(abs(part - 0x40) < 8 for part in colour)
+
+
+@pytest.mark.parametrize(
+    ("position", "x", "y"),
+    [
+        ("bottomright", 0.93, 0.95),
+        ("Top-Left", 0.07, 0.05),
+        ("top_right", 0.93, 0.05),
+        ("bottom left", 0.07, 0.95),
+        ("center", 0.5, 0.5),
+    ],
+)
+def test_the_mark_stands_where_the_setting_says(
+    position: str,
+    x: float,
+    y: float,
+    run: Run,
+    red: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WATERMARK_PATH", str(red))
+    monkeypatch.setenv("WATERMARK_POSITION", position)
+
+    result = run(watermark=True)
+
+    assert result["warnings"] == []
+    for rendition in range(len(result["outputs"]["mp4"])):
+        at = pixels(result, rendition)
+        assert is_red(at(x, y)), at(x, y)
+        others = {(0.07, 0.05), (0.93, 0.05), (0.07, 0.95), (0.93, 0.95), (0.5, 0.5)}
+        assert all(is_grey(at(*place)) for place in others - {(x, y)})
+
+
+def test_the_message_wins_over_the_setting(
+    run: Run, red: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATERMARK_PATH", str(red))
+    monkeypatch.setenv("WATERMARK_ENABLED", "true")
+
+    marked, clean = run(), run(watermark=False)
+
+    assert is_red(pixels(marked, 0)(0.93, 0.95))
+    assert is_grey(pixels(clean, 0)(0.93, 0.95))
+
+
+def test_a_mark_that_is_not_set_is_told_and_does_not_stop_the_video(run: Run) -> None:
+    assert run(watermark=True)["warnings"] == ["watermark_not_set"]
+
+
+@pytest.mark.parametrize("content", [None, b"no picture", b""])
+def test_a_mark_that_is_no_image_is_not_blamed_on_the_video(
+    content: bytes | None, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = tmp_path / "mark.png"
+    if content is not None:
+        mark.write_bytes(content)
+    monkeypatch.setenv("WATERMARK_PATH", str(mark))
+
+    with pytest.raises(ConfigurationError, match="WATERMARK_PATH"):
+        run(watermark=True)
+
+    assert not list((tmp_path / "storage").rglob("*.mp4"))
