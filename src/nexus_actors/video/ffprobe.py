@@ -7,7 +7,7 @@ import math
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -25,17 +25,25 @@ LOOK_S: Final = 60
 #: Slowest disk on which a whole file is still read in time, in bytes a second.
 SLOWEST_DISK: Final = 5_000_000
 
-#: A last frame shorter than this share of the average has no length of its own.
-LEAST_TAIL: Final = 0.5
+#: A last frame shorter than this, in seconds, has no length of its own: FLV says 1 ms.
+LEAST_TAIL_S: Final = 1 / 240
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What reading every packet of a stream has told; *bits* is the sum of them."""
+    """What reading every packet of a stream has told.
+
+    Attributes:
+        seconds: From the first frame's start to the last one's end.
+        frames: How many are shown: what an edit list cuts away does not count.
+        bits: The size of them all.
+        clean: Whether ffprobe read to the end without complaint.
+    """
 
     seconds: float
     frames: int
     bits: int
+    clean: bool = True
 
 
 def look(path: Path, tools: Tools, *wanted: str) -> Json:
@@ -73,14 +81,12 @@ def count(
         EncodeError: ffprobe was killed or too slow, which may pass.
     """
     spans = _Spans()
-    for line in _packets(path, stream["index"], tools, check):
-        if line:
-            spans.add(line.split(","))
+    said = _read_packets(path, stream["index"], tools, spans.add, check)
     if not spans.frames:
         raise SourceError(
             "the video has no frames: it is damaged; upload it again", code="corrupt"
         )
-    return Counted(spans.seconds(stream), spans.frames, spans.bits)
+    return Counted(spans.seconds(stream), spans.frames, spans.bits, not said)
 
 
 def number(value: Any) -> float | None:
@@ -110,8 +116,12 @@ class _Spans:
     last: float = -math.inf
     tail: float = 0.0
 
-    def add(self, fields: list[str]) -> None:
-        shown, decoded, length, size, *_ = (*fields, "", "", "", "")
+    def add(self, line: str) -> None:
+        """Take one packet as ffprobe prints it."""
+        fields = line.split(",")
+        shown, decoded, length, size, flags, *_ = (*fields, "", "", "", "", "")
+        if "D" in flags:  # before an edit list's start, or after its end
+            return
         self.frames += 1
         self.bits += 8 * (whole(size) or 0)
         at = number(shown)
@@ -126,15 +136,20 @@ class _Spans:
         if self.last < self.first:  # a bare stream: packets without times
             return self.frames / rate
         usual = (self.last - self.first) / (self.frames - 1) if self.frames > 1 else 0
-        tail = self.tail if self.tail > LEAST_TAIL * usual else usual
+        tail = self.tail if self.tail >= LEAST_TAIL_S else usual
         return self.last - self.first + (tail or 1 / rate)
 
 
-def _packets(
-    path: Path, index: int, tools: Tools, check: Callable[[], None]
-) -> Iterator[str]:
+def _read_packets(
+    path: Path,
+    index: int,
+    tools: Tools,
+    take: Callable[[str], None],
+    check: Callable[[], None],
+) -> bytes:
+    """Give each packet's line to *take*; return what ffprobe complained of."""
     limit = LOOK_S + path.stat().st_size / SLOWEST_DISK
-    entries = "packet=pts_time,dts_time,duration_time,size"
+    entries = "packet=pts_time,dts_time,duration_time,size,flags"
     options = ("-select_streams", str(index), "-show_entries", entries)
     command = _command(path, tools, *options, "-of", "csv=p=0")
     with (
@@ -159,7 +174,8 @@ def _packets(
         try:
             for line in process.stdout or ():
                 check()
-                yield line.strip()
+                if line.strip():
+                    take(line.strip())
             process.wait()
         finally:
             timer.cancel()
@@ -167,7 +183,9 @@ def _packets(
         if late.is_set():
             raise _too_slow(limit)
         said.seek(0)
-        _check(process.returncode, said.read(10_000))
+        complaint = said.read(10_000)
+        _check(process.returncode, complaint)
+        return complaint
 
 
 def _command(path: Path, tools: Tools, *wanted: str) -> list[str]:

@@ -132,7 +132,8 @@ class VideoStream(Model):
 
     ``width`` and ``height`` are as stored; ``display_*`` after rotation and pixel
     aspect.  ``rotation`` is in degrees, counter-clockwise, one of 0, 90, 180, 270.
-    ``fps_q`` is exact, ``fps`` a number for people.
+    ``fps_q`` is exact, ``fps`` a number for people; ``nominal_fps_q`` is the rate of
+    the grid that the frames lie on, some of which may be missing.
     """
 
     index: int
@@ -149,6 +150,7 @@ class VideoStream(Model):
     aspect: str
     fps: float
     fps_q: str
+    nominal_fps_q: str | None = None
     vfr: bool
     pix_fmt: str | None
     bit_depth: int
@@ -314,6 +316,7 @@ class Plan:
         video: From the largest to the smallest; all have the same aspect, and
             frame rates that divide the first one's.
         segment_gops: How many groups of pictures make one segment.
+        flatten: Whether the picture has transparent parts, to be laid on white.
         pre_filters: The filter chain before the first scale (deinterlace, tone
             map or colour).
     """
@@ -327,6 +330,7 @@ class Plan:
     formats: tuple[Format, ...]
     segment_gops: int
     preset: str
+    flatten: bool = False
     pre_filters: tuple[Filter, ...]
     watermark: Watermark | None
     threads: int

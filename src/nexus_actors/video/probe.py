@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Literal
 
 from .containers import container_flags
-from .errors import SourceError
-from .ffprobe import Counted, Json, count, look, number, whole
+from .errors import EncodeError, SourceError
+from .ffprobe import Json, count, look, number, whole
 from .guard import Source
 from .models import MediaInfo, VideoStream
 from .settings import VideoSettings
@@ -28,6 +29,21 @@ DurationSource = Literal["stream", "format", "frames", "tag", "packets"]
 
 #: A header may be trusted if its length gives at least this many bits a second.
 LEAST_BITS_PER_SECOND: Final = 500
+
+#: Containers whose index lists every frame: their word on a length may be taken.
+INDEXED: Final = {"mov", "mp4"}
+
+#: A length that is off by more than this, as a share, is not one of rounding.
+TOLERANCE: Final = 0.1
+
+#: Lengths that differ by less than this, in seconds, are the same.
+SAME_S: Final = 0.05
+
+#: The profile of Dolby Vision whose picture no other decoder can show.
+DOVI_WITHOUT_BASE: Final = 5
+
+#: So many packets of sound must give one frame of it, or the track is broken.
+TRIED_PACKETS: Final = 50
 
 #: Fewer frames a second than this, in a file of few frames, may be bursts and gaps.
 SLOW_FPS: Final = 10
@@ -61,16 +77,16 @@ def probe(
     formats = tuple(raw.get("format", {}).get("format_name", "").split(","))
     picture = _picture(streams, formats)
     _check_codec(picture, tools)
+    _check_base_layer(picture)
     _check_size(picture, settings)
-    told_by, seconds = _told_length(picture, raw, source)
-    counted: Counted | None = None
-    if seconds is None:
-        counted = count(source.path, picture, tools, check)
-        seconds = counted.seconds
-        # counted is truer than any rate that the header claims
-        rate = Fraction(counted.frames / seconds).limit_denominator(1001)
-        picture |= {"avg_frame_rate": str(rate), "nb_frames": counted.frames}
-    _check_length(seconds, settings)
+    faststart, fragmented = container_flags(source.path)
+    told = raw["format"]
+    indexed = bool(INDEXED & set(formats)) and not fragmented
+    length = _told_length(picture, told, source)
+    _check_length(length.seconds, settings)  # an absurd one, before packets are read
+    if length.told_by != "stream" or not indexed:
+        length = _count_length(length, picture, source, tools, check)
+        _check_length(length.seconds, settings)
     index = str(picture["index"])
     first = look(
         source.path,
@@ -78,23 +94,24 @@ def probe(
         *("-select_streams", index, "-read_intervals", "%+#1"),
         *("-show_frames", "-show_entries", FRAME_ENTRIES),
     )
-    video = read_video(picture, next(iter(first.get("frames", [])), {}), seconds)
-    audio, warnings = read_audio(streams)
+    frame: Json = next(iter(first.get("frames", [])), {})
+    video = read_video(picture, frame, length.seconds)
+    audio, warnings = read_audio(streams, lambda s: _is_sound(s, source, tools))
     if video.vfr:
         warnings.append("vfr")
-    if told_by != "stream":
+    if length.told_by != "stream":
         warnings.append("duration_not_in_stream")
-    faststart, fragmented = container_flags(source.path)
-    told = raw["format"]
+    if length.promised:
+        warnings.append("shorter_than_header")
     return MediaInfo(
         container=_container(formats),
         format_names=formats,
         size=source.size,
         sha256=source.sha256,
-        duration=round(seconds, 6),
-        duration_source=told_by,
+        duration=round(length.seconds, 6),
+        duration_source=length.told_by,
         start_time=number(told.get("start_time")) or 0.0,
-        bit_rate=whole(told.get("bit_rate")) or round(source.size * 8 / seconds),
+        bit_rate=round(source.size * 8 / length.seconds),
         faststart=faststart,
         fragmented=fragmented,
         chapters=read_chapters(raw.get("chapters", [])),
@@ -148,6 +165,32 @@ def _check_codec(stream: Json, tools: Tools) -> None:
     )
 
 
+def _check_base_layer(stream: Json) -> None:
+    """Refuse Dolby Vision that only its own decoders show in the right colours."""
+    for item in stream.get("side_data_list", []):
+        if item.get("dv_profile") == DOVI_WITHOUT_BASE:
+            raise SourceError(
+                "the video is Dolby Vision profile 5, which cannot be decoded here; "
+                "convert it to HDR10, HLG or SDR",
+                code="unsupported_codec",
+            )
+
+
+def _is_sound(stream: Json, source: Source, tools: Tools) -> bool:
+    """Tell whether an audio stream gives any sound: a dead one would end the encode."""
+    if stream["codec_name"] not in decoders_of(tools.ffmpeg):
+        return False
+    interval = f"%+#{TRIED_PACKETS}"
+    wanted = ("-select_streams", str(stream["index"]), "-read_intervals", interval)
+    try:
+        found = look(
+            source.path, tools, *wanted, "-show_frames", "-show_entries", "frame=pts"
+        )
+    except EncodeError:  # not within its time: it may still be good
+        return True
+    return bool(found.get("frames"))
+
+
 def _check_size(stream: Json, settings: VideoSettings) -> None:
     width, height = stream.get("width") or 0, stream.get("height") or 0
     if width * height > settings.max_pixels:
@@ -171,23 +214,54 @@ def _check_length(seconds: float, settings: VideoSettings) -> None:
         )
 
 
-def _told_length(
-    stream: Json, raw: Json, source: Source
-) -> tuple[DurationSource, float | None]:
-    """Return who tells the length of the picture, and the length in seconds.
+@dataclass(frozen=True, slots=True)
+class _Length:
+    """How long the picture is, and who says so; *promised* is what was untrue."""
 
-    It is ``None`` where no header tells, or where what it tells cannot be: then the
-    packets must be counted.
-    """
-    told: tuple[tuple[DurationSource, float | None], ...] = (
+    told_by: DurationSource
+    seconds: float
+    promised: float | None = None
+
+
+def _told_length(stream: Json, told: Json, source: Source) -> _Length:
+    """Return what a header tells; 0 where none does, or where that cannot be."""
+    claims: tuple[tuple[DurationSource, float | None], ...] = (
         ("stream", number(stream.get("duration"))),
         ("tag", _clock(stream.get("tags", {}).get("DURATION"))),
-        ("format", number(raw["format"].get("duration"))),
+        ("format", number(told.get("duration"))),
     )
-    for name, seconds in told:
+    for name, seconds in claims:
         if seconds and seconds > 0 and _is_plausible(stream, seconds, source.size):
-            return name, seconds
-    return "packets", None
+            return _Length(name, seconds)
+    return _Length("packets", 0.0)
+
+
+def _count_length(
+    claim: _Length,
+    stream: Json,
+    source: Source,
+    tools: Tools,
+    check: Callable[[], None],
+) -> _Length:
+    """Read the packets, which are truer than *claim* and all that *stream* says."""
+    counted = count(source.path, stream, tools, check)
+    rate = Fraction(counted.frames / counted.seconds).limit_denominator(1001)
+    said = number(stream.get("avg_frame_rate"))
+    if said is None or abs(said - rate) > rate / 100:
+        stream["avg_frame_rate"] = str(rate)
+    stream["nb_frames"] = counted.frames
+    stream["bit_rate"] = round(counted.bits / counted.seconds)
+    if abs(counted.seconds - claim.seconds) < SAME_S:
+        return _Length(claim.told_by, counted.seconds)
+    if counted.seconds > (1 - TOLERANCE) * claim.seconds:
+        return _Length("packets", counted.seconds)
+    if not counted.clean:  # cut off; a file whose header only lies is whole
+        raise SourceError(
+            f"the video is cut short: it says {claim.seconds:.2f} s, but only "
+            f"{counted.seconds:.2f} s are there; upload it again",
+            code="truncated",
+        )
+    return _Length("packets", counted.seconds, promised=claim.seconds)
 
 
 def _is_plausible(stream: Json, seconds: float, size: int) -> bool:
@@ -195,7 +269,11 @@ def _is_plausible(stream: Json, seconds: float, size: int) -> bool:
     fps, frames = number(stream.get("avg_frame_rate")), whole(stream.get("nb_frames"))
     if fps is None or not 0 < fps <= RATES[1]:
         return False
-    if frames and frames > 1 and abs(frames / fps - seconds) > max(0.2, seconds / 4):
+    if (
+        frames
+        and frames > 1
+        and abs(frames / fps - seconds) > max(0.2, seconds * TOLERANCE)
+    ):
         return False
     if frames and fps < SLOW_FPS and frames < FEW_FRAMES:
         return False

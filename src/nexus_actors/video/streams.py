@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, Final, Literal
 
@@ -35,7 +36,7 @@ def read_video(stream: Json, frame: Json, duration: float) -> VideoStream:
     shown = (max(1, round(width * sar)), height)
     if rotation in {90, 270}:
         shown = shown[::-1]
-    fps, vfr = _frame_rate(stream, duration)
+    fps, nominal, vfr = _frame_rate(stream, duration)
     pix_fmt = stream.get("pix_fmt")
     field_order = stream.get("field_order")
     aspect = Fraction(*shown).limit_denominator(100)
@@ -54,6 +55,7 @@ def read_video(stream: Json, frame: Json, duration: float) -> VideoStream:
         aspect=f"{aspect.numerator}:{aspect.denominator}",
         fps=round(float(fps), 4),
         fps_q=f"{fps.numerator}/{fps.denominator}",
+        nominal_fps_q=f"{nominal.numerator}/{nominal.denominator}" if nominal else None,
         vfr=vfr,
         pix_fmt=pix_fmt,
         bit_depth=_bit_depth(stream, pix_fmt),
@@ -97,16 +99,20 @@ def _rotation(stream: Json) -> int:
     return round((degrees or 0) / 90) * 90 % 360
 
 
-def _frame_rate(stream: Json, duration: float) -> tuple[Fraction, bool]:
-    """Return the average frame rate, and whether the rate varies."""
+def _frame_rate(
+    stream: Json, duration: float
+) -> tuple[Fraction, Fraction | None, bool]:
+    """Return the average and the nominal frame rate, and whether the rate varies."""
     average = _rate(stream.get("avg_frame_rate"))
     nominal = _rate(stream.get("r_frame_rate"))
     frames = whole(stream.get("nb_frames"))
     if average is None and frames and duration > 0:
         average = Fraction(frames / duration).limit_denominator(1001)
     fps = average or nominal or Fraction(25)
-    varies = bool(average and nominal and abs(average - nominal) > nominal / 50)
-    return fps, varies
+    told = number(stream.get("r_frame_rate")) or 0
+    # a grid of 1000 or 90000 a second is the clock of a recorder without a fixed rate
+    varies = told > 0 and abs(float(fps) - told) > told / 50
+    return fps, nominal, varies
 
 
 def _rate(text: str | None) -> Fraction | None:
@@ -171,14 +177,17 @@ def _hdr(stream: Json, frame: Json) -> Hdr | None:
     )
 
 
-def read_audio(streams: list[Json]) -> tuple[tuple[AudioStream, ...], list[str]]:
+def read_audio(
+    streams: list[Json], can_decode: Callable[[Json], bool] = lambda _: True
+) -> tuple[tuple[AudioStream, ...], list[str]]:
     """Return the audio that can be decoded; a broken track is left out, and said."""
     found, warnings = [], []
     for stream in streams:
         if stream.get("codec_type") != "audio":
             continue
         channels, rate = stream.get("channels") or 0, whole(stream.get("sample_rate"))
-        if not stream.get("codec_name") or channels <= 0 or not rate:
+        described = stream.get("codec_name") and channels > 0
+        if not described or not rate or not can_decode(stream):
             warnings.append(f"audio_{stream['index']}_unreadable")
             continue
         found.append(
