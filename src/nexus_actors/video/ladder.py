@@ -35,10 +35,14 @@ COMMON_RATES: Final = tuple(
 )
 NEAR: Final = Fraction(1, 500)
 NEAR_VARYING: Final = Fraction(1, 50)
+NEAR_GRID: Final = Fraction(1, 10)
 
 #: Most frames a second of any rendition, and of a slow rung.
 TOP_FPS: Final = 60
 SLOW_FPS: Final = 30
+
+#: Half of a frame rate is taken only if it is still smooth.
+LEAST_HALF: Final = Fraction(24000, 1001)
 
 #: Longest side that H.264 decoders commonly take.
 MAX_LONG_SIDE: Final = 4096
@@ -58,8 +62,9 @@ def renditions(
     assert video is not None  # noqa: S101 - the probe refuses a file without picture
     width, height = _within_limit(video.display_width, video.display_height)
     master = output_rate(video)
-    rungs = _cap_by_source(_choose(min(width, height), ladder), media, video)
-    return tuple(_rendition(rung, width, height, master) for rung in rungs)
+    rungs = [_at_rate(r, master) for r in _choose(min(width, height), ladder)]
+    capped = _cap_by_source(rungs, media, video)
+    return tuple(_rendition(rung, width, height, master) for rung in capped)
 
 
 def _within_limit(width: int, height: int) -> tuple[int, int]:
@@ -73,10 +78,19 @@ def _within_limit(width: int, height: int) -> tuple[int, int]:
 def output_rate(video: VideoStream) -> Fraction:
     """Return the constant rate of the largest rendition.
 
-    A rate that varies is taken for a common one near its average.  One that does not is
-    kept, so that each frame of the source is shown once.
+    That of the grid on which the source's frames lie, so that each is shown, also in
+    a burst; where the grid is finer than that, a common rate near the average.
     """
     rate = Fraction(video.fps_q)
+    grid = Fraction(video.nominal_fps_q or rate)
+    if (
+        (1 - NEAR_GRID) * rate
+        <= grid
+        <= max(Fraction(SLOW_FPS), (1 + NEAR_VARYING) * rate)
+    ):
+        rate = grid
+    elif video.vfr:
+        rate = max(rate, Fraction(SLOW_FPS))
     nearest = min(COMMON_RATES, key=lambda common: abs(rate - common))
     if abs(rate - nearest) <= nearest * (NEAR_VARYING if video.vfr else NEAR):
         return nearest
@@ -106,7 +120,9 @@ def _cap_by_source(
     rungs: list[Rung], media: MediaInfo, video: VideoStream
 ) -> list[Rung]:
     """Spend no more than the source is worth; drop rungs that then hardly differ."""
-    source = video.bit_rate or media.bit_rate or 0
+    # a header may say too little for the picture: what is not sound may all be picture
+    sound = sum(track.bit_rate or 0 for track in media.audio)
+    source = max(video.bit_rate or 0, (media.bit_rate or 0) - sound)
     worth = 1.2 * source * CODEC_FACTOR.get(video.codec, 1.0)
     chosen: list[Rung] = []
     for rung in rungs:
@@ -121,30 +137,37 @@ def _cap_by_source(
     return chosen
 
 
+def _at_rate(rung: Rung, master: Fraction) -> Rung:
+    """Return *rung* with half as much again to spend where frames are many."""
+    fast = _rate(rung, master) > SLOW_FPS
+    return replace(rung, maxrate=rung.maxrate * 3 // 2) if fast else rung
+
+
 def _rendition(rung: Rung, width: int, height: int, master: Fraction) -> VideoRendition:
     scale = Fraction(rung.short, min(width, height))
-    fps = master if rung.fast else _slow(master)
-    maxrate = rung.maxrate * 3 // 2 if fps > SLOW_FPS else rung.maxrate
+    fps = _rate(rung, master)
     return VideoRendition(
         name=str(rung.short),
-        width=_even(width * scale),
-        height=_even(height * scale),
+        width=_even(width * scale, width),
+        height=_even(height * scale, height),
         fps=fps,
         # all rungs cut at the same instants: two seconds of the fastest one
         gop=int(max(1, round(2 * master)) * fps / master),
         crf=rung.crf,
-        maxrate=maxrate,
-        bufsize=2 * maxrate,
+        maxrate=rung.maxrate,
+        bufsize=2 * rung.maxrate,
         profile="high",
     )
 
 
-def _slow(master: Fraction) -> Fraction:
+def _rate(rung: Rung, master: Fraction) -> Fraction:
     """Return *master*, or half of it: only whole divisions keep key frames aligned."""
-    return (
-        master / 2 if master > SLOW_FPS + 1 and round(2 * master) % 2 == 0 else master
-    )
+    half = master / 2
+    if rung.fast or half < LEAST_HALF or round(2 * master) % 2:
+        return master
+    return half
 
 
-def _even(size: Fraction) -> int:
-    return max(2, 2 * round(size / 2))
+def _even(size: Fraction, limit: int) -> int:
+    """Return the nearest even size that is not above the source's."""
+    return max(2, min(2 * round(size / 2), limit // 2 * 2))

@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 from typing import Any, Final
 
+from .ffprobe import number
 from .ladder import renditions
 from .models import (
     AudioRendition,
@@ -24,7 +25,7 @@ from .watermark import plan_watermark
 
 
 #: Raise it when the same inputs shall make other outputs than before.
-PLANNER: Final = 1
+PLANNER: Final = 2
 
 #: Groups of pictures of two seconds each that make one segment.
 SEGMENT_GOPS: Final = 2
@@ -36,6 +37,30 @@ THUMBNAILS: Final = (("large", 1280), ("medium", 640), ("small", 320))
 HD_LINES: Final = 720
 
 SAMPLE_RATE: Final = 48_000
+
+#: Transfers of high dynamic range, which need a tone map.
+HDR_TRANSFERS: Final = {"smpte2084", "arib-std-b67"}
+
+#: Luminance of a white page in HDR, in cd/m² (ITU-R BT.2408): it becomes SDR's white.
+REFERENCE_WHITE: Final = 203
+
+#: Luminance of the brightest part where the file does not say, and what it may say.
+USUAL_PEAK: Final = 1000
+PEAKS: Final = (400, 4000)
+
+#: `scale`'s words for matrices, by ffprobe's.
+MATRICES: Final = {
+    "bt709": "bt709",
+    "smpte170m": "bt601",
+    "bt470bg": "bt601",
+    "fcc": "fcc",
+    "smpte240m": "smpte240m",
+    "bt2020nc": "bt2020",
+    "bt2020c": "bt2020",
+}
+
+#: Pixel formats with transparency begin like this.
+ALPHA: Final = ("rgba", "bgra", "argb", "abgr", "yuva", "ya8", "ya16", "gbrap", "pal8")
 
 
 def make_plan(
@@ -77,6 +102,7 @@ def make_plan(
         formats=options.formats,
         segment_gops=SEGMENT_GOPS,
         preset=settings.ffmpeg_preset,
+        flatten=has_alpha(video),
         pre_filters=tuple(_pre_filters(video, rungs[0])),
         watermark=mark,
         threads=threads,
@@ -147,7 +173,7 @@ def _pre_filters(video: VideoStream, top: VideoRendition) -> list[Filter]:
     fps = f"{top.fps.numerator}/{top.fps.denominator}"
     chain.append(Filter(name="fps", options={"fps": fps, "start_time": "0"}))
     size = {"w": str(top.width), "h": str(top.height), "flags": "bicubic"}
-    if video.hdr:
+    if video.color.transfer in HDR_TRANSFERS:
         chain += [Filter(name="scale", options=size), *_tone_map(video)]
     else:
         chain.append(Filter(name="scale", options={**size, **_to_bt709(video)}))
@@ -168,11 +194,10 @@ def _pre_filters(video: VideoStream, top: VideoRendition) -> list[Filter]:
 def _to_bt709(video: VideoStream) -> dict[str, str]:
     """Return the options of `scale` that convert matrix and range, not just relabel."""
     sd = max(video.display_height, 0) < HD_LINES
-    told = {"bt709": "bt709", "smpte170m": "bt601", "bt470bg": "bt601"}
     guess = "bt601" if sd else "bt709"
     full = video.color.range == "pc" or (video.pix_fmt or "").startswith("yuvj")
     return {
-        "in_color_matrix": told.get(video.color.matrix or "", guess),
+        "in_color_matrix": MATRICES.get(video.color.matrix or "", guess),
         "out_color_matrix": "bt709",
         "in_range": "full" if full else "auto",
         "out_range": "tv",
@@ -180,23 +205,40 @@ def _to_bt709(video: VideoStream) -> dict[str, str]:
 
 
 def _tone_map(video: VideoStream) -> list[Filter]:
-    """Return the way from HDR to SDR; tags first, since zscale dies of missing ones."""
-    assert video.hdr is not None  # noqa: S101 - asked by the caller
-    hlg = video.hdr.kind == "hlg"
+    """Return the way from HDR to SDR; tags first, since zscale dies of missing ones.
+
+    Up to half of reference white nothing changes; what is brighter is bent below
+    SDR's white, since cut off it would lose its drawing.
+    """
     tags = {
         "range": "pc" if video.color.range == "pc" else "tv",
         "color_primaries": "bt2020",
-        "color_trc": "arib-std-b67" if hlg else "smpte2084",
+        "color_trc": video.color.transfer or "smpte2084",
         "colorspace": "bt2020nc",
     }
+    peak = f"{_peak(video) / REFERENCE_WHITE:.3f}"
+    curve = {"tonemap": "mobius", "param": "0.5", "peak": peak, "desat": "0"}
     return [
         Filter(name="setparams", options=tags),
-        Filter(name="zscale", options={"t": "linear", "npl": "100"}),
+        Filter(name="zscale", options={"t": "linear", "npl": str(REFERENCE_WHITE)}),
         Filter(name="format", options={"pix_fmts": "gbrpf32le"}),
         Filter(name="zscale", options={"p": "bt709"}),
-        Filter(name="tonemap", options={"tonemap": "hable", "desat": "0"}),
+        Filter(name="tonemap", options=curve),
         Filter(name="zscale", options={"t": "bt709", "m": "bt709", "r": "tv"}),
     ]
+
+
+def _peak(video: VideoStream) -> float:
+    """Return the luminance of the brightest part of the picture, in cd/m²."""
+    mastering = (video.hdr.mastering if video.hdr else None) or {}
+    told = video.hdr.max_cll if video.hdr else None
+    peak = told or number(mastering.get("max_luminance")) or USUAL_PEAK
+    return min(max(peak, PEAKS[0]), PEAKS[1])
+
+
+def has_alpha(video: VideoStream) -> bool:
+    """Tell whether parts of the picture may be transparent."""
+    return (video.pix_fmt or "").startswith(ALPHA)
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
