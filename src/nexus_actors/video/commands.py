@@ -14,6 +14,9 @@ from .tools import INPUT_GUARD, Tools
 #: How often ffmpeg tells its progress, in seconds.
 PROGRESS_S: Final = 0.5
 
+#: By how many frames the picture may be made longer, to reach the plan's length.
+TAIL_FRAMES: Final = 2
+
 #: What every command begins with: no questions, no banner, errors on stderr.
 QUIET: Final = ("-hide_banner", "-nostdin", "-nostats", "-v", "warning")
 
@@ -42,10 +45,14 @@ def encode_command(plan: Plan, source: Path, folder: Path, tools: Tools) -> list
 def _pictures(given: Any, plan: Plan) -> list[Any]:
     """Scale once to the top rung, then split; each smaller rung from there."""
     top = given[str(plan.video_index)]
+    if plan.flatten:
+        top = _on_white(top)
     for item in plan.pre_filters:
         top = top.filter(item.name, **item.options)
     if plan.watermark:
         top = _marked(top, plan.watermark)
+    # the last frame's length is lost where no frame follows: show it a little longer
+    top = top.filter("tpad", stop=TAIL_FRAMES, stop_mode="clone")
     # a short header must not make the rungs longer than the plan
     top = top.filter("trim", duration=f"{plan.duration:.6f}")
     if len(plan.video) == 1:
@@ -57,6 +64,7 @@ def _pictures(given: Any, plan: Plan) -> list[Any]:
         leg = legs[number]
         if rung.fps != first.fps:
             leg = leg.filter("fps", fps=f"{rung.fps.numerator}/{rung.fps.denominator}")
+            leg = leg.filter("trim", duration=f"{plan.duration:.6f}")
         leg = leg.filter("scale", w=rung.width, h=rung.height, flags="bicubic")
         pictures.append(leg.filter("setsar", sar=1))
     return pictures
@@ -81,6 +89,14 @@ def _marked(picture: Any, mark: Watermark) -> Any:
     )
     place = {"x": mark.x, "y": mark.y, "format": "yuv420", "eof_action": "repeat"}
     return ffmpeg.filter([picture, image], "overlay", **place)
+
+
+def _on_white(picture: Any) -> Any:
+    """Lay what is transparent on white: without it, it would turn black."""
+    legs = picture.filter("format", pix_fmts="rgba").filter_multi_output("split", 2)
+    white = dict.fromkeys("rgba", 255)
+    paper = legs[0].filter("lutrgb", **white)
+    return paper.overlay(legs[1], format="gbrp")
 
 
 def _sounds(given: Any, plan: Plan) -> list[Any]:

@@ -20,7 +20,18 @@ from .tools import Tools
 #: JPEG quality, as ffmpeg counts: 2 is best, 31 worst.
 QUALITY: Final = 3
 
+#: JPEG knows one matrix and one range, and cannot name another.
+JPEG_COLOUR: Final = {
+    "in_color_matrix": "bt709",
+    "out_color_matrix": "bt601",
+    "out_range": "full",
+}
+
 POSTER: Final = "poster"
+
+#: In a film no longer than this, in seconds, every frame is looked at: it has few key
+#: frames, and the only one may be black.
+SHORT_S: Final = 20
 
 #: One printed frame of the `metadata` filter.
 FRAME: Final = re.compile(r"frame:\d+\s+pts:\S+\s+pts_time:([0-9.]+)")
@@ -58,7 +69,9 @@ def make_stills(
     (root / "thumb").mkdir(parents=True, exist_ok=True)
     smallest = join(presentation.video[-1], root, scratch / "small.mp4")
     largest = join(presentation.video[0], root, scratch / "large.mp4")
-    moment = choose(run(score_command(smallest, tools)), presentation.duration)
+    every = presentation.duration <= SHORT_S
+    printed = run(score_command(smallest, tools, every=every))
+    moment = choose(printed, presentation.duration)
     wanted = [poster(presentation.video[0]), *plan.thumbnails]
     run(stills_command(largest, moment, wanted, root, tools))
     paths = [still_path(still.name) for still in wanted]
@@ -78,13 +91,17 @@ def poster(track: Track) -> Thumbnail:
     return Thumbnail(name=POSTER, width=track.width, height=track.height)
 
 
-def score_command(video: Path, tools: Tools) -> list[str]:
-    """Return the command that measures every key frame of *video*."""
-    filters = (
+def score_command(video: Path, tools: Tools, *, every: bool = False) -> list[str]:
+    """Return the command that measures the key frames of *video*, or *every* frame.
+
+    Of every frame, five a second: those between hardly differ.
+    """
+    filters = ("fps=5," if every else "") + (
         "scale=160:-2,blackframe=amount=0:threshold=32,blurdetect,signalstats,"
         "metadata=mode=print:file=/dev/stderr"
     )
-    command = [str(tools.ffmpeg), *QUIET, "-skip_frame", "nokey", "-i", f"file:{video}"]
+    skip = [] if every else ["-skip_frame", "nokey"]
+    command = [str(tools.ffmpeg), *QUIET, *skip, "-i", f"file:{video}"]
     return [*command, "-an", "-vf", filters, "-f", "null", "-"]
 
 
@@ -133,9 +150,8 @@ def stills_command(
     legs = source.filter_multi_output("split", len(wanted))
     outputs: list[Any] = []
     for number, still in enumerate(wanted):
-        leg = legs[number].filter(
-            "scale", w=still.width, h=still.height, flags="lanczos", out_range="full"
-        )
+        size = {"w": still.width, "h": still.height, "flags": "lanczos"}
+        leg = legs[number].filter("scale", **size, **JPEG_COLOUR)
         options = {"frames:v": 1, "q:v": QUALITY, "update": 1, "pix_fmt": "yuvj420p"}
         target = str(root / still_path(still.name))
         outputs.append(leg.output(target, **options))
