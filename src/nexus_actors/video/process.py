@@ -19,7 +19,7 @@ from typing import IO, Any, Final
 from nexus_actors.core.errors import InternalError, NexusError
 
 from .errors import DiskFullError, EncodeError, SourceError
-from .guard import disk_full
+from .guard import NAME, disk_full
 
 
 #: How often a running process is looked at, in seconds.
@@ -31,24 +31,28 @@ GRACE_S: Final = 4.0
 #: How much of stderr is kept.
 TAIL_LINES: Final = 200
 
-#: What in stderr tells why ffmpeg failed; the first that is found counts.
+#: What in stderr tells why ffmpeg failed; the first that is found counts.  Complaints
+#: of single packets are no cause: a damaged source may fail for our own reasons too.
 CAUSES: Final[tuple[tuple[str, type[NexusError], str], ...]] = (
     ("No space left on device", DiskFullError, "disk_full"),
     ("Disk quota exceeded", DiskFullError, "disk_full"),
     ("Cannot allocate memory", EncodeError, "out_of_memory"),
+    ("received signal", EncodeError, "killed"),
     ("No such filter", InternalError, "plan_bug"),
     ("Unknown encoder", InternalError, "plan_bug"),
     ("Unrecognized option", InternalError, "plan_bug"),
     ("Error initializing filter", InternalError, "plan_bug"),
     ("moov atom not found", SourceError, "corrupt"),
     ("Decode error rate", SourceError, "corrupt"),
-    ("Invalid data found when processing input", SourceError, "corrupt"),
+    (f"/{NAME}: Invalid data found", SourceError, "corrupt"),
+    ("Cannot determine format of input stream", SourceError, "corrupt"),
     ("does not contain any stream", SourceError, "corrupt"),
     ("Nothing was written into output", SourceError, "corrupt"),
     ("Decoder (codec", SourceError, "unsupported_codec"),
 )
 
 MESSAGES: Final = {
+    "killed": "ffmpeg was stopped from outside",
     "out_of_memory": "ffmpeg ran out of memory; give the worker more, or fewer slots",
     "corrupt": "the video is damaged: it cannot be decoded; upload it again",
     "unsupported_codec": "a codec of the file cannot be decoded here; convert it",
@@ -106,13 +110,13 @@ class Runner:
 
     def _failure(self, code: int, said: str) -> NexusError:
         details: dict[str, Any] = {"exit_code": code, "stderr": said[-2000:]}
+        if code < 0:
+            name = signal.Signals(-code).name
+            return EncodeError(f"ffmpeg was killed by {name}", code="killed", **details)
         for text, kind, word in CAUSES:
             if text in said:
                 message = MESSAGES.get(word) or disk_full(self.folder)
                 return kind(message, code=word, **details)
-        if code < 0:
-            name = signal.Signals(-code).name
-            return EncodeError(f"ffmpeg was killed by {name}", code="killed", **details)
         last = said.strip().splitlines()[-1] if said.strip() else "it said nothing"
         return EncodeError(f"ffmpeg failed with exit code {code}: {last}", **details)
 
