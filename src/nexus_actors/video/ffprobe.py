@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .errors import EncodeError, SourceError
-from .tools import INPUT_GUARD, Tools
+from .tools import INPUT_GUARD, Tools, environment
 
 
 Json = dict[str, Any]
@@ -59,6 +59,7 @@ def look(path: Path, tools: Tools, *wanted: str) -> Json:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=LOOK_S,
+            env=environment(),
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -161,6 +162,7 @@ def _read_packets(
             stderr=said,
             text=True,
             errors="replace",
+            env=environment(),
         ) as process,
     ):
         late = threading.Event()

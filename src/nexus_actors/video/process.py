@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO, Any, Final
 
 from nexus_actors.core.errors import InternalError, NexusError
 
 from .errors import DiskFullError, EncodeError, SourceError
+from .ffprobe import number
 from .guard import NAME, disk_full
+from .tools import environment
 
 
 #: How often a running process is looked at, in seconds.
@@ -28,11 +30,16 @@ LOOK_S: Final = 0.2
 #: How long a process may take to end after it was asked to, in seconds.
 GRACE_S: Final = 4.0
 
-#: How much of stderr is kept.
+#: How much of stderr is kept: lines, and characters of each.
 TAIL_LINES: Final = 200
+LINE_CHARS: Final = 1000
 
-#: What in stderr tells why ffmpeg failed; the first that is found counts.  Complaints
-#: of single packets are no cause: a damaged source may fail for our own reasons too.
+#: How ffmpeg ends when it was asked to, from 5 to 9.
+ASKED_TO_STOP: Final = 255
+
+#: What in stderr tells why ffmpeg failed, in the words of the releases 5 to 9, whose
+#: exit codes differ; the first that is found counts.  Complaints of single packets are
+#: no cause: a damaged source may fail for our own reasons too.
 CAUSES: Final[tuple[tuple[str, type[NexusError], str], ...]] = (
     ("No space left on device", DiskFullError, "disk_full"),
     ("Disk quota exceeded", DiskFullError, "disk_full"),
@@ -41,6 +48,7 @@ CAUSES: Final[tuple[tuple[str, type[NexusError], str], ...]] = (
     ("No such filter", InternalError, "plan_bug"),
     ("Unknown encoder", InternalError, "plan_bug"),
     ("Unrecognized option", InternalError, "plan_bug"),
+    ("Option not found", InternalError, "plan_bug"),
     ("Error initializing filter", InternalError, "plan_bug"),
     ("moov atom not found", SourceError, "corrupt"),
     ("Decode error rate", SourceError, "corrupt"),
@@ -49,6 +57,7 @@ CAUSES: Final[tuple[tuple[str, type[NexusError], str], ...]] = (
     ("does not contain any stream", SourceError, "corrupt"),
     ("Nothing was written into output", SourceError, "corrupt"),
     ("Decoder (codec", SourceError, "unsupported_codec"),
+    ("no decoder found", SourceError, "unsupported_codec"),
 )
 
 MESSAGES: Final = {
@@ -105,14 +114,15 @@ class Runner:
             watch.join()
         said = watch.said(self.folder)
         if process.returncode != 0:
+            self.check()  # a shutdown may have stopped ffmpeg before us
             raise self._failure(process.returncode, said)
         return said
 
     def _failure(self, code: int, said: str) -> NexusError:
         details: dict[str, Any] = {"exit_code": code, "stderr": said[-2000:]}
-        if code < 0:
-            name = signal.Signals(-code).name
-            return EncodeError(f"ffmpeg was killed by {name}", code="killed", **details)
+        # first: a damaged source says "invalid data" long before ffmpeg is killed
+        if code < 0 or (code == ASKED_TO_STOP and "received signal" in said):
+            return EncodeError(_killed_by(-code), code="killed", **details)
         for text, kind, word in CAUSES:
             if text in said:
                 message = MESSAGES.get(word) or disk_full(self.folder)
@@ -121,49 +131,64 @@ class Runner:
         return EncodeError(f"ffmpeg failed with exit code {code}: {last}", **details)
 
 
+def _killed_by(number: int) -> str:
+    """Return the sentence for an end by a signal; less than 0 is an unknown one."""
+    if number == signal.SIGKILL:
+        return (
+            "ffmpeg was killed by SIGKILL, as Linux does when memory runs out; give "
+            "the worker more, or set WORKER_CONCURRENCY lower"
+        )
+    with suppress(ValueError):
+        return f"ffmpeg was killed by {signal.Signals(number).name}"
+    return "ffmpeg was stopped by a signal"
+
+
 def _start(command: list[str], folder: Path) -> subprocess.Popen[str]:
-    environ = {
-        name: value
-        for name, value in os.environ.items()
-        if name in {"PATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR", "LANG"}
-    }
-    return subprocess.Popen(  # noqa: S603 - our own arguments, no shell
-        [*_leash(), *command],
-        stdin=subprocess.DEVNULL,  # a "q" on stdin would end ffmpeg with success
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        cwd=folder,
-        env=environ,
-        start_new_session=True,
-    )
+    try:
+        return subprocess.Popen(  # noqa: S603 - our own arguments, no shell
+            [*_leash(), *command],
+            stdin=subprocess.DEVNULL,  # a "q" on stdin would end ffmpeg with success
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            cwd=folder,
+            env=environment(),
+            start_new_session=True,
+        )
+    except OSError as error:
+        reason = (error.strerror or "error").lower()
+        raise EncodeError(f"{command[0]} does not start: {reason}") from error
 
 
 @lru_cache(maxsize=1)
 def _leash() -> tuple[str, ...]:
     """Return what lets the kernel kill a child whose worker was killed."""
     setpriv = shutil.which("setpriv")
-    return (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
+    if setpriv is None:
+        return ()
+    leash = (setpriv, "--pdeathsig", "KILL", "--")
+    # BusyBox has a program of this name without the option
+    tried = subprocess.run([*leash, "true"], capture_output=True, check=False)  # noqa: S603
+    return leash if tried.returncode == 0 else ()
 
 
 def stop(process: subprocess.Popen[Any]) -> None:
     """End *process* and its children: ask, wait, kill, reap."""
-    if process.poll() is not None:
-        return
-    _signal(process, signal.SIGTERM)
     try:
-        process.wait(timeout=GRACE_S)
-    except subprocess.TimeoutExpired:
+        if process.poll() is None:
+            _signal(process, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=GRACE_S)
+    finally:
+        # also if it has ended: what it has started may still run
         _signal(process, signal.SIGKILL)
         process.wait()
 
 
 def _signal(process: subprocess.Popen[Any], number: signal.Signals) -> None:
-    try:
+    with suppress(ProcessLookupError, PermissionError):  # nobody is left to hear it
         os.killpg(process.pid, number)
-    except ProcessLookupError:
-        return
 
 
 @dataclass(slots=True)
@@ -215,17 +240,17 @@ class _Watch:
             )
 
     def _read_progress(self, pipe: IO[str]) -> None:
-        for line in pipe:
+        for line in _lines(pipe):
             name, _, value = line.strip().partition("=")
-            if name == "out_time_us" and value.lstrip("-").isdigit():
-                self._move(seconds=max(0, int(value)) / 1_000_000)
-            elif name == "frame" and value.isdigit():
-                self._move(frames=int(value))
-            elif name == "speed":
-                found = re.match(r"\s*([0-9.]+)x", value)
-                self._progress.speed = float(found[1]) if found else None
-            elif name == "progress":
+            told = number(value.strip().removesuffix("x"))
+            if name == "progress":
                 self._news.set()
+            elif name == "speed":
+                self._progress.speed = told if told and told > 0 else None
+            elif name == "out_time_us" and told is not None:
+                self._move(seconds=told / 1_000_000)
+            elif name == "frame" and told is not None:
+                self._move(frames=round(told))
 
     def _move(self, *, seconds: float | None = None, frames: int | None = None) -> None:
         progress = self._progress
@@ -235,13 +260,15 @@ class _Watch:
             progress.frames, self._moved_at = frames, time.monotonic()
 
     def _read_tail(self, pipe: IO[str]) -> None:
-        for line in pipe:
+        for line in _lines(pipe):
             self._tail.append("".join(c for c in line.rstrip() if c.isprintable()))
 
     def join(self) -> None:
         """Wait until both pipes are read to their end."""
         for thread in self._threads:
             thread.join(timeout=GRACE_S)
+        if any(thread.is_alive() for thread in self._threads):
+            return  # a stranger holds a pipe: to close it would wait for him
         for pipe in (self.process.stdout, self.process.stderr):
             if pipe:
                 pipe.close()
@@ -249,3 +276,8 @@ class _Watch:
     def said(self, folder: Path) -> str:
         """Return the end of stderr, without the names of our folders."""
         return "\n".join(self._tail).replace(str(folder), "…")
+
+
+def _lines(pipe: IO[str]) -> Iterator[str]:
+    """Yield lines; one that does not end comes in parts, since memory does end."""
+    return iter(partial(pipe.readline, LINE_CHARS), "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,9 @@ DEMUXERS: Final = (
     "ogg,mp3,wav,aac,flac,gif,apng,png_pipe,jpeg_pipe,webp_pipe,webp_anim,"
     "h264,hevc,m4v,mxf,dv,rm"
 )
+
+#: All that a program learns of our environment: no setting, no secret.
+INHERITED: Final = ("PATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR", "LANG")
 
 #: How long a tool may take to describe itself, in seconds: a loaded machine is slow.
 ASK_S: Final = 30
@@ -70,6 +74,11 @@ def find_tools(settings: VideoSettings) -> Tools:
     return Tools(ffmpeg, ffprobe, version_of(ffmpeg))
 
 
+def environment() -> dict[str, str]:
+    """Return the environment of a program that reads what strangers have made."""
+    return {name: os.environ[name] for name in INHERITED if name in os.environ}
+
+
 def install_command() -> str:
     """Return the command that installs ffmpeg on this system."""
     if sys.platform == "darwin":
@@ -95,9 +104,10 @@ def _beside(ffmpeg: Path | None) -> Path | None:
 def _bundled() -> Path | None:
     try:
         from imageio_ffmpeg import get_ffmpeg_exe
-    except ImportError:
+
+        return Path(get_ffmpeg_exe())
+    except (ImportError, RuntimeError):  # the latter: installed without the program
         return None
-    return Path(get_ffmpeg_exe())
 
 
 @lru_cache(maxsize=8)
@@ -109,7 +119,7 @@ def version_of(ffmpeg: Path) -> str:
         EncodeError: It did not answer in time, which may pass.
     """
     words = ask([str(ffmpeg), "-version"]).split()
-    if words[:2] != ["ffmpeg", "version"]:
+    if words[:2] != ["ffmpeg", "version"] or len(words) < 3:  # noqa: PLR2004 - its name
         raise MissingToolError(f"{ffmpeg} is not a working ffmpeg: {install_command()}")
     return words[2]
 
@@ -145,6 +155,7 @@ def ask(command: list[str]) -> str:
             text=True,
             errors="replace",
             timeout=ASK_S,
+            env=environment(),
             check=False,
         )
     except subprocess.TimeoutExpired:
