@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,10 @@ from urllib.parse import quote, unquote, urlsplit
 
 from .errors import ConfigurationError, MissingExtraError, ResourceError
 from .settings import CoreSettings
+
+
+#: What a store says when it is full, or over its quota.
+FULL = ("No space left", "os error 28", "Disk quota exceeded", "os error 122")
 
 
 @dataclass(frozen=True)
@@ -37,12 +44,11 @@ class Storage:
         root = _folder(settings.storage_url)
         try:
             root.mkdir(parents=True, exist_ok=True)
-            store = LocalStore(prefix=root)
+            store = LocalStore(prefix=root, automatic_cleanup=True)
         except OSError as error:
-            raise ConfigurationError(
-                f"cannot store outputs in {root}: {(error.strerror or '').lower()}; "
-                "set STORAGE_URL to a folder that this user may write"
-            ) from error
+            raise _unusable(root, (error.strerror or "error").lower()) from error
+        if not os.access(root, os.W_OK | os.X_OK):  # before hours of work, not after
+            raise _unusable(root, "it cannot be written")
         return cls(root, settings.storage_public_url, store)
 
     def put_file(self, key: str, path: Path) -> None:
@@ -53,33 +59,51 @@ class Storage:
         """
         import obstore
 
-        try:
+        with self._translated():
             obstore.put(self._store, key, path)
-        except (OSError, obstore.exceptions.BaseError) as error:
-            full = "No space left" in str(error) or "os error 28" in str(error)
-            reason = "it is full" if full else str(error).split("\n", 1)[0]
-            raise ResourceError(
-                f"cannot write to the storage at {self.root}: {reason}; "
-                "free some space, or set STORAGE_URL",
-                code="storage_full" if full else "storage",
-            ) from error
 
     def delete(self, keys: list[str]) -> None:
-        """Delete what is stored under *keys*; what is not there is no error."""
+        """Delete what is stored under *keys*; what is not there is no error.
+
+        Raises:
+            ResourceError: The store does not answer.
+        """
         import obstore
 
         for key in keys:
-            try:
+            with self._translated(), suppress(FileNotFoundError):
                 obstore.delete(self._store, key)
-            except (FileNotFoundError, obstore.exceptions.BaseError):
-                continue
 
     def keys(self, prefix: str = "") -> list[str]:
-        """Return the keys below *prefix*, sorted."""
+        """Return the keys below *prefix*, sorted.
+
+        Raises:
+            ResourceError: The store does not answer.
+        """
         import obstore
 
-        found = obstore.list(self._store, prefix or None)
-        return sorted(item["path"] for batch in found for item in batch)
+        with self._translated():
+            found = obstore.list(self._store, prefix or None)
+            return sorted(item["path"] for batch in found for item in batch)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn the store's errors into ours."""
+        from obstore.exceptions import BaseError
+
+        try:
+            yield
+        except (OSError, BaseError) as error:
+            if any(text in str(error) for text in FULL):
+                raise ResourceError(
+                    f"the storage at {self.root} is full; "
+                    "free some space, or set STORAGE_URL to a larger disk",
+                    code="disk_full",
+                ) from error
+            reason = (str(error).splitlines() or ["no reason given"])[0]
+            raise ResourceError(
+                f"the storage at {self.root} does not work: {reason}", code="storage"
+            ) from error
 
     def uri(self, key: str) -> str:
         """Return the URI of *key* in the store."""
@@ -92,6 +116,13 @@ class Storage:
         return f"{self.public_url.rstrip('/')}/{quote(key)}"
 
 
+def _unusable(root: Path, reason: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"cannot store outputs in {root}: {reason}; "
+        "set STORAGE_URL to a folder that this user may write"
+    )
+
+
 def _folder(url: str) -> Path:
     if "://" not in url:
         return Path(url).expanduser().absolute()
@@ -100,5 +131,10 @@ def _folder(url: str) -> Path:
         raise ConfigurationError(
             f"STORAGE_URL: {parts.scheme}:// is not supported; "
             "give a folder or a file:// URL"
+        )
+    if parts.netloc not in {"", "localhost"} or not parts.path.strip("/"):
+        raise ConfigurationError(
+            f"STORAGE_URL: {url} names no folder of this machine; "
+            "give a folder, or file:///path/to/folder"
         )
     return Path(unquote(parts.path))

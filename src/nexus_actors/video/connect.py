@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from typing import Any
 
@@ -15,14 +16,22 @@ from .settings import VideoSettings
 def process(body: dict[str, Any]) -> dict[str, Any]:
     """Run the whole pipeline on one request; return the result as plain JSON."""
     from .pipeline import process_video
+    from .work import folder_of, sweep
 
     job = jobs.running() or jobs.Job(id=f"inline-{uuid.uuid4()}")
     core = CoreSettings.load()
-    result = process_video(
-        ProcessVideoRequest.parse(body, what="process_video"),
-        settings=VideoSettings.load(),
-        core=core,
-        work=core.temp_dir / "work" / job.id,
-        job=job,
-    )
+    folders = core.temp_dir / "work"
+    sweep(folders)
+    work = folder_of(job.id, folders)
+    try:
+        result = process_video(
+            ProcessVideoRequest.parse(body, what="process_video"),
+            settings=VideoSettings.load(),
+            core=core,
+            work=work,
+            job=job,
+        )
+    finally:
+        if not job.in_worker:  # no later attempt will take it up
+            shutil.rmtree(work, ignore_errors=True)
     return result.to_json()

@@ -311,7 +311,7 @@ class Plan:
 
     Attributes:
         hash: Of the source's sha256, the options, the settings that matter, the
-            planner's version and ffmpeg's; names the output folder.
+            planner's version and ffmpeg's.
         duration: Of the output, in seconds.
         video: From the largest to the smallest; all have the same aspect, and
             frame rates that divide the first one's.

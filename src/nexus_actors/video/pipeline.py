@@ -7,6 +7,7 @@ store
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import shutil
 import time
@@ -24,7 +25,7 @@ from nexus_actors.engine.slots import default_slots, usable_cores
 
 from .base import Packager, Workbench, packagers
 from .commands import encode_command, encode_folders
-from .errors import DiskFullError
+from .errors import DiskFullError, OutputError, SourceError
 from .guard import Source, admit, disk_full
 from .index import index_tracks, place_tracks
 from .models import (
@@ -44,6 +45,7 @@ from .stills import make_stills
 from .tools import Tools, find_tools
 from .verify import verify
 from .watermark import check_image
+from .work import hold
 
 
 log = get_logger(__name__)
@@ -88,6 +90,7 @@ class Steps:
     timings: dict[str, float] = field(default_factory=dict)
     _done: int = 0
     _stage: str = ""
+    _resumes: bool = True
 
     def run(self, name: str, action: Callable[[], Any], *, once: bool = False) -> Any:
         """Run one step; with *once*, not again after a restart: its output stays."""
@@ -95,11 +98,13 @@ class Steps:
         self._stage = name
         self.tell(0)
         marker = self.work / f"{name}.json"
-        if once and marker.exists():
-            note = json.loads(marker.read_text())
+        note = read_note(marker) if once and self._resumes else {}
+        if note:
             self.timings[name] = note["seconds"]
             self._done += WEIGHTS[name]
             return note["value"]
+        if once:  # what stands on this step must be done anew, too
+            self._resumes = False
         started = time.monotonic()
         value = action()
         seconds = round(time.monotonic() - started, 3)
@@ -114,6 +119,15 @@ class Steps:
         """Tell that *share* of the present step is done."""
         fraction = (self._done + WEIGHTS[self._stage] * min(1, share)) / 100
         self.job.progress(fraction, stage=self._stage, eta_s=eta_s)
+
+
+def read_note(path: Path) -> dict[str, Any]:
+    """Return what `write_whole` has written; nothing if a crash has spoilt it."""
+    try:
+        note: dict[str, Any] = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return note
 
 
 def write_whole(path: Path, value: Any) -> None:
@@ -133,6 +147,9 @@ def process_video(
 ) -> ProcessVideoResult:
     """Process one video in the folder *work*, which a later attempt may take up.
 
+    The folder's name is the job's own: with the plan it names the version under which
+    the outputs are published, so that no two jobs ever write to the same place.
+
     Raises:
         NexusError: Of the kind that says whether trying again may help.  Nothing is
             left where outputs are published.
@@ -140,23 +157,18 @@ def process_video(
     try:
         tools = find_tools(settings)
         storage = Storage.connect(core)
-        work.mkdir(mode=0o700, parents=True, exist_ok=True)
-        steps = Steps(work, job)
-        threads = encoder_threads(core)
-        pipeline = Pipeline(request, settings, steps, tools, storage, threads)
-        result = pipeline.run()
-    except PermanentError:
-        shutil.rmtree(work, ignore_errors=True)
+        with hold(work):
+            steps = Steps(work, job)
+            threads = encoder_threads(core)
+            pipeline = Pipeline(request, settings, steps, tools, storage, threads)
+            return pipeline.run_and_tidy()
+    except NexusError:  # some are an OSError, too
         raise
     except OSError as error:
         raise _translated(error, work) from error
-    shutil.rmtree(work, ignore_errors=True)
-    return result
 
 
 def _translated(error: OSError, work: Path) -> NexusError:
-    if isinstance(error, NexusError):
-        return error
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return DiskFullError(disk_full(work.parent))
     return TransientError(f"cannot work in {work}: {error.strerror or error}")
@@ -189,6 +201,17 @@ class Pipeline:
         """The tree that will be published."""
         return self.work / "out"
 
+    def run_and_tidy(self) -> ProcessVideoResult:
+        """Run all steps; keep the folder only if a later attempt can go on from it."""
+        try:
+            result = self.run()
+        except (PermanentError, OutputError):
+            # what was made wrong stays wrong: another attempt must make it anew
+            shutil.rmtree(self.work, ignore_errors=True)
+            raise
+        shutil.rmtree(self.work, ignore_errors=True)
+        return result
+
     def run(self) -> ProcessVideoResult:
         """Run all steps."""
         steps = self.steps
@@ -210,7 +233,7 @@ class Pipeline:
         warnings += steps.run("verify", lambda: self._verify(plan, shown))
         write_whole(self.out / "metadata.json", media.to_json())
         prefix = self.request.output_prefix or self.request.video_id
-        prefix = f"{prefix}/{plan.hash[:8]}"
+        prefix = f"{prefix}/{self._version(plan)}"
         published: Published = steps.run("store", lambda: self._publish(prefix))
         steps.job.progress(1.0, stage="store", eta_s=0)
         return ProcessVideoResult(
@@ -244,16 +267,21 @@ class Pipeline:
         if plan.watermark:
             check_image(plan.watermark.path, self.tools)
         marker = self.work / "plan.json"
-        known = json.loads(marker.read_text()) if marker.exists() else {}
-        if known.get("hash") != plan.hash:
+        if read_note(marker).get("hash") != plan.hash:
             for path in self.work.iterdir():
                 if path.is_dir():
                     shutil.rmtree(path)
                 elif path.suffix == ".json":
                     path.unlink()
         write_whole(marker, plan_json(plan))
-        self._check_disk(plan)
+        if not (self.work / "encode.json").exists():
+            self._check_disk(plan)
         return plan
+
+    def _version(self, plan: Plan) -> str:
+        """Return the name of what this job makes: the same for each attempt."""
+        made = f"{plan.hash}/{self.work.name}"
+        return hashlib.sha256(made.encode()).hexdigest()[:12]
 
     def _check_disk(self, plan: Plan) -> None:
         """Refuse to start what cannot end; half of the caps is a usual output."""
@@ -268,7 +296,15 @@ class Pipeline:
             )
 
     def _bench(self) -> Workbench:
-        return Workbench(self.out, self.tools, self._runner().run)
+        return Workbench(self.out, self.tools, self._run_on_ours)
+
+    def _run_on_ours(self, command: list[str]) -> str:
+        """Run a command that reads what we have made: no fault of the source's."""
+        try:
+            return self._runner().run(command)
+        except SourceError as error:
+            text = "ffmpeg cannot read what it has made"
+            raise OutputError(text, **error.details) from error
 
     def _runner(self) -> Runner:
         return Runner(self.work, self.steps.job.check)

@@ -61,7 +61,6 @@ CAUSES: Final[tuple[tuple[str, type[NexusError], str], ...]] = (
 )
 
 MESSAGES: Final = {
-    "killed": "ffmpeg was stopped from outside",
     "out_of_memory": "ffmpeg ran out of memory; give the worker more, or fewer slots",
     "corrupt": "the video is damaged: it cannot be decoded; upload it again",
     "unsupported_codec": "a codec of the file cannot be decoded here; convert it",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from nexus_actors.core.errors import NexusError
 from nexus_actors.core.storage import Storage
 
 from .models import Stored
@@ -15,6 +17,9 @@ from .models import Stored
 
 #: How many objects are written at once.
 WRITERS: Final = 8
+
+#: How often a running job is looked at, in seconds.
+LOOK_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,29 +44,46 @@ def publish(
     check: Callable[[], None] = lambda: None,
     on_progress: Callable[[float], None] = lambda _: None,
 ) -> Published:
-    """Store every file below *root* under *prefix*.
+    """Store every file below *root* under *prefix*, which is this job's alone.
 
-    If it fails, nothing of what it has stored stays.
+    If it fails, nothing stays under *prefix*: neither what it has stored nor what an
+    attempt that was killed has left there.
     """
     paths = sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
-    before = set(storage.keys(prefix))
-    done: list[str] = []
+    done = 0
+
+    def tell(more: int) -> None:
+        nonlocal done
+        done += more
+        on_progress(done / len(paths))
+        check()
+
     try:
-        with ThreadPoolExecutor(WRITERS) as pool:
-            for wave in waves(paths):
-                keys = [f"{prefix}/{path}" for path in wave]
-                files = [root / path for path in wave]
-                for key, _ in zip(
-                    keys, pool.map(storage.put_file, keys, files), strict=True
-                ):
-                    done.append(key)
-                    on_progress(len(done) / len(paths))
-                    check()
+        for wave in waves(paths):
+            files = {f"{prefix}/{path}": root / path for path in wave}
+            _put_all(files, storage, tell)
     except BaseException:
-        made = [f"{prefix}/{path}" for path in paths]
-        storage.delete([key for key in made if key not in before])
+        with suppress(NexusError):  # a store that fails now leaves what it has
+            storage.delete(storage.keys(prefix))
         raise
     return Published(storage, prefix, frozenset(paths))
+
+
+def _put_all(
+    files: dict[str, Path], storage: Storage, tell: Callable[[int], None]
+) -> None:
+    """Store *files* by their keys; *tell* hears often how many more are stored."""
+    pool = ThreadPoolExecutor(WRITERS)
+    try:
+        pending = {pool.submit(storage.put_file, *item) for item in files.items()}
+        while pending:
+            ended, pending = wait(pending, LOOK_S, FIRST_EXCEPTION)
+            for future in ended:
+                future.result()
+            tell(len(ended))
+    finally:
+        # what has begun must end, lest it comes after what cleans up
+        pool.shutdown(cancel_futures=True)
 
 
 def waves(paths: list[str]) -> list[list[str]]:
