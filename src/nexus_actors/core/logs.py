@@ -14,22 +14,28 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 #: Names whose values are replaced, wherever they stand in an event.
 SECRET_NAME = re.compile(
-    r"pass(word|wd|phrase)?$|secret|token|api_?key|authorization|credential|cookie",
+    r"pass(word|wd|phrase)?s?$|secret|token|(api|access|private)[_-]?key|"
+    r"authorization|credential|cookie",
     re.IGNORECASE,
 )
+
+#: The user's part of a URL, which is where URLs carry a password.
+URL_USER = re.compile(r"(?<=://)[^/@\s'\"]*:[^/\s'\"]*(?=@)")
 
 #: What stands in a secret's place.
 REDACTED = "***"
 
 
 def redact(value: Any, name: str = "") -> Any:
-    """Return *value* with everything under a secret's name replaced."""
+    """Return *value* without what is under a secret's name, or a URL's password."""
     if name and SECRET_NAME.search(name):
         return REDACTED
     if isinstance(value, Mapping):
         return {key: redact(item, str(key)) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | set | frozenset):
         return [redact(item) for item in value]
+    if isinstance(value, str):
+        return URL_USER.sub(REDACTED, value)
     return value
 
 
@@ -60,10 +66,11 @@ def configure(
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    last: list[Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+    before: list[Processor] = [] if console else [structlog.processors.format_exc_info]
+    last: Processor = (
+        structlog.dev.ConsoleRenderer()
         if console
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        else structlog.processors.JSONRenderer()
     )
     handler = logging.StreamHandler()
     handler.setFormatter(
@@ -71,8 +78,9 @@ def configure(
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *before,
                 _redact_event,
-                *last,
+                last,
             ],
         )
     )

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .errors import ConfigurationError
@@ -40,8 +40,6 @@ class Settings(BaseSettings):
         extra="ignore",
         case_sensitive=True,
         env_ignore_empty=True,
-        validate_by_name=True,
-        validate_by_alias=True,
     )
 
     @classmethod
@@ -51,17 +49,34 @@ class Settings(BaseSettings):
         Raises:
             ConfigurationError: Naming each variable that is malformed, and why.
         """
+        # by their variables: by name, a variable such as ``ffmpeg`` would be read, too
+        given = {cls._variable(name): value for name, value in (values or {}).items()}
         try:
-            return cls(**(values or {}))
+            return cls(**given)
         except ValidationError as error:
-            wrong = explain(error)
+            wrong = {_as_set(name): why for name, why in explain(error).items()}
             text = "; ".join(f"{name}: {reason}" for name, reason in wrong.items())
             raise ConfigurationError(text, variables=wrong) from None
+
+    @classmethod
+    def _variable(cls, field: str) -> str:
+        alias = cls.model_fields[field].validation_alias
+        return str(alias.choices[0] if isinstance(alias, AliasChoices) else alias)
+
+
+def _as_set(name: str) -> str:
+    """Return the name under which a variable was really set."""
+    plain = name.removeprefix("NEXUS_")
+    return plain if os.environ.get(plain) and not os.environ.get(name) else name
 
 
 def default_temp_dir() -> Path:
     """Return a folder of this user's own under the system's temporary folder."""
     return Path(tempfile.gettempdir()) / f"nexus-actors-{os.getuid()}"
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
 
 
 class CoreSettings(Settings):
@@ -103,6 +118,7 @@ class CoreSettings(Settings):
     ] = 5000
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
+        BeforeValidator(_upper),  # the original system wrote them small
         shared("LOG_LEVEL", "the least level that is logged"),
     ] = "INFO"
     log_format: Annotated[
