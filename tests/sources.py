@@ -13,6 +13,10 @@ from nexus_actors.video.models import (
 )
 
 
+#: How the kinds of HDR map their values to light.
+TRANSFERS = {"pq": "smpte2084", "hdr10": "smpte2084", "hlg": "arib-std-b67"}
+
+
 def media(
     *, width: int = 1920, height: int = 1080, hdr: str | None = None, **more: Any
 ) -> MediaInfo:
@@ -41,7 +45,7 @@ def media(
         "chroma": "420",
         "interlaced": False,
         "field_order": None,
-        "color": Color(),
+        "color": Color(transfer=TRANSFERS.get(hdr or "")),
         "hdr": Hdr.model_validate({"kind": hdr}) if hdr else None,
         "bit_rate": 20_000_000,
         "frames": 300,
@@ -55,7 +59,7 @@ def media(
         duration=duration,
         duration_source="stream",
         start_time=0.0,
-        bit_rate=20_000_000,
+        bit_rate=more.get("bit_rate", 20_000_000),
         faststart=True,
         fragmented=False,
         video=VideoStream(**(fields | more)),

@@ -44,7 +44,6 @@ CAUSES: Final[tuple[tuple[str, type[NexusError], str], ...]] = (
     ("No space left on device", DiskFullError, "disk_full"),
     ("Disk quota exceeded", DiskFullError, "disk_full"),
     ("Cannot allocate memory", EncodeError, "out_of_memory"),
-    ("received signal", EncodeError, "killed"),
     ("No such filter", InternalError, "plan_bug"),
     ("Unknown encoder", InternalError, "plan_bug"),
     ("Unrecognized option", InternalError, "plan_bug"),

@@ -239,7 +239,7 @@ def test_a_long_line_is_kept_in_parts_of_bounded_size(
     assert 0 < len(said) < 300_000
 
 
-NOT_MEDIA = "in: Invalid data found when processing input"
+NOT_MEDIA = "file:/x/in: Invalid data found when processing input"
 CUT = "[mov,mp4 @ 0x1] moov atom not found\nError opening input files: Invalid data"
 FULL = "av_interleaved_write_frame(): No space left on device\nConversion failed!"
 GENERIC_9 = "Terminating thread with return code -1 (Operation not permitted)"

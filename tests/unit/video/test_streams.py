@@ -80,8 +80,8 @@ def test_an_absurd_pixel_aspect_is_taken_for_square(
     [
         ("30000/1001", "30000/1001", None, ("30000/1001", False)),
         ("0/0", "25/1", None, ("25/1", False)),
-        ("0/0", "90000/1", "100", ("10/1", False)),
-        ("0/0", "90000/1", None, ("25/1", False)),
+        ("0/0", "90000/1", "100", ("10/1", True)),
+        ("0/0", "90000/1", None, ("25/1", True)),
         ("59/4", "30/1", None, ("59/4", True)),
         ("N/A", "nan", None, ("25/1", False)),
         (None, None, None, ("25/1", False)),
