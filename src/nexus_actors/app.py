@@ -39,9 +39,10 @@ def setup(
     Raises:
         ConfigurationError: There is no such domain, or a setting is malformed.
     """
-    broker = broker or _broker(settings)
+    actors = actors_of(domains)
+    broker = broker or attached_broker(settings)
     _add_jobs_middleware(broker)
-    for actor in actors_of(domains):
+    for actor in actors:
         actor.declare_on(broker)
     return broker
 
@@ -61,16 +62,6 @@ def actors_of(domains: Iterable[str] | None = None) -> list[Actor[..., object]]:
     modules = [import_module(DOMAINS[name]) for name in names]
     found = [value for module in modules for value in vars(module).values()]
     return [value for value in found if isinstance(value, Actor)]
-
-
-def _broker(settings: CoreSettings | None) -> dramatiq.Broker:
-    if settings is None:
-        return attached_broker()
-    from nexus_actors.engine.broker import RedisBroker
-
-    broker = RedisBroker(settings)
-    dramatiq.set_broker(broker)
-    return broker
 
 
 def _add_jobs_middleware(broker: dramatiq.Broker) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from importlib import import_module
 from queue import Queue
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import dramatiq
 from dramatiq import Broker, Message
@@ -19,16 +19,21 @@ from dramatiq.common import dq_name
 from dramatiq.errors import Retry
 from dramatiq.logging import get_logger
 
-from nexus_actors.core import clock
 from nexus_actors.core.errors import (
     InvalidRequestError,
     PermanentError,
     Postponed,
     TransientError,
     UnknownOutcomeError,
+    UnsupportedFeatureError,
 )
 
 from . import jobs
+from .middleware.retries import wait_ms
+
+
+if TYPE_CHECKING:
+    from nexus_actors.core.settings import CoreSettings
 
 
 P = ParamSpec("P")
@@ -37,12 +42,12 @@ R = TypeVar("R")
 _attaching = threading.Lock()
 
 
-def attached_broker() -> Broker:
+def attached_broker(settings: CoreSettings | None = None) -> Broker:
     """Return the broker that messages go to, without declaring anything on it.
 
     It is the one that the host has set with `dramatiq.set_broker`; if there is none,
-    one is made from the environment and set, since dramatiq would otherwise fall back
-    to a default of its own.
+    one is made from *settings* or the environment and set, since dramatiq would
+    otherwise fall back to a default of its own.
 
     Raises:
         ConfigurationError: A setting of the environment is malformed.
@@ -53,7 +58,7 @@ def attached_broker() -> Broker:
 
             from .broker import RedisBroker
 
-            dramatiq.set_broker(RedisBroker(CoreSettings.load()))
+            dramatiq.set_broker(RedisBroker(settings or CoreSettings.load()))
         broker = dramatiq_broker.global_broker
     assert broker is not None  # noqa: S101 - set above
     return broker
@@ -117,9 +122,12 @@ class Actor(dramatiq.Actor[P, R]):
 
         Raises:
             InvalidRequestError: Naming each wrong field.
+            UnsupportedFeatureError: The broker knows nothing of one of *options*.
         """
         body = self.parse(args, kwargs or {})
-        make_room(self.broker, self.queue_name)
+        broker = self.broker
+        refuse_unknown(options, broker)
+        make_room(broker, self.queue_name)
         return super().message_with_options(kwargs=body, **options)
 
     def parse(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,9 +157,10 @@ class Actor(dramatiq.Actor[P, R]):
         body = self.parse(args, kwargs)
         run: Callable[..., R] = self.fn
         job = jobs.running()
-        if job is None or not job.in_worker:
+        if job is None or job.actor != self.actor_name:
             return run(**body)
         with as_dramatiq_understands():
+            job.check()
             job.result = run(**body)
         # dramatiq warns of a result that nobody takes
         return job.result if job.hand_on else None  # type: ignore[return-value]
@@ -166,8 +175,7 @@ def as_dramatiq_understands() -> Iterator[None]:
     try:
         yield
     except Postponed as error:
-        wait = (error.until - clock.now()).total_seconds() * 1000
-        raise Retry(error.message, delay=max(0, round(wait))) from error
+        raise Retry(error.message, delay=wait_ms(error)) from error
     except TransientError as error:
         raise Retry(error.message) from error
 
@@ -195,6 +203,19 @@ def actor(
         )
 
     return decorate
+
+
+def refuse_unknown(options: Mapping[str, Any], broker: Broker) -> None:
+    """Refuse what a sender asks for and no part of *broker* would act on.
+
+    Raises:
+        UnsupportedFeatureError: Naming the options.
+    """
+    known = broker.actor_options | {"delay"}  # of a step in a pipeline
+    unknown = sorted(set(options) - known)
+    if unknown:
+        kind = f"{type(broker).__module__}.{type(broker).__qualname__}"
+        raise UnsupportedFeatureError(f"{kind} has no option {', '.join(unknown)}")
 
 
 def make_room(broker: Broker, queue_name: str) -> None:

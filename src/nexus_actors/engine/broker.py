@@ -8,7 +8,9 @@ written by the script that moves its message.
 from __future__ import annotations
 
 import json
+import os
 import threading
+import time
 from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any, Final
@@ -19,6 +21,7 @@ import redis
 from dramatiq import Message, MessageProxy, Middleware
 from dramatiq.brokers.redis import RedisBroker as StockRedisBroker
 from dramatiq.common import dq_name, q_name
+from dramatiq.errors import DecodeError
 from dramatiq.middleware import (
     AgeLimit,
     Callbacks,
@@ -29,10 +32,11 @@ from dramatiq.middleware import (
 
 from nexus_actors.core import clock
 from nexus_actors.core.errors import UnsupportedFeatureError
+from nexus_actors.core.logs import get_logger
 from nexus_actors.core.settings import CoreSettings
 
 from .connection import connect, unavailable
-from .consumer import Consumer
+from .consumer import Consumer, decode
 from .delivery import Delivery
 from .events import MAX_EVENTS
 from .middleware.jobs import JobsMiddleware
@@ -40,6 +44,11 @@ from .middleware.retries import Retries
 from .protocol import OwnBroker
 from .slots import HostSlots, default_slots
 
+
+log = get_logger(__name__)
+
+#: How often a process says that it lives, in seconds; the others wait for a minute.
+BEAT_S: Final = 5.0
 
 #: Where the Lua scripts lie.
 SCRIPTS: Final = files("nexus_actors.engine") / "lua"
@@ -59,7 +68,7 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         self.settings = settings
         self.deliveries: dict[str, Delivery] = {}
         self.slots: dict[str, HostSlots] = {}
-        self.worker_threads = 1
+        self.places = threading.Semaphore(1)
         self.draining = threading.Event()
         super().__init__(  # type: ignore[no-untyped-call]
             client=connect(settings),
@@ -68,6 +77,8 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         )
         self._enqueue = self._script("enqueue")
         self._settle = self._script("settle")
+        self._pid = os.getpid()
+        self._beat_at = 0.0
 
     @property
     def consumer_class(self) -> type[Consumer]:
@@ -81,7 +92,9 @@ class RedisBroker(OwnBroker, StockRedisBroker):
 
     def resume(self, threads: int) -> None:
         """Fetch for *threads* worker threads from now on."""
-        self.worker_threads = threads
+        if self._pid != os.getpid():  # made before a fork: siblings have the same id
+            self._pid, self.broker_id = os.getpid(), str(uuid4())
+        self.places = threading.Semaphore(threads)
         self.draining.clear()
 
     def drain(self) -> None:
@@ -102,9 +115,15 @@ class RedisBroker(OwnBroker, StockRedisBroker):
     ) -> Message[Any]:
         """Store *message* and record its job; *delay* is in milliseconds.
 
+        Where it is not known whether that has happened, the same message can be sent
+        again: a job that is known, and has not failed, is not stored a second time.
+
         Raises:
-            BrokerUnavailable: Redis does not answer.
+            BrokerUnavailable: Redis does not answer; the message may be stored or not.
         """
+        held = self.deliveries.get(message.options.get("redis_message_id", ""))
+        if held and held.delayed:
+            return self._move(held, message)
         first = "redis_message_id" not in message.options
         queued = self.prepare(message, delay=delay)
         self.emit_before("enqueue", queued, delay)
@@ -117,7 +136,7 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         if first:
             fields["enqueued_at"] = str(queued.message_timestamp)
         try:
-            self._enqueue(
+            stored = self._enqueue(
                 keys=[self.namespace],
                 args=[
                     queued.queue_name,
@@ -133,7 +152,21 @@ class RedisBroker(OwnBroker, StockRedisBroker):
             )
         except redis.RedisError as error:
             raise unavailable(self.client, error) from error
+        if not stored:
+            log.info("job.already_known", message_id=message.message_id)
         self.emit_after("enqueue", queued, delay)
+        return queued
+
+    def _move(self, held: Delivery, message: Message[Any]) -> Message[Any]:
+        """Note that a delayed message is due: it moves in the step that ends its delay.
+
+        Stored now and acknowledged later, it would run twice after a crash in between.
+        """
+        queued = self.prepare(message, delay=None)
+        self.emit_before("enqueue", queued, None)
+        held.outcome, held.successor = "again", queued
+        held.job_fields = {"state": "queued"}
+        self.emit_after("enqueue", queued, None)
         return queued
 
     def prepare(
@@ -175,6 +208,40 @@ class RedisBroker(OwnBroker, StockRedisBroker):
             ],
         )
         self.deliveries.pop(message.options["redis_message_id"], None)
+
+    def reclaim(self, queue_name: str) -> None:
+        """Return to the queue what Redis takes to be here, and is not.
+
+        A lost connection leaves such messages: fetched, but the answer never came; or
+        delayed, and dropped by dramatiq.  What cannot be read is dead-lettered.
+        """
+        acks = f"{self.namespace}:__acks__.{self.broker_id}.{queue_name}"
+        ids: Any = self.client.smembers(acks)
+        for key in ids:
+            redis_id = key.decode()
+            held = self.deliveries.get(redis_id)
+            if held and not held.delayed:
+                continue
+            self.deliveries.pop(redis_id, None)
+            data: Any = self.client.hget(f"{self.namespace}:{queue_name}.msgs", key)
+            try:
+                if data is not None:
+                    decode(data, queue_name)
+                self.do_requeue(queue_name, redis_id)
+            except DecodeError:
+                self.do_nack(queue_name, redis_id)
+                log.exception("message.unreadable", queue=queue_name, redis_id=redis_id)
+
+    def beat(self) -> None:
+        """Say that this process lives, also while it fetches nothing.
+
+        Otherwise a process that is busy for a minute is taken for dead, and what it
+        runs is run by another one, too.
+        """
+        if time.monotonic() - self._beat_at >= BEAT_S:
+            self._beat_at = time.monotonic()
+            sign = {self.broker_id: clock.now_ms()}
+            self.client.zadd(f"{self.namespace}:__heartbeats__", sign)
 
     def tell(
         self,

@@ -43,16 +43,20 @@ def connect(settings: CoreSettings) -> redis.Redis:
             **options,
         )
     url = settings.redis_url.get_secret_value()
-    if "protocol" not in parse_qs(urlsplit(url).query):
-        options["protocol"] = 2
-    if urlsplit(url).scheme == "unix":
-        del options["socket_connect_timeout"]
     try:
+        parts = urlsplit(url)
+        if "protocol" not in parse_qs(parts.query):
+            options["protocol"] = 2
+        if parts.scheme == "unix":
+            del options["socket_connect_timeout"]
         return redis.Redis(
             connection_pool=redis.ConnectionPool.from_url(url, **options)
         )
-    except ValueError as error:
-        raise ConfigurationError(f"REDIS_URL: {error}") from None
+    except ValueError:  # its text quotes what may be a part of the password
+        raise ConfigurationError(
+            "REDIS_URL is not a redis://, rediss:// or unix:// URL; "
+            "special characters in a password are written as %XX"
+        ) from None
 
 
 def describe(client: redis.Redis) -> str:

@@ -46,13 +46,14 @@ class EmbeddedRedis:
         """Stop the server if this command has started it."""
         if self.process is None:
             return
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        (self.state / "redis.pid").unlink(missing_ok=True)
+        with _locked(self.state):  # nobody starts another one on the same files
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            (self.state / "redis.pid").unlink(missing_ok=True)
         self.process = None
 
 
@@ -67,6 +68,7 @@ def embedded_redis(state: Path | None = None) -> Iterator[EmbeddedRedis]:
     """Use the server of *state*: join it if it runs, else start and later stop it.
 
     Raises:
+        ConfigurationError: The folder cannot be used.
         MissingToolError: There is no redis-server on this machine.
         ResourceError: It does not start; says what it said.
     """
@@ -81,27 +83,38 @@ def _join_or_start(state: Path) -> EmbeddedRedis:
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         socket = _socket_path(state)
-        lock = (state / "lock").open("w")
+        with _locked(state):
+            return _join_or_start_locked(state, socket)
     except OSError as error:
         raise ConfigurationError(
             f"cannot keep a Redis in {state}: {error.strerror}; set REDIS_URL instead"
         ) from error
-    with lock:
+
+
+def _join_or_start_locked(state: Path, socket: Path) -> EmbeddedRedis:
+    url = f"unix://{socket}"
+    if _answers(url):
+        return EmbeddedRedis(url, state)
+    process = _start(state, socket)
+    _wait(process, url, state)
+    note = {"pid": process.pid, "owner": os.getpid(), "socket": str(socket)}
+    (state / "redis.pid").write_text(json.dumps(note))
+    return EmbeddedRedis(url, state, process)
+
+
+@contextmanager
+def _locked(state: Path) -> Iterator[None]:
+    with (state / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        url = f"unix://{socket}"
-        if _answers(url):
-            return EmbeddedRedis(url, state)
-        process = _start(state, socket)
-        _wait(process, url, state)
-        note = {"pid": process.pid, "owner": os.getpid(), "socket": str(socket)}
-        (state / "redis.pid").write_text(json.dumps(note))
-        return EmbeddedRedis(url, state, process)
+        yield
 
 
 def _socket_path(state: Path) -> Path:
     """Return a short path of this state's own: deep folders are too long for one."""
     folder = default_temp_dir()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():  # its owner could read the queue
+        raise ConfigurationError(f"{folder} belongs to another user; set TMPDIR")
     name = hashlib.sha256(str(state.resolve()).encode()).hexdigest()[:12]
     socket = folder / f"redis-{name}.sock"
     if len(str(socket)) > MAX_SOCKET_PATH:

@@ -1,23 +1,30 @@
 """The stream of what happened, in the past tense: small, without secrets.
 
 Events of a job: ``job.enqueued``, ``job.started``, ``job.progress``, ``job.retrying``,
-``job.succeeded``, ``job.dead``.  The stream keeps about the last 10,000; the job's
-record is the truth.
+``job.postponed``, ``job.succeeded``, ``job.dead``, ``job.cancelled``.  The stream keeps
+about the last 10,000; the job's record is the truth.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import redis
 
+from nexus_actors.core.errors import InvalidRequestError
+
 from . import jobs
 from .connection import unavailable
 
+
+#: A place in the stream: milliseconds since the epoch, and a number.
+EVENT_ID: Final = re.compile(r"\d{1,19}(-\d{1,19})?")
 
 #: About how many events the stream keeps.
 MAX_EVENTS: Final = 10_000
@@ -60,7 +67,7 @@ def listen(
     wait: bool = True,
     broker: jobs.KeepsJobs | None = None,
 ) -> Iterator[Event]:
-    """Yield events as they happen.
+    """Return events as they happen; what happens after the call is heard.
 
     Args:
         since: Hear what came after this event's id; ``0`` is the oldest kept, ``$``
@@ -70,20 +77,38 @@ def listen(
 
     Raises:
         BrokerUnavailable: Redis does not answer.
+        InvalidRequestError: *since* is not the id of an event.
+        UnsupportedFeatureError: The broker in use tells no events.
     """
     broker = broker or jobs.keeper()
     key = f"{broker.namespace}:events"
+    if since != "$" and not EVENT_ID.fullmatch(since):
+        raise InvalidRequestError(f"since: {since!r} is not the id of an event")
+    if since == "$":
+        with _translated(broker.client):
+            since = _last_id(broker.client, key)
+    return _follow(broker.client, key, since, block=BLOCK_MS if wait else None)
+
+
+def _follow(
+    client: redis.Redis, key: str, last: str, *, block: int | None
+) -> Iterator[Event]:
+    while True:
+        with _translated(client):
+            found = _read(client, key, last, block=block)
+        for event in found:
+            last = event.id
+            yield event
+        if not found and block is None:
+            return
+
+
+@contextmanager
+def _translated(client: redis.Redis) -> Iterator[None]:
     try:
-        last = _last_id(broker.client, key) if since == "$" else since
-        while True:
-            found = _read(broker.client, key, last, block=BLOCK_MS if wait else None)
-            for event in found:
-                last = event.id
-                yield event
-            if not found and not wait:
-                return
+        yield
     except redis.RedisError as error:
-        raise unavailable(broker.client, error) from error
+        raise unavailable(client, error) from error
 
 
 def _last_id(client: redis.Redis, key: str) -> str:

@@ -68,14 +68,16 @@ class Job:
 
     Attributes:
         publish: Where progress goes.
-        in_worker: Whether a worker runs it, rather than the caller's own process.
+        actor: Whose message a worker runs; empty where it runs for its caller.
+        told: The newest progress, whether published or not.
         hand_on: Whether dramatiq has a use for the result: a pipeline, or `Results`.
         result: What the actor has returned.
     """
 
     id: str
     publish: Callable[[Progress], None] = lambda _: None
-    in_worker: bool = False
+    actor: str = ""
+    told: Progress | None = None
     hand_on: bool = False
     result: Any = None
     _last: Progress | None = field(default=None, init=False)
@@ -87,7 +89,7 @@ class Job:
         Raises:
             Postponed: The worker shuts down; the job goes back to its queue.
         """
-        if stopping.is_set():
+        if self.actor and stopping.is_set():
             raise Postponed("the worker shuts down", code="shutdown", until=clock.now())
 
     def progress(
@@ -99,6 +101,7 @@ class Job:
             fraction=None if fraction is None else round(min(max(fraction, 0), 1), 4),
             eta_s=None if eta_s is None else round(eta_s, 1),
         )
+        self.told = progress
         if self._is_news(progress):
             self._last, self._last_at = progress, time.monotonic()
             self.publish(progress)

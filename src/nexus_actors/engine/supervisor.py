@@ -53,39 +53,49 @@ class Supervised:
     def look(self) -> None:
         """Start the command again if it has died and has waited long enough."""
         if self.process is not None and self.process.poll() is not None:
-            lived = time.monotonic() - self.started_at
-            self.wait_s = (
-                FIRST_WAIT_S if lived > HEALTHY_S else min(self.wait_s * 2, LAST_WAIT_S)
-            )
+            if time.monotonic() - self.started_at > HEALTHY_S:
+                self.wait_s = FIRST_WAIT_S
             code = self.process.returncode
             log.error("worker.died", code=code, again_in_s=self.wait_s)
             self.process, self.not_before = None, time.monotonic() + self.wait_s
+            self.wait_s = min(self.wait_s * 2, LAST_WAIT_S)
         if self.process is None and time.monotonic() >= self.not_before:
             self.start()
 
 
 @dataclass(slots=True)
 class Supervisor:
-    """Runs commands side by side until SIGTERM or SIGINT, then stops them all."""
+    """Runs commands side by side until SIGTERM or SIGINT, then stops them all.
+
+    A second signal is passed on, and ends a dramatiq worker at once.
+    """
 
     commands: list[list[str]]
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     _stop: threading.Event = field(default_factory=threading.Event)
+    _workers: list[Supervised] = field(default_factory=list)
 
     def run(self) -> int:
         """Return 0 after a clean stop, 1 if a worker had to be abandoned."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        workers = [Supervised(command, self.environ) for command in self.commands]
-        while not self._stop.wait(0.2):
-            for worker in workers:
-                worker.look()
-        running = [worker.process for worker in workers if worker.process]
-        for process in running:
-            process.terminate()
-        codes = [process.wait() for process in running]
+        self._workers = [Supervised(item, self.environ) for item in self.commands]
+        try:
+            while not self._stop.wait(0.2):
+                for worker in self._workers:
+                    worker.look()
+        finally:
+            self._terminate()
+            codes = [item.process.wait() for item in self._workers if item.process]
         return int(any(code not in {0, -signal.SIGTERM} for code in codes))
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        log.info("worker.stopping", signal=signal.Signals(number).name)
+        if self._stop.is_set():
+            self._terminate()
         self._stop.set()
+        log.info("worker.stopping", signal=signal.Signals(number).name)
+
+    def _terminate(self) -> None:
+        for worker in self._workers:
+            if worker.process:
+                worker.process.terminate()

@@ -16,7 +16,7 @@ from dramatiq.common import q_name
 from dramatiq.worker import has_results_middleware
 
 from nexus_actors.core import clock
-from nexus_actors.core.errors import Postponed
+from nexus_actors.core.errors import Postponed, RejectedError
 from nexus_actors.core.logs import get_logger
 from nexus_actors.engine import jobs
 from nexus_actors.engine.delivery import Delivery
@@ -72,9 +72,8 @@ class JobsMiddleware(Middleware):
         )
         job = jobs.Job(
             id=message.message_id,
-            in_worker=True,
-            hand_on=bool(message.options.get("pipe_target"))
-            or has_results_middleware(broker),
+            actor=message.actor_name,
+            hand_on=_is_result_wanted(broker, message),
         )
         if isinstance(broker, OwnBroker):
             job.publish = lambda progress: _publish(broker, message, progress)
@@ -92,10 +91,7 @@ class JobsMiddleware(Middleware):
     ) -> None:
         """Note how the attempt ended; the consumer writes it with the settlement."""
         job = jobs.running()
-        jobs.begin(None)
-        delivery = (
-            broker.delivery_of(message) if isinstance(broker, OwnBroker) else Delivery()
-        )
+        delivery = _delivery(broker, message)
         if exception is None:
             kept = job.result if job and job.result is not None else result
             _note_success(delivery, message, kept)
@@ -103,15 +99,39 @@ class JobsMiddleware(Middleware):
             note_death(delivery, message, exception)
         else:
             _note_retry(delivery, message, exception)
-        structlog.contextvars.clear_contextvars()
+        if job and job.told:
+            delivery.job_fields["progress"] = json.dumps(job.told.to_json())
+        _forget()
 
     def after_skip_message(
         self, broker: dramatiq.Broker, message: MessageProxy
     ) -> None:
-        """Note that the message was refused before it ran."""
-        self.after_process_message(
-            broker, message, exception=dramatiq.middleware.SkipMessage("skipped")
-        )
+        """Note that other middleware has refused the message before it ran."""
+        delivery = _delivery(broker, message)
+        if message.failed:
+            reason = str(message._exception or "skipped")  # noqa: SLF001 - no other way
+            note_death(delivery, message, RejectedError(reason, code="skipped"))
+        else:
+            _note_skip(delivery, message)
+        _forget()
+
+
+def _delivery(broker: dramatiq.Broker, message: MessageProxy) -> Delivery:
+    if isinstance(broker, OwnBroker):
+        return broker.delivery_of(message)
+    return Delivery()  # nobody reads it
+
+
+def _forget() -> None:
+    jobs.begin(None)
+    structlog.contextvars.clear_contextvars()
+
+
+def _is_result_wanted(broker: dramatiq.Broker, message: MessageProxy) -> bool:
+    actor = broker.actors.get(message.actor_name)
+    options = (actor.options if actor else {}) | message.options
+    takers = ("pipe_target", "on_success")
+    return any(options.get(name) for name in takers) or has_results_middleware(broker)
 
 
 def _tell_started(broker: OwnBroker, message: MessageProxy, attempt: int) -> None:
@@ -120,6 +140,7 @@ def _tell_started(broker: OwnBroker, message: MessageProxy, attempt: int) -> Non
         "actor": message.actor_name,
         "queue": q_name(message.queue_name),
         "attempt": str(attempt),
+        "enqueued_at": str(message.message_timestamp),  # if a stock producer sent it
         "started_at": str(clock.now_ms()),
         "worker": f"{socket.gethostname()}:{os.getpid()}",
     }
@@ -138,12 +159,20 @@ def _note_success(delivery: Delivery, message: MessageProxy, result: Any) -> Non
     delivery.job_fields = {
         "state": "succeeded",
         "finished_at": str(clock.now_ms()),
-        "result": _encode(result),
+        "result": encode_result(result),
         "error": "null",
     }
     delivery.event = "job.succeeded"
     delivery.event_body = _body(message)
     log.info("job.succeeded")
+
+
+def _note_skip(delivery: Delivery, message: MessageProxy) -> None:
+    now = str(clock.now_ms())
+    delivery.job_fields = {"state": "cancelled", "finished_at": now}
+    delivery.event = "job.cancelled"
+    delivery.event_body = _body(message)
+    log.info("job.cancelled")
 
 
 def note_death(delivery: Delivery, message: MessageProxy, error: BaseException) -> None:
@@ -177,8 +206,9 @@ def _body(message: MessageProxy, **more: Any) -> dict[str, Any]:
     return {"actor": message.actor_name, "queue": q_name(message.queue_name), **more}
 
 
-def _encode(result: Any) -> str:
+def encode_result(result: Any) -> str:
+    """Return *result* as JSON; what is none, as its text."""
     try:
-        return json.dumps(result)
-    except (TypeError, ValueError):
+        return json.dumps(result, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
         return json.dumps(repr(result))

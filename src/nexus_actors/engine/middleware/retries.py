@@ -29,6 +29,12 @@ def cause_of(error: BaseException) -> BaseException:
     return error
 
 
+def wait_ms(postponed: Postponed) -> int:
+    """Return how long a postponed job has to wait from now on, in milliseconds."""
+    wait = postponed.until - clock.now()
+    return max(0, round(wait.total_seconds() * 1000))
+
+
 class Retries(StockRetries):
     """Dramatiq's retries and options, but what is permanent ends at once.
 
@@ -50,7 +56,7 @@ class Retries(StockRetries):
         options = broker.get_actor(message.actor_name).options | message.options
         cause = cause_of(exception)
         if isinstance(cause, Postponed):
-            self._again(broker, message, getattr(exception, "delay", None))
+            self._again(broker, message, wait_ms(cause))
         elif self._is_permanent(cause, options):
             message.fail()
         else:
