@@ -7,31 +7,51 @@ else all; ``dramatiq nexus_actors.worker:video`` declares one.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import dramatiq
 
 from nexus_actors.app import setup
+from nexus_actors.core.errors import ConfigurationError
 from nexus_actors.core.logs import configure
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.engine.actor import attached_broker
 
 
-_settings = CoreSettings.load()
-_chosen: list[str] | None = (
-    [name.strip() for name in _settings.domains.split(",")]
-    if _settings.domains
-    else None
-)
+_chosen: list[str] | None = None
+
+
+@contextmanager
+def _or_exit() -> Iterator[None]:
+    """End the process with one line: dramatiq would log the error and idle."""
+    try:
+        yield
+    except ConfigurationError as error:
+        sys.exit(f"error: {error.message}")
 
 
 class _DeclareOnBoot(dramatiq.Middleware):
     """Declares the chosen domains once the process is there to run them."""
 
     def after_process_boot(self, broker: dramatiq.Broker) -> None:
-        configure(_settings.log_level, _settings.log_format)
-        setup(broker=broker, domains=_chosen)
+        settings = CoreSettings.load()
+        configure(settings.log_level, settings.log_format)
+        self._declare(broker)
 
+    def before_worker_boot(
+        self,
+        broker: dramatiq.Broker,
+        worker: dramatiq.Worker,  # noqa: ARG002 - dramatiq's signature
+    ) -> None:
+        # The process had booted already if this module was imported after the host's:
+        # ``dramatiq hostapp nexus_actors.worker``
+        self._declare(broker)
 
-attached_broker().add_middleware(_DeclareOnBoot())
+    def _declare(self, broker: dramatiq.Broker) -> None:
+        with _or_exit():
+            setup(broker=broker, domains=_chosen)
 
 
 def video() -> None:
@@ -42,3 +62,9 @@ def video() -> None:
 def _choose(domain: str) -> None:
     global _chosen  # noqa: PLW0603 - the dramatiq command calls without arguments
     _chosen = [domain]
+
+
+with _or_exit():
+    _names = (CoreSettings.load().domains or "").split(",")
+    _chosen = [name.strip() for name in _names if name.strip()] or None
+    attached_broker().add_middleware(_DeclareOnBoot())

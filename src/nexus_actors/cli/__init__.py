@@ -40,21 +40,26 @@ for command in (demo, doctor, events, job, send, worker):
 
 def main() -> None:
     """Run the command; every error is one readable line."""
-    verbose = {"-v", "--verbose"} & set(sys.argv[1:2])
     try:
-        sys.exit(cli.main(standalone_mode=False) or 0)
+        code = cli.main(standalone_mode=False) or 0
     except click.ClickException as error:
         error.show()
-        sys.exit(2)
+        code = 2
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(0)
+        code = 130
     except NexusError as error:
-        if verbose:
-            traceback.print_exc()
-        click.echo(f"error: {error.message}", err=True)
-        sys.exit(2 if _is_wrong_use(error) else 1)
+        _tell(error.message)
+        code = 2 if _is_wrong_use(error) else 1
+    except Exception as error:  # noqa: BLE001 - the boundary: a fault of ours
+        _tell(f"{type(error).__name__}: {error}; `nexus-actors -v` shows where")
+        code = 1
+    sys.exit(code)
+
+
+def _tell(message: str) -> None:
+    if {"-v", "--verbose"} & set(sys.argv[1:2]):
+        traceback.print_exc()
+    click.echo(f"error: {message}", err=True)
 
 
 def _is_wrong_use(error: NexusError) -> bool:

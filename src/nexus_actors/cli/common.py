@@ -37,8 +37,10 @@ def queue() -> Iterator[CoreSettings]:
 
 def print_json(value: Any) -> None:
     """Print a command's result, readable on a terminal and on one line in a pipe."""
-    indent = 2 if sys.stdout.isatty() else None
-    click.echo(json.dumps(value, indent=indent, ensure_ascii=False))
+    if sys.stdout.isatty():
+        click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    else:  # ASCII: a file's name may hold what no encoding can print
+        click.echo(json.dumps(value))
 
 
 @dataclass(slots=True)

@@ -40,12 +40,16 @@ def read_body(text: str) -> dict[str, Any]:
         except (OSError, UnicodeDecodeError) as error:
             raise click.UsageError(f"cannot read {text[1:]}: {error}") from None
     try:
-        body = json.loads(text)
-    except ValueError as error:
+        body = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
         raise click.UsageError(f"--json is not JSON: {error}") from None
     if not isinstance(body, dict):
         raise click.UsageError('--json must be an object, such as {"video_id": …}')
     return body
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON value")
 
 
 @click.command()
@@ -115,6 +119,9 @@ def report(job_id: str, subject: dict[str, Any]) -> int:
     while record is None:
         try:
             record = jobs.wait(job_id, on_change=show, timeout_s=HINT_AFTER_S)
+        except LookupError:
+            line.clear()
+            raise NexusError(f"job {job_id} is no longer known", code="gone") from None
         except TimeoutError:
             seen = jobs.get(job_id)
             waiting = seen is not None and seen.state == "queued"
@@ -169,7 +176,7 @@ def events(since: str, job_id: str | None, *, as_json: bool, follow: bool) -> No
             if job_id not in {None, event.job}:
                 continue
             if as_json:
-                click.echo(json.dumps(event.to_json(), ensure_ascii=False))
+                click.echo(json.dumps(event.to_json()))
             else:
                 click.echo(describe(event.to_json()))
 
