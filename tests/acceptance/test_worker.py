@@ -17,6 +17,8 @@ import redis
 from conftest import StartWorker, make_clip, until
 
 
+FULL = os.environ.get("NEXUS_TEST_SCALE") == "full"
+
 SEND = """
 import sys
 from nexus_actors.video import process_video
@@ -127,7 +129,8 @@ def test_sigterm_in_mid_encode_returns_the_job_and_a_new_worker_finishes_it(
     assert "retries" not in json.loads(body)["options"]
     assert client.llen("dramatiq:video-processing") == 1
     client.close()
-    start_worker("nexus_actors.worker:video", "-p", "1", "-t", "1")
+    quick = {"FFMPEG_PRESET": "ultrafast"}
+    start_worker("nexus_actors.worker:video", "-p", "1", "-t", "1", **quick)
     until(lambda: state(environ, job) == "succeeded", 90)
 
 
@@ -137,7 +140,7 @@ def test_many_jobs_never_run_more_encodes_than_slots_and_a_second_host_takes_its
     tmp_path: Path,
 ) -> None:
     video = make_clip(tmp_path / "short.mp4", size="320x180", seconds=1)
-    jobs = send(environ, video, 40)
+    jobs = send(environ, video, 40 if FULL else 12)
     other_host = str(tmp_path / "other")
     start_worker(WORKER_CONCURRENCY="1")
     start_worker(WORKER_CONCURRENCY="1", TEMP_DIR=other_host)
@@ -173,7 +176,7 @@ def test_a_job_longer_than_the_default_time_limit_is_not_cut_off(
         "    if isinstance(item, TimeLimit):\n"
         "        item.time_limit = 500\n"
     )
-    video = make_clip(tmp_path / "long.mp4", size="1280x720", seconds=10)
+    video = make_clip(tmp_path / "long.mp4", seconds=12)
     start_worker("limited:video", "--path", str(tmp_path), FFMPEG_PRESET="medium")
     [job] = send(environ, video)
 

@@ -85,8 +85,10 @@ class Supervisor:
                 for worker in self._workers:
                     worker.look()
         finally:
+            processes = [item.process for item in self._workers if item.process]
+            alive = [process for process in processes if process.poll() is None]
             self._terminate()
-            codes = [item.process.wait() for item in self._workers if item.process]
+            codes = [process.wait() for process in alive]
         return int(any(code not in {0, -signal.SIGTERM} for code in codes))
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:

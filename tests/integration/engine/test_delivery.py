@@ -1,0 +1,371 @@
+"""Nothing is lost, run twice or kept back without a word."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dramatiq
+import pytest
+import redis
+from dramatiq.brokers.redis import RedisBroker as StockRedisBroker
+
+from conftest import until
+from nexus_actors import BrokerUnavailable, RedisBroker, TransientError, jobs
+from nexus_actors.engine.embedded_redis import EmbeddedRedis, embedded_redis
+from queues import LossyProxy, MakeBroker, ended, held, make_actor, settled, working
+
+
+class Counter:
+    """An actor's body that counts its runs by number."""
+
+    def __init__(self, run: Callable[[int], None] = lambda _: None) -> None:
+        self.runs: list[int] = []
+        self.run = run
+
+    def __call__(self, number: int = 0) -> None:
+        self.runs.append(number)
+        self.run(number)
+
+    __module__ = "tests"
+    __name__ = "count"
+
+
+def test_an_enqueue_whose_answer_was_lost_can_be_sent_again_and_runs_once(
+    make_broker: MakeBroker, proxy: LossyProxy
+) -> None:
+    broker = make_broker(url=proxy.url)
+    counter = Counter()
+    actor = make_actor(counter)
+    message = actor.message(number=1)
+    broker.enqueue(actor.message(number=0))  # the script is known to the server
+    proxy.lose_answer_to(message.message_id.encode())
+
+    with pytest.raises(BrokerUnavailable):
+        broker.enqueue(message)
+    assert proxy.lost.wait(5)
+    broker.enqueue(message)
+    actor.declare_on(broker)
+    with working(broker):
+        ended(message, broker)
+        settled(broker)
+        broker.enqueue(message)
+        settled(broker)
+
+    assert sorted(counter.runs) == [0, 1]
+
+
+def test_a_job_that_has_failed_may_be_sent_again(broker: RedisBroker) -> None:
+    failures = [ValueError("once")]
+
+    def fail_once(_: int) -> None:
+        if failures:
+            raise failures.pop()
+
+    counter = Counter(fail_once)
+    actor = make_actor(counter, max_retries=0)
+    actor.declare_on(broker)
+    message = actor.message(number=1)
+
+    with working(broker):
+        broker.enqueue(message)
+        assert ended(message, broker).state == "dead"
+        broker.enqueue(message)
+        until(lambda: ended(message, broker).state == "succeeded")
+
+    assert counter.runs == [1, 1]
+
+
+@pytest.mark.parametrize("command", [b"fetch", b"ack"])
+def test_a_lost_answer_to_a_worker_neither_loses_nor_doubles_a_message(
+    make_broker: MakeBroker, proxy: LossyProxy, command: bytes
+) -> None:
+    sender, broker = make_broker(), make_broker(url=proxy.url)
+    counter = Counter()
+    actor = make_actor(counter)
+    actor.declare_on(broker)
+
+    with working(broker):
+        actor.broker = sender
+        ended(actor.send(number=0), sender)
+        proxy.lose_answer_to(command)
+        if command == b"ack":
+            message = actor.send(number=1)
+        assert proxy.lost.wait(5)
+        message = actor.send(number=2)
+        ended(message, sender)
+        until(lambda: sender.do_qsize("tests") == 0)
+
+    assert sorted(counter.runs) == ([0, 1, 2] if command == b"ack" else [0, 2])
+    assert held(sender) == 0
+
+
+def test_a_message_that_was_fetched_but_never_arrived_returns_to_its_queue(
+    make_broker: MakeBroker, proxy: LossyProxy
+) -> None:
+    sender, broker = make_broker(), make_broker(url=proxy.url)
+    counter = Counter()
+    actor = make_actor(counter)
+    message = actor.send(number=1)
+    actor.declare_on(broker)
+    broker.do_qsize("tests")  # the script is known to the server
+    proxy.lose_answer_to(b"fetch\r\n")
+
+    with working(broker):
+        assert proxy.lost.wait(5)
+        ended(message, sender)
+
+    assert counter.runs == [1]
+
+
+def test_a_worker_with_a_full_house_takes_no_more(make_broker: MakeBroker) -> None:
+    busy, idle = make_broker(), make_broker()
+    gate = threading.Event()
+    counter = Counter(lambda _: (gate.wait(20), None)[1])
+    actor, second = make_actor(counter), make_actor(counter, queue="others")
+    for item in (actor, second):
+        item.actor_name = f"tests.{item.queue_name}"
+        item.declare_on(busy)
+
+    with working(busy, threads=2):
+        messages = [actor.send(number=n) for n in range(4)]
+        messages += [second.send(number=n) for n in range(4, 8)]
+        until(lambda: len(counter.runs) == 2)
+        time.sleep(0.5)  # two looks of a consumer that would take more
+
+        assert held(busy) == 2
+        gate.set()
+        assert all(ended(message, idle).state == "succeeded" for message in messages)
+
+
+def test_a_stopped_worker_gives_back_what_it_has_not_started(
+    make_broker: MakeBroker,
+) -> None:
+    broker = make_broker()
+    started, gate = threading.Event(), threading.Event()
+
+    def work(_: int) -> None:
+        started.set()
+        gate.wait(20)
+
+    counter = Counter(work)
+    actor = make_actor(counter)
+    actor.declare_on(broker)
+    for number in range(5):
+        actor.send(number=number)
+    actor.send_with_options(kwargs={"number": 9}, delay=60_000)
+
+    with working(broker, threads=1):
+        assert started.wait(10)
+        until(lambda: held(broker) == 2)  # one runs, one is delayed
+        threading.Timer(0.3, gate.set).start()
+
+    assert counter.runs == [0]
+    assert broker.client.llen("dramatiq:tests") == 4
+    assert broker.client.llen("dramatiq:tests.DQ") == 1
+    assert held(broker) == 0
+
+
+def test_a_delayed_message_is_moved_in_one_step(broker: RedisBroker) -> None:
+    counter = Counter()
+    actor = make_actor(counter)
+    actor.declare_on(broker)
+    started = time.monotonic()
+    message = actor.send_with_options(kwargs={"number": 1}, delay=300)
+    assert jobs.get(message.message_id) is not None
+    assert jobs.get(message.message_id).state == "scheduled"  # type: ignore[union-attr]
+
+    with working(broker):
+        ended(message, broker)
+        settled(broker)
+
+    assert time.monotonic() - started >= 0.3
+    assert counter.runs == [1]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"no json", b"[]", b'{"queue_name": "tests"}', None],
+    ids=["no json", "no object", "no message", "no body"],
+)
+def test_what_no_worker_can_read_is_dead_lettered_and_the_next_one_runs(
+    broker: RedisBroker, capsys: pytest.CaptureFixture[str], body: bytes | None
+) -> None:
+    actor = make_actor(Counter())
+    actor.declare_on(broker)
+    if body is not None:
+        broker.client.hset("dramatiq:tests.msgs", "bad", body)
+    broker.client.rpush("dramatiq:tests", "bad")
+
+    with working(broker, threads=1):
+        record = ended(actor.send(number=1), broker)
+
+    assert record.state == "succeeded"
+    assert held(broker) == 0
+    if body is not None:
+        assert broker.client.hget("dramatiq:tests.XQ.msgs", "bad") == body
+        assert "message.unreadable" in capsys.readouterr().out
+
+
+def test_a_message_for_an_actor_that_nobody_has_is_dead_with_the_reason(
+    broker: RedisBroker,
+) -> None:
+    make_actor(Counter()).declare_on(broker)
+    message: dramatiq.Message[Any] = dramatiq.Message("tests", "tests.gone", (), {}, {})
+
+    with working(broker):
+        record = ended(broker.enqueue(message), broker)
+
+    assert record.state == "dead"
+    assert record.error is not None
+    assert record.error["code"] == "unknown_actor"
+    assert "tests.gone" in record.error["message"]
+
+
+@pytest.mark.usefixtures("broker")
+def test_a_stock_producer_feeds_our_worker(broker: RedisBroker, redis_url: str) -> None:
+    stock = StockRedisBroker(url=redis_url)
+    counter = Counter()
+    actor = make_actor(counter)
+    actor.declare_on(broker)
+
+    def message(**kwargs: Any) -> dramatiq.Message[Any]:
+        return dramatiq.Message("tests", actor.actor_name, (), kwargs, {})
+
+    with working(broker):
+        now = stock.enqueue(message(number=1))
+        later = stock.enqueue(message(number=2), delay=200)
+        wrong = stock.enqueue(message(nombre=3))
+        until(lambda: len(counter.runs) == 2)
+        until(lambda: broker.do_qsize("tests") == 0)
+
+    records = [ended(sent, broker) for sent in (now, later, wrong)]
+    assert [record.state for record in records] == ["succeeded", "succeeded", "dead"]
+    assert counter.runs == [1, 2]
+    assert all(record.enqueued_at for record in records)
+    assert records[2].error is not None
+    assert "nombre" in records[2].error["message"]
+    stock.close()
+
+
+def test_a_stock_worker_runs_what_we_enqueued(
+    broker: RedisBroker, redis_url: str
+) -> None:
+    stock = StockRedisBroker(url=redis_url)
+    counter = Counter()
+    actor = make_actor(counter)
+    actor.send(number=1)
+    actor.send_with_options(kwargs={"number": 2}, delay=100)
+    actor.declare_on(stock)
+
+    with working(stock):
+        until(lambda: len(counter.runs) == 2)
+        until(lambda: broker.do_qsize("tests") == 0)
+
+    assert counter.runs == [1, 2]
+    stock.close()
+
+
+def test_a_busy_worker_is_not_taken_for_dead(
+    make_broker: MakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nexus_actors.engine.broker.BEAT_S", 0.1)
+    broker = make_broker()
+    started, gate = threading.Event(), threading.Event()
+
+    def work(_: int) -> None:
+        started.set()
+        gate.wait(20)
+
+    actor = make_actor(Counter(work))
+    actor.declare_on(broker)
+    actor.send(number=1)
+
+    with working(broker, threads=1) as worker:
+        assert started.wait(10)
+        broker.emit_before("worker_shutdown", worker)  # nothing is fetched any more
+        broker.client.zadd("dramatiq:__heartbeats__", {broker.broker_id: 0})
+        until(lambda: beat_of(broker) > 0)
+        gate.set()
+
+
+def beat_of(broker: RedisBroker) -> float:
+    score: Any = broker.client.zscore("dramatiq:__heartbeats__", broker.broker_id)
+    return float(score or 0)
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    """A Redis that a test may kill."""
+    with embedded_redis(tmp_path / "own-redis") as server:
+        yield server
+
+
+def test_every_message_outlives_a_redis_that_is_killed_and_started_again(
+    make_broker: MakeBroker, own_server: EmbeddedRedis
+) -> None:
+    sender, broker = make_broker(url=own_server.url), make_broker(url=own_server.url)
+    failed: set[int] = set()
+
+    def fail_first(number: int) -> None:
+        time.sleep(0.01)
+        if number % 5 == 0 and number not in failed:
+            failed.add(number)
+            raise TransientError("the first time")
+
+    counter = Counter(fail_first)
+    actor = make_actor(counter, min_backoff=3_000, max_backoff=3_000)
+    actor.declare_on(broker)
+    sent = [actor.send(number=number) for number in range(100)]
+    sent += [
+        actor.send_with_options(kwargs={"number": number}, delay=2_000)
+        for number in range(101, 105)
+    ]
+    wait_for_disk(sender.client)
+
+    with working(broker, threads=4):
+        until(lambda: len(counter.runs) > 40)
+        kill(own_server)
+        with embedded_redis(own_server.state):
+            until(lambda: answers(sender.client))
+            records = [ended(message, sender) for message in sent]
+            until(lambda: sender.do_qsize("tests") == 0, 40)
+
+            assert {record.state for record in records} == {"succeeded"}
+            runs = [counter.runs.count(n) for n in range(105) if n != 100]
+            expected = [2 if n in failed else 1 for n in range(105) if n != 100]
+            assert runs == expected
+            assert held(sender) == 0
+
+
+def kill(server: EmbeddedRedis) -> None:
+    assert server.process
+    server.process.kill()
+    server.process.wait()
+
+
+def wait_for_disk(client: redis.Redis) -> None:
+    client.config_set("appendfsync", "always")  # what is told is kept
+
+
+def answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def test_workers_of_one_broker_made_before_a_fork_have_ids_of_their_own(
+    broker: RedisBroker,
+) -> None:
+    before = broker.broker_id
+    broker.resume(1)
+    assert broker.broker_id == before
+
+    broker._pid = -1  # noqa: SLF001 - as a forked child finds it
+    broker.resume(1)
+
+    assert broker.broker_id != before

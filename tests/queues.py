@@ -1,0 +1,177 @@
+"""What the engine's tests stand on: brokers, workers, a proxy that loses answers."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import dramatiq
+import pytest
+from dramatiq import broker as dramatiq_broker
+
+from conftest import until
+from nexus_actors import CoreSettings, RedisBroker, jobs
+from nexus_actors.core.models import Model
+from nexus_actors.engine.actor import Actor
+
+
+class Body(Model):
+    """The body of a test actor's message."""
+
+    number: int = 0
+    text: str = ""
+
+
+def make_actor(
+    fn: Callable[..., Any], *, queue: str = "tests", **options: Any
+) -> Actor[..., Any]:
+    """Make an actor of ours of *fn*, as a domain does."""
+    from nexus_actors import PermanentError, UnknownOutcomeError
+
+    return Actor(
+        fn,
+        actor_name=f"tests.{fn.__name__}",
+        queue_name=queue,
+        request="queues:Body",
+        options={"throws": (PermanentError, UnknownOutcomeError), **options},
+    )
+
+
+@pytest.fixture
+def no_broker() -> Iterator[None]:
+    """No broker is set, before and after."""
+    dramatiq_broker.global_broker = None
+    yield
+    dramatiq_broker.global_broker = None
+
+
+MakeBroker = Callable[..., RedisBroker]
+
+
+@pytest.fixture
+def make_broker(
+    redis_url: str,
+    tmp_path: Path,
+    no_broker: None,  # noqa: ARG001 - what is set here is unset after the test
+) -> Iterator[MakeBroker]:
+    """Make brokers of ours on the test's Redis; the first is the one in use."""
+    made: list[RedisBroker] = []
+
+    def make(*, url: str = redis_url, **settings: Any) -> RedisBroker:
+        values = {"redis_url": url, "temp_dir": tmp_path, "backoff_delay": 20}
+        broker = RedisBroker(CoreSettings.load(values | settings))
+        if not made:
+            dramatiq.set_broker(broker)
+        made.append(broker)
+        return broker
+
+    yield make
+    for broker in made:
+        broker.close()
+
+
+@pytest.fixture
+def broker(make_broker: MakeBroker) -> RedisBroker:
+    return make_broker()
+
+
+@contextmanager
+def working(broker: dramatiq.Broker, *, threads: int = 2) -> Iterator[dramatiq.Worker]:
+    """Run a worker in this process."""
+    worker = dramatiq.Worker(broker, worker_timeout=50, worker_threads=threads)
+    worker.start()
+    try:
+        yield worker
+    finally:
+        worker.stop(timeout=10_000)
+
+
+def ended(message: dramatiq.Message[Any], broker: RedisBroker) -> jobs.JobRecord:
+    """Return the record of a job once it has ended."""
+    return jobs.wait(message.message_id, broker=broker, timeout_s=20)
+
+
+def running(message: dramatiq.Message[Any], broker: RedisBroker) -> bool:
+    record = jobs.get(message.message_id, broker=broker)
+    return record is not None and record.state == "running"
+
+
+def held(broker: RedisBroker) -> int:
+    """Return how many messages workers have fetched and not ended."""
+    keys: Any = broker.client.keys(f"{broker.namespace}:__acks__.*")
+    return sum(int(broker.client.scard(key)) for key in keys)
+
+
+class LossyProxy:
+    """Stands between a client and a Redis socket, and loses answers when told to."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._lose: bytes | None = None
+        self.lost = threading.Event()
+        self._open: list[socket.socket] = []
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"redis://127.0.0.1:{self._server.getsockname()[1]}/0"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def lose_answer_to(self, command: bytes) -> None:
+        """Drop the next connection on which *command* passed, once it is answered."""
+        self.lost.clear()
+        self._lose = command
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._server.accept()
+                threading.Thread(target=self._pass, args=(client,), daemon=True).start()
+
+    def _pass(self, client: socket.socket) -> None:
+        server = socket.socket(socket.AF_UNIX)
+        self._open += [client, server]
+        server.connect(self._target)
+        doomed = threading.Event()
+
+        def answer() -> None:
+            with suppress(OSError):
+                while data := server.recv(65536):
+                    if doomed.is_set():
+                        self.lost.set()
+                        break
+                    client.sendall(data)
+            close(client, server)
+
+        threading.Thread(target=answer, daemon=True).start()
+        with suppress(OSError):
+            while data := client.recv(65536):
+                if self._lose is not None and self._lose in data:
+                    self._lose = None
+                    doomed.set()
+                server.sendall(data)
+        if not doomed.is_set():
+            close(client, server)
+
+    def close(self) -> None:
+        close(self._server, *self._open)
+
+
+def close(*sockets: socket.socket) -> None:
+    for item in sockets:
+        with suppress(OSError):
+            item.shutdown(socket.SHUT_RDWR)
+        item.close()
+
+
+@pytest.fixture
+def proxy(redis_url: str) -> Iterator[LossyProxy]:
+    proxy = LossyProxy(redis_url.removeprefix("unix://"))
+    yield proxy
+    proxy.close()
+
+
+def settled(broker: RedisBroker, queue: str = "tests") -> None:
+    """Wait until nothing is left in *queue*, waiting, running or delayed."""
+    until(lambda: broker.do_qsize(queue) == 0)

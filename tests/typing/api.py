@@ -1,0 +1,42 @@
+"""What a host's type checker must accept; never run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import assert_type
+
+import dramatiq
+
+import nexus_actors
+from nexus_actors import CoreSettings, RedisBroker, events, jobs
+from nexus_actors.video import process_video
+
+
+def send() -> str:
+    message = process_video.send(
+        video_id="video-123",
+        input_path="/path/to/video.mp4",
+        user_id="user-456",
+        options={"formats": ["hls", "mp4"], "thumbnails": True},
+    )
+    return message.message_id
+
+
+def send_what_is_wrong() -> None:
+    process_video.send(video_id=1, input_path="a.mp4")  # type: ignore[arg-type]
+    process_video.send(input_path="a.mp4")  # type: ignore[call-arg]
+    process_video.send(video_id="a", input_path="a.mp4", width=1)  # type: ignore[call-arg]
+
+
+def bind() -> None:
+    own = RedisBroker(CoreSettings.load({"redis_url": "redis://localhost/0"}))
+    assert_type(nexus_actors.setup(broker=own, domains=["video"]), dramatiq.Broker)
+    nexus_actors.setup(settings=CoreSettings.load())
+    nexus_actors.setup(domain="video")  # type: ignore[call-arg]
+
+
+def follow(job_id: str) -> None:
+    assert_type(jobs.get(job_id), jobs.JobRecord | None)
+    record = jobs.wait(job_id, on_change=lambda seen: follow(seen.id), timeout_s=5)
+    assert_type(record.state, jobs.State)
+    assert_type(events.listen(since="0"), Iterator[events.Event])
