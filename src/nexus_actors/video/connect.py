@@ -32,6 +32,6 @@ def process(body: dict[str, Any]) -> dict[str, Any]:
             job=job,
         )
     finally:
-        if not job.in_worker:  # no later attempt will take it up
+        if not job.actor:  # its caller will not take it up again
             shutil.rmtree(work, ignore_errors=True)
     return result.to_json()
