@@ -17,7 +17,7 @@ import redis
 from nexus_actors.engine.embedded_redis import EmbeddedRedis, embedded_redis
 
 
-pytest_plugins = ["films", "queues", "screening"]
+pytest_plugins = ["browsers", "films", "queues", "screening"]
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -11,16 +11,22 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import click
 
-from nexus_actors.core.errors import ConfigurationError, InternalError
+from nexus_actors.core.errors import (
+    ConfigurationError,
+    InternalError,
+    InvalidRequestError,
+)
 from nexus_actors.engine import jobs
 
 from .common import ProgressLine, print_json
 from .demo_page import write_page
 from .queue import print_failure
+from .serve import Site
 
 
 #: Marks a folder as one that an earlier demo has made and this one may replace.
@@ -28,6 +34,26 @@ MARKER: Final = ".nexus-demo"
 
 #: How long the sample clip is, in seconds.
 SAMPLE_S: Final = 10
+
+#: Its parts: drifting colours, made small since that is cheap and enough for them; the
+#: game of life, whose hard edges tell good renditions from bad; and a soft chord.
+SAMPLE_COLOURS: Final = (
+    "gradients=size=320x180:rate=30:speed=0.02:n=4:seed=11"
+    ":c0=0x0b1f4b:c1=0x7a1fa2:c2=0xff6f61:c3=0xffc75f"
+)
+SAMPLE_CELLS: Final = (
+    "life=size=160x90:rate=10:mold=12:ratio=0.18:seed=5"
+    ":life_color=0xffffff:death_color=0x3a1c71:mold_color=0x000000"
+)
+SAMPLE_SOUND: Final = (
+    "aevalsrc=0.12*sin(440*PI*t)*(1+sin(PI*t))+0.1*sin(554.37*PI*t)"
+    "|0.12*sin(659.26*PI*t)*(1+cos(PI*t))+0.1*sin(440*PI*t):s=48000"
+)
+SAMPLE_MIX: Final = (
+    "[1:v]fps=30,scale=320:180:flags=neighbor,format=gbrp[cells];"
+    "[0:v]format=gbrp[colours];[colours][cells]blend=all_mode=screen:all_opacity=0.7,"
+    "format=yuv444p,scale=1280:720:flags=neighbor,format=yuv420p[v]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,36 +83,73 @@ class Workplace:
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
 def demo(video: Path | None, output: Path, *, serve: bool, port: int) -> int:
     """Process VIDEO, or a sample, with a real worker over a private Redis."""
+    output = output.resolve()
+    check_video(video, output)
+    site = Site.open(output, port) if serve else None
     clear(output)
-    with tempfile.TemporaryDirectory(prefix="nexus-demo-") as scratch:
-        place = Workplace(output.resolve(), Path(scratch))
+    with tempfile.TemporaryDirectory(prefix="nexus-demo-") as scratch, interruptible():
+        place = Workplace(output, Path(scratch))
         source = video.absolute() if video else make_sample(place.scratch)
         video_id = "demo"
         record = run_job(place, source, video_id)
     if record.state != "succeeded":
         print_failure({"video_id": video_id}, record.error or {"message": record.state})
         return 1
-    page = write_page(place.output, record.result, source.name)
-    click.echo(f"open {page}", err=True)
-    if serve:
-        from .serve import serve_folder
-
-        serve_folder(place.output, port)
+    page = write_page(output, record.result, source.name)
     print_json({"page": str(page), "video_id": video_id, "status": "succeeded"})
+    click.echo(f"open    {page.as_uri()}", err=True)
+    if site:
+        click.echo(f"serving {site.address}  (Ctrl-C ends it)", err=True)
+        site.serve()
     return 0
+
+
+def check_video(video: Path | None, output: Path) -> None:
+    """Refuse what is no file, and what the demo itself would delete."""
+    if video is None:
+        return
+    if not video.is_file():
+        raise InvalidRequestError(f"there is no file {video}")
+    if video.resolve().is_relative_to(output):
+        raise InvalidRequestError(
+            f"{video} lies in {output}, which the demo replaces; "
+            "give another folder with --output"
+        )
 
 
 def clear(output: Path) -> None:
     """Make an empty folder, replacing only what an earlier demo has made."""
-    if output.exists() and any(output.iterdir()):
-        if not (output / MARKER).exists():
-            raise ConfigurationError(
-                f"{output} is not empty and not from an earlier demo; "
-                "give another folder with --output"
-            )
-        shutil.rmtree(output)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / MARKER).touch()
+    try:
+        if output.exists() and any(output.iterdir()):
+            if not (output / MARKER).exists():
+                raise ConfigurationError(
+                    f"{output} is not empty and not from an earlier demo; "
+                    "give another folder with --output"
+                )
+            shutil.rmtree(output)
+        output.mkdir(parents=True, exist_ok=True)
+        (output / MARKER).touch()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigurationError(
+            f"cannot write to {output}: {reason}; give another folder with --output"
+        ) from error
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Take SIGTERM and a closed terminal like Ctrl-C: what was started is stopped."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, interrupt) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def make_sample(folder: Path) -> Path:
@@ -96,17 +159,12 @@ def make_sample(folder: Path) -> Path:
 
     tools = find_tools(VideoSettings.load())
     sample = folder / "sample.mp4"
-    picture = (
-        f"gradients=size=1280x720:rate=30:duration={SAMPLE_S}:speed=0.03:n=5:seed=7"
-    )
-    tone = f"sine=frequency=220:beep_factor=2:duration={SAMPLE_S}"
-    count = f"testsrc2=size=320x180:rate=30:duration={SAMPLE_S}"
     command = [str(tools.ffmpeg), "-v", "error", "-nostdin"]
-    for source in (picture, count, tone):
+    for source in (SAMPLE_COLOURS, SAMPLE_CELLS, SAMPLE_SOUND):
         command += ["-f", "lavfi", "-i", source]
-    command += ["-filter_complex", "[0:v][1:v]overlay=(W-w)/2:(H-h)/2[v]"]
-    command += ["-map", "[v]", "-map", "2:a", "-c:v", "libx264", "-preset", "veryfast"]
-    command += ["-pix_fmt", "yuv420p", "-c:a", "aac", "-shortest", str(sample)]
+    command += ["-filter_complex", SAMPLE_MIX, "-map", "[v]", "-map", "2:a"]
+    command += ["-c:v", "libx264", "-preset", "veryfast", "-c:a", "aac", "-b:a", "96k"]
+    command += ["-t", str(SAMPLE_S), str(sample)]
     done = subprocess.run(  # noqa: S603 - our own arguments
         command, capture_output=True, text=True, timeout=120, check=False
     )
@@ -186,5 +244,7 @@ def worker_process(place: Workplace) -> Iterator[subprocess.Popen[bytes]]:
         try:
             process.wait(timeout=30)
         except subprocess.TimeoutExpired:
+            click.echo("the worker does not stop by itself and is killed", err=True)
+        finally:  # also when Ctrl-C comes a second time
             process.kill()
             process.wait()

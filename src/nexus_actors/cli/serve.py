@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import mimetypes
 import socket
+from dataclasses import dataclass
 from pathlib import Path
-
-import click
+from typing import TYPE_CHECKING, Final, Self
 
 from nexus_actors.core.errors import ConfigurationError, MissingExtraError
 
 
+if TYPE_CHECKING:
+    import uvicorn
+
+
 #: What Python's table of types does not know, or knows otherwise.
-MEDIA_TYPES = {
+MEDIA_TYPES: Final = {
+    ".log": "text/plain",
     ".m3u8": "application/vnd.apple.mpegurl",
     ".mpd": "application/dash+xml",
     ".m4s": "video/iso.segment",
@@ -20,30 +25,57 @@ MEDIA_TYPES = {
     ".webp": "image/webp",
 }
 
+#: A browser that holds a video half read does not hold up the end, in seconds.
+GRACE_S: Final = 1
 
-def serve_folder(folder: Path, port: int) -> None:
-    """Serve *folder* on loopback until Ctrl-C; *port* 0 is any free one.
 
-    Raises:
-        MissingExtraError: The packages of the ``web`` extra are not installed.
-        ConfigurationError: The port is taken.
-    """
-    try:
-        import uvicorn
-        from starlette.applications import Starlette
-        from starlette.routing import Mount
-        from starlette.staticfiles import StaticFiles
-    except ImportError as error:
-        raise MissingExtraError("demo --serve", "web") from error
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A folder at an address of this machine."""
 
-    for suffix, media_type in MEDIA_TYPES.items():
-        mimetypes.add_type(media_type, suffix)
-    listener = _listen(port)
-    address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-    click.echo(f"serving {address}  (Ctrl-C ends it)", err=True)
-    app = Starlette(routes=[Mount("/", StaticFiles(directory=folder, html=True))])
-    config = uvicorn.Config(app, log_level="warning", lifespan="off")
-    uvicorn.Server(config).run(sockets=[listener])
+    address: str
+    _listener: socket.socket
+    _server: uvicorn.Server
+
+    @classmethod
+    def open(cls, folder: Path, port: int) -> Self:
+        """Take *port* of loopback for *folder*; 0 is any free one.
+
+        Raises:
+            MissingExtraError: The packages of the ``web`` extra are not installed.
+            ConfigurationError: The port is taken.
+        """
+        try:
+            import uvicorn
+            from starlette.applications import Starlette
+            from starlette.routing import Mount
+            from starlette.staticfiles import StaticFiles
+        except ImportError as error:
+            raise MissingExtraError("demo --serve", "web") from error
+
+        for suffix, media_type in MEDIA_TYPES.items():
+            mimetypes.add_type(media_type, suffix)
+        files = StaticFiles(directory=folder, html=True, check_dir=False)
+        config = uvicorn.Config(
+            Starlette(routes=[Mount("/", files)]),
+            log_level="critical",
+            lifespan="off",
+            timeout_graceful_shutdown=GRACE_S,
+        )
+        listener = _listen(port)
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        return cls(address, listener, uvicorn.Server(config))
+
+    def serve(self) -> None:
+        """Answer until Ctrl-C, or until `stop` is called from another thread."""
+        try:
+            self._server.run(sockets=[self._listener])
+        except KeyboardInterrupt:  # uvicorn raises it again after its own clean end
+            return
+
+    def stop(self) -> None:
+        """Make `serve` return."""
+        self._server.should_exit = True
 
 
 def _listen(port: int) -> socket.socket:
@@ -51,10 +83,12 @@ def _listen(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
+        listener.listen()  # now, so that two commands never believe to have one port
     except OSError as error:
         listener.close()
+        reason = (error.strerror or str(error)).lower()
         raise ConfigurationError(
-            f"port {port} of 127.0.0.1 cannot be used: {error.strerror}; "
+            f"port {port} of 127.0.0.1 cannot be used: {reason}; "
             "give another with --port, or 0 for any"
         ) from error
     return listener

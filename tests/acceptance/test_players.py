@@ -1,0 +1,175 @@
+"""The players that the web uses play what the pipeline makes, frame by frame."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from playwright.sync_api import Page
+
+from browsers import Serve, lacks
+from nexus_actors.core.settings import CoreSettings
+from nexus_actors.engine.jobs import Job
+from nexus_actors.video.models import ProcessVideoRequest, ProcessVideoResult
+from nexus_actors.video.pipeline import process_video
+from nexus_actors.video.settings import VideoSettings
+from nexus_actors.video.tools import Tools
+
+
+pytestmark = pytest.mark.browser
+
+FOLDER: Final = Path(__file__).parents[1] / "players"
+
+#: The players, and what each is loaded from.
+PLAYERS: Final = {
+    "hls.js": "hls.js/dist/hls.min.js",
+    "dashjs": "dashjs/dist/modern/umd/dash.all.min.js",
+}
+
+#: How long one film may take to load and play, in seconds.
+PATIENCE_S: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """What the pipeline made of a source, and what the source holds."""
+
+    result: ProcessVideoResult
+    frames: int
+    fps: Fraction
+    has_sound: bool
+
+    def url(self, player: str) -> str:
+        hls, dash = self.result.outputs.hls, self.result.outputs.dash
+        assert hls is not None
+        assert dash is not None
+        return hls.master.url if player == "hls.js" else dash.manifest.url
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that is served: a page, and what the pipeline publishes."""
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copy(FOLDER / "play.html", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def film(
+    site: Path,
+    film_source: Callable[[str], Path],
+    tools: Tools,
+    run_tool: Callable[[list[str]], str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], Film]:
+    """Take the source called so through the whole pipeline, once."""
+    made: dict[str, Film] = {}
+    work = tmp_path_factory.mktemp("work")
+
+    def measure(source: Path) -> tuple[int, Fraction, bool]:
+        command = [str(tools.ffprobe), "-v", "error", "-of", "json", "-show_streams"]
+        printed = run_tool([*command, "-count_packets", str(source)])
+        picture, *sound = json.loads(printed)["streams"]
+        frames, fps = picture["nb_read_packets"], picture["r_frame_rate"]
+        return int(frames), Fraction(fps), bool(sound)
+
+    def make(name: str) -> Film:
+        if name not in made:
+            source = film_source("silent" if name == "upright" else name)
+            if name == "upright":
+                source = turned(source, work / "upright.mp4")
+            result = processed(name, source, site / "media", work / name)
+            made[name] = Film(result, *measure(source))
+        return made[name]
+
+    return make
+
+
+def turned(film: Path, target: Path) -> Path:
+    """Write *film* as a phone held upright does: lying, with a note to turn it."""
+    content = bytearray(film.read_bytes())
+    header = content.index(b"tkhd") + 4
+    assert content[header] == 0, "the place of the matrix is that of version 0"
+    quarter = (0, 1 << 16, 0, -1 << 16, 0, 0, 240 << 16, 0, 1 << 30)
+    struct.pack_into(">9i", content, header + 40, *quarter)
+    target.write_bytes(content)
+    return target
+
+
+def processed(name: str, source: Path, store: Path, work: Path) -> ProcessVideoResult:
+    body = {
+        "video_id": name,
+        "input_path": str(source),
+        "options": {"formats": ["hls", "dash"], "thumbnails": False},
+    }
+    storage = {"storage_url": str(store), "storage_public_url": "media"}
+    return process_video(
+        ProcessVideoRequest.parse(body, what="process_video"),
+        settings=VideoSettings.load({"ffmpeg_preset": "ultrafast"}),
+        core=CoreSettings.load(storage),
+        work=work,
+        job=Job(id=name),
+    )
+
+
+@pytest.fixture(scope="module")
+def address(serve: Serve, site: Path) -> str:
+    return serve(site)
+
+
+@pytest.fixture
+def play(page: Page, address: str) -> Callable[[str, str, int], Any]:
+    """Play the rendition of that height; return the state at the end."""
+
+    def run(player: str, url: str, height: int) -> Any:
+        script = FOLDER / "node_modules" / PLAYERS[player]
+        if not script.is_file():
+            lacks(f"{player} is not installed; run: .ci/bootstrap test")
+        page.goto(address + "play.html")
+        page.add_script_tag(path=script)
+        arguments = [player, url, height, PATIENCE_S]
+        return page.evaluate("(arguments) => play(...arguments)", arguments)
+
+    return run
+
+
+@pytest.mark.parametrize("player", PLAYERS)
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        pytest.param("film", (854, 480), id="largest"),
+        pytest.param("film", (428, 240), id="smallest"),
+        pytest.param("silent", (320, 240), id="silent"),
+        pytest.param("ntsc", (320, 240), id="29.97 fps"),
+        pytest.param("short", (320, 240), id="one segment"),
+        pytest.param("upright", (240, 320), id="upright"),
+    ],
+)
+def test_every_frame_is_played_to_the_end_and_nothing_goes_wrong(
+    film: Callable[[str], Film],
+    play: Callable[[str, str, int], Any],
+    player: str,
+    name: str,
+    size: tuple[int, int],
+) -> None:
+    shown = film(name)
+
+    state = play(player, shown.url(player), size[1])
+
+    assert state["errors"] == []
+    assert state["ended"], state
+    assert state["frames"] == shown.frames
+    assert (state["width"], state["height"]) == size
+    assert state["sound"] is shown.has_sound
+    seconds = float(shown.frames / shown.fps)
+    assert state["duration"] == pytest.approx(seconds, abs=0.01)
+    [buffered] = state["buffered"]
+    assert buffered == pytest.approx([0, seconds], abs=0.01)
+    assert state["source"].startswith("blob:"), "the browser has played it by itself"
