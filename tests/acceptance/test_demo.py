@@ -1,0 +1,119 @@
+"""`nexus-actors demo`, as a person runs it, and its page in a real browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+
+PLAY = """async () => {
+  const video = document.querySelector("video");
+  video.muted = true;
+  video.playbackRate = 4;
+  await video.play();
+  while (!video.ended) await new Promise((resolve) => setTimeout(resolve, 50));
+  return {
+    frames: video.getVideoPlaybackQuality().totalVideoFrames,
+    source: video.currentSrc,
+    stills: Array.from(document.images, (image) => image.naturalWidth),
+  };
+}"""
+
+#: Frames of the `clip` fixture: five seconds of 30.
+FRAMES = 150
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "nexus_actors", "demo", *map(str, arguments)]
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments), capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def is_running(pid: str) -> bool:
+    return Path("/proc", pid, "cmdline").exists()
+
+
+@pytest.mark.browser
+def test_the_page_plays_from_disk_and_over_http_and_ctrl_c_ends_it_all(
+    page: Page, clip: Path, tmp_path: Path
+) -> None:
+    arguments = command(clip, "-o", tmp_path / "demo", "--serve", "--port", "0")
+    shown = ""
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        try:
+            for line in process.stderr:
+                shown += line
+                if line.startswith("serving"):
+                    break
+            address = re.findall(r"http://\S+", shown)[0]
+
+            results: list[Any] = []
+            for place in ((tmp_path / "demo" / "index.html").as_uri(), address):
+                page.goto(place)
+                results.append(page.evaluate(PLAY))
+        finally:
+            process.send_signal(signal.SIGINT)
+        code = process.wait(timeout=20)
+        answer = json.loads(process.stdout.read())
+
+    assert code == 0
+    assert answer["status"] == "succeeded"
+    assert [result["frames"] for result in results] == [FRAMES, FRAMES]
+    assert results[0]["source"].endswith(".mp4")
+    assert results[1]["source"].endswith(".m3u8")
+    assert results[0]["stills"]
+    assert all(results[0]["stills"])
+    assert "unix://" in shown
+    [worker] = re.findall(r"worker.*\((\d+)\)", shown)
+    assert not is_running(worker)
+    assert "job.started" in (tmp_path / "demo" / "worker.log").read_text()
+
+
+def test_wrong_use_is_one_line_and_touches_nothing(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        cases = [
+            (run(tmp_path / "none.mp4", "-o", tmp_path / "a"), "there is no file"),
+            (run(clip, "-o", tmp_path / "mine"), "--output"),
+            (run(clip, "-o", tmp_path / "b", "--serve", "--port", port), "--port"),
+            (run(clip, "-o", clip.parent), "--output"),
+        ]
+
+    for done, named in cases:
+        assert done.returncode == 2, done.stderr
+        assert named in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert os.listdir(tmp_path) == ["mine"]  # noqa: PTH208
+    assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
+    assert clip.is_file()
+
+
+def test_a_text_file_fails_the_work_and_leaves_no_page(tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("only words\n" * 50)
+
+    done = run(tmp_path / "text.mp4", "-o", tmp_path / "demo")
+
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"]["code"] == "not_media"
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert not (tmp_path / "demo" / "index.html").exists()
