@@ -3,9 +3,10 @@
 # make check               formatting, lint and types alone
 # make test-full SHARD=... the same tests at full scale
 # make docs                regenerates the generated reference pages
+# make constraints         resolves the versions that everybody installs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full check docs clean
+.PHONY: help demo test test-full check docs constraints clean
 BIN := .venv/bin
 
 help:
@@ -27,11 +28,19 @@ check:
 	@.ci/bootstrap test
 	@$(BIN)/ruff format --check --quiet . || { echo 'run: ruff format .' >&2; exit 1; }
 	@$(BIN)/ruff check --quiet .
+	@$(BIN)/codespell
+	@$(BIN)/validate-pyproject pyproject.toml >/dev/null
 	@$(BIN)/mypy
 
 docs:
 	@.ci/bootstrap test
 	@$(BIN)/python docs/generate.py
+
+constraints:
+	@.ci/bootstrap test
+	@$(BIN)/uv pip compile --quiet --universal --upgrade --no-header --no-annotate \
+	    --no-emit-index-url --all-extras --group dev pyproject.toml \
+	    --output-file .ci/constraints.txt
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build dist nexus-demo tests/players/node_modules

@@ -1,0 +1,160 @@
+"""Runs the code blocks of a page, from top to bottom, in a folder of the page's own.
+
+``python`` is run as a script, or written to a file where the block has a caption;
+``console`` are commands after ``$``, with what they print (``…`` stands for anything);
+``json`` and ``ini`` are parsed; ``text`` is not run.
+"""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+
+#: Commands that run until they are stopped: on the page, in a terminal of their own.
+SERVERS: Final = ("dramatiq ", "nexus-actors worker", "python -m http.server")
+
+#: What the pages call the reader's Redis and the reader's video.
+REDIS_URL: Final = "redis://127.0.0.1:6379/0"
+VIDEO: Final = "/path/to/video.mp4"
+
+FENCE: Final = re.compile(
+    r"^```(?P<kind>[^\n]*)\n(?P<options>(?::\w+:[^\n]*\n)*)\n?(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One fenced block; *caption* is the name of the file that it is."""
+
+    kind: str
+    caption: str
+    text: str
+    line: int
+
+
+def blocks_of(page: Path) -> list[Block]:
+    """Return the fenced blocks of a page."""
+    text = page.read_text(encoding="utf-8")
+    found = []
+    for match in FENCE.finditer(text):
+        kind = match["kind"].removeprefix("{code-block}").strip()
+        caption = re.search(r":caption: (\S+)", match["options"])
+        line = text.count("\n", 0, match.start()) + 1
+        found.append(Block(kind, caption[1] if caption else "", match["text"], line))
+    return found
+
+
+@dataclass(slots=True)
+class Reader:
+    """Somebody who does what a page says."""
+
+    folder: Path
+    environ: dict[str, str]
+    video: Path
+    printed: list[str] = field(default_factory=list)
+    servers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def do(self, block: Block) -> None:
+        """Run one block, or fail."""
+        if block.kind == "python" and block.caption:
+            target = self.folder / block.caption
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(self._with_own(block.text), encoding="utf-8")
+        elif block.kind == "python":
+            (self.folder / "block.py").write_text(self._with_own(block.text))
+            self.run("python block.py", block.line)
+        elif block.kind == "console":
+            for command, expected in commands_of(block.text):
+                self._command(self._with_own(command), expected, block)
+        elif block.kind == "json":
+            json.loads(block.text)
+        elif block.kind == "ini":
+            configparser.ConfigParser(strict=False).read_string(block.text)
+        elif not block.kind.startswith("{"):  # a directive of Sphinx's
+            assert block.kind == "text", (
+                f"line {block.line}: nobody runs {block.kind!r}"
+            )
+
+    def _with_own(self, text: str) -> str:
+        own = text.replace(REDIS_URL, self.environ["REDIS_URL"])
+        return own.replace(VIDEO, str(self.video))
+
+    def _command(self, command: str, expected: str, block: Block) -> None:
+        if command.startswith("export "):
+            name, _, value = command.removeprefix("export ").partition("=")
+            self.environ[name] = shlex.split(value)[0]
+        elif command.startswith(SERVERS):
+            self._start(command)
+        else:
+            said = self.run(command, block.line)
+            assert like(expected).search(said), f"line {block.line}: {command}\n{said}"
+
+    def run(self, command: str, line: int = 0) -> str:
+        """Run *command* in a shell that knows the variables of those before."""
+        script = f". ./.variables; set -a; {command}\ncode=$?; export -p >.variables"
+        (self.folder / ".variables").touch()
+        done = subprocess.run(
+            ["bash", "-c", f"{script}; exit $code"],
+            env=self.environ,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        said = f"line {line}: {command}\n{done.stdout}{done.stderr}"
+        assert done.returncode == 0, said
+        self.printed.append(done.stdout)
+        return done.stdout
+
+    def _start(self, command: str) -> None:
+        with (self.folder / f"server-{len(self.servers)}.log").open("wb") as log:
+            self.servers.append(
+                subprocess.Popen(
+                    shlex.split(command),
+                    env=self.environ,
+                    cwd=self.folder,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            )
+
+    def close(self) -> None:
+        """Stop what still runs: politely, since a supervisor stops its own."""
+        for server in self.servers:
+            server.terminate()
+        for server in self.servers:
+            try:
+                server.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                os.killpg(server.pid, signal.SIGKILL)
+                server.wait()
+
+
+def commands_of(text: str) -> Iterator[tuple[str, str]]:
+    """Yield each command with what it is said to print."""
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        lines = part.splitlines()
+        length = 1 + next(n for n, line in enumerate(lines) if not line.endswith("\\"))
+        yield "\n".join(lines[:length]), "\n".join(lines[length:]).strip()
+
+
+def like(expected: str) -> re.Pattern[str]:
+    """Return what matches *expected*: lines in this order, others may stand between."""
+    lines = [
+        ".*".join(re.escape(part) for part in line.strip().split("…"))
+        for line in expected.splitlines()
+    ]
+    return re.compile(r"(?s:.*?)".join(lines))

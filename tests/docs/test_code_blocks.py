@@ -1,0 +1,118 @@
+"""What the pages show is what happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import ROOT, make_clip
+from docs.pages import Reader, blocks_of
+from nexus_actors import CoreSettings, RedisBroker, jobs
+
+
+README = ROOT / "README.md"
+PAGES = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.fixture(scope="session")
+def upload(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clip(
+        tmp_path_factory.mktemp("upload") / "video.mp4", size="320x180", seconds=2
+    )
+
+
+@pytest.fixture
+def reader(redis_url: str, tmp_path: Path, upload: Path) -> Iterator[Reader]:
+    environ = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "REDIS_URL": redis_url,
+        "TEMP_DIR": str(tmp_path / "tmp"),
+        "FFMPEG_PRESET": "ultrafast",
+    }
+    folder = tmp_path / "page"
+    folder.mkdir()
+    reader = Reader(folder, environ, upload)
+    yield reader
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if any(b.kind != "text" for b in blocks_of(page))],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
+def test_every_block_of_a_page_does_what_the_page_says(
+    page: Path, reader: Reader
+) -> None:
+    for block in blocks_of(page):
+        reader.do(block)
+
+
+def test_the_example_of_the_readme_runs_and_brings_back_what_it_says(
+    reader: Reader, redis_url: str
+) -> None:
+    blocks = blocks_of(README)
+
+    for block in blocks:
+        reader.do(block)
+    [sent] = reader.printed
+    followed = reader.run(f"python {ROOT}/examples/follow_progress.py {sent}")
+
+    broker = RedisBroker(CoreSettings.load({"redis_url": redis_url}))
+    record = jobs.wait(sent.strip(), broker=broker, timeout_s=30)
+    broker.close()
+    [shown] = [json.loads(block.text) for block in blocks if block.kind == "json"]
+    assert abridges(shown, record.result)
+    lines = followed.splitlines()
+    assert lines[0] == "job.enqueued"
+    assert "100%  store" in lines
+    assert lines[-1] == record.result["outputs"]["hls"]["master"]["url"]
+
+
+def test_the_example_script_sends_what_the_readme_shows(reader: Reader) -> None:
+    example = (ROOT / "examples" / "send_video.py").read_text(encoding="utf-8")
+    [shown] = [block.text for block in blocks_of(README) if block.kind == "python"]
+
+    sent = reader.run(f"python {ROOT}/examples/send_video.py {reader.video}")
+
+    assert re.fullmatch(r"[0-9a-f-]{36}\n", sent)
+    call = shown[shown.index("process_video.send") : shown.index("print")]
+    in_script = call.replace('"/path/to/video.mp4"', "path").split()
+    assert " ".join(in_script) in " ".join(example.split())
+
+
+def abridges(short: Any, whole: Any) -> bool:
+    """Tell whether *short* is *whole* with names and items left out."""
+    if isinstance(short, dict):
+        return all(
+            name in whole and abridges(value, whole[name])
+            for name, value in short.items()
+        )
+    if isinstance(short, list):
+        return len(short) <= len(whole) and all(map(abridges, short, whole))
+    if isinstance(short, str):
+        return bool(short == whole) or "…" in short
+    return type(short) is type(whole)  # figures differ from film to film
+
+
+def test_every_extra_that_the_pages_name_is_one_that_there_is() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = set(project["project"]["optional-dependencies"])
+
+    named = {
+        extra
+        for page in (README, *PAGES)
+        for listed in re.findall(r"nexus-actors\[([\w,]+)\]", page.read_text("utf-8"))
+        for extra in listed.split(",")
+    }
+
+    assert named
+    assert named <= extras

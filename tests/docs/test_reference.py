@@ -1,0 +1,73 @@
+"""The reference says what the code says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+from conftest import ROOT
+from nexus_actors.engine.jobs import JobRecord, State
+
+
+DOCS = ROOT / "docs"
+PACKAGE = ROOT / "src" / "nexus_actors"
+
+
+def names_in_tables(page: str) -> set[str]:
+    """Return the names in the first column of a page's tables."""
+    text = (DOCS / "reference" / page).read_text(encoding="utf-8")
+    cells = re.findall(r"^\| (`[^|]+) \|", text, re.MULTILINE)
+    return {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+
+
+def test_the_generated_pages_are_what_the_code_says_now(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, DOCS / "generate.py", tmp_path], check=True)
+
+    for made in tmp_path.iterdir():
+        kept = DOCS / "reference" / made.name
+        assert kept.read_text("utf-8") == made.read_text("utf-8"), "run: make docs"
+
+
+def test_every_state_and_field_of_a_job_is_in_the_reference() -> None:
+    fields = set(JobRecord.__dataclass_fields__)
+
+    assert names_in_tables("jobs.md") == {*get_args(State), *fields}
+
+
+def test_every_event_that_is_told_is_in_the_reference() -> None:
+    sources = [p.read_text("utf-8") for p in (PACKAGE / "engine").rglob("*.py")]
+    told = {name for text in sources for name in re.findall(r'"(job\.[a-z]+)"', text)}
+
+    assert told == names_in_tables("events.md")
+
+
+def test_every_place_where_any_exception_is_caught_is_in_the_design() -> None:
+    broad = re.compile(r"^\s*except( \(?(Base)?Exception\b.*)?:", re.MULTILINE)
+
+    found = {
+        str(path.relative_to(PACKAGE.parent))
+        for path in PACKAGE.rglob("*.py")
+        if broad.search(path.read_text("utf-8"))
+    }
+
+    design = (DOCS / "explanation" / "design.md").read_text("utf-8")
+    boundaries = design.partition("## Where any exception is caught")[2]
+    boundaries = boundaries.partition("\n## ")[0]
+    assert set(re.findall(r"^- `([^`]+)`", boundaries, re.MULTILINE)) == found
+
+
+def test_the_pages_are_built_without_a_warning(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--quiet"]
+
+    done = subprocess.run(
+        [*build, "-b", "html", DOCS, tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "tutorial" / "first-video.html").is_file()
