@@ -255,7 +255,7 @@ import sys
 from pathlib import Path
 from nexus_actors.video.connect import process
 from nexus_actors.engine.jobs import Job, begin
-begin(Job(id="job-1", in_worker=True))
+begin(Job(id="job-1", actor="video.process_video"))
 process({"video_id": "film", "input_path": sys.argv[1]})
 """
 
