@@ -1,28 +1,30 @@
 # make demo [VIDEO=file]   the whole system on this machine, with no account anywhere
 # make test [ARGS=...]     every check; installs what is missing first
 # make check               formatting, lint and types alone
-# make test-full SHARD=... the same tests at full scale
+# make test-full [SHARD=integration/video]   the tests of a folder at full scale
 # make docs                regenerates the generated reference pages
 # make constraints         resolves the versions that everybody installs
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-full check docs constraints clean
 BIN := .venv/bin
+# a process for each core; a file's tests share what they have made
+PARALLEL := -n auto --dist loadfile
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
 demo:
 	@.ci/bootstrap demo
-	@$(BIN)/nexus-actors demo $(if $(VIDEO),"$(VIDEO)")
+	@$(BIN)/nexus-actors demo $${VIDEO:+"$$VIDEO"}
 
 test: check
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(PARALLEL) $(ARGS)
 
 test-full:
-	@test -n "$(SHARD)" || { echo 'say which: make test-full SHARD=<marker>' >&2; exit 2; }
+	@test -d "tests/$(SHARD)" || { echo 'no such folder: tests/$(SHARD)' >&2; exit 2; }
 	@.ci/bootstrap test
-	@NEXUS_TEST_SCALE=full $(BIN)/pytest -m "$(SHARD)" $(ARGS)
+	@NEXUS_TEST_SCALE=full $(BIN)/pytest $(PARALLEL) "tests/$(SHARD)" $(ARGS)
 
 check:
 	@.ci/bootstrap test

@@ -24,6 +24,7 @@ from typing import Final
 import redis
 
 from nexus_actors.core.errors import ConfigurationError, MissingToolError, ResourceError
+from nexus_actors.core.leash import leash
 from nexus_actors.core.settings import default_temp_dir
 
 
@@ -129,8 +130,6 @@ def _start(state: Path, socket: Path) -> subprocess.Popen[bytes]:
             "redis-server is not installed: sudo apt-get install redis-server "
             "(macOS: brew install redis), or set REDIS_URL to one that runs"
         )
-    setpriv = shutil.which("setpriv")  # a killed command leaves no server behind
-    leash = [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
     options = {
         "port": "0",
         "unixsocket": str(socket),
@@ -145,7 +144,7 @@ def _start(state: Path, socket: Path) -> subprocess.Popen[bytes]:
     }
     flags = [part for name, value in options.items() for part in (f"--{name}", value)]
     return subprocess.Popen(  # noqa: S603 - our own arguments
-        [*leash, program, *flags],
+        [*leash(signal.SIGTERM), program, *flags],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

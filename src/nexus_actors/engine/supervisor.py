@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Final
 
+from nexus_actors.core.leash import leash
 from nexus_actors.core.logs import get_logger
 
 
@@ -27,9 +28,13 @@ HEALTHY_S: Final = 60.0
 
 
 def dramatiq_command(target: str, *, threads: int) -> list[str]:
-    """Return the command of one master with one worker process."""
+    """Return the command of one master with one worker process.
+
+    It stops as on SIGTERM when its parent is killed.
+    """
     options = ["--processes", "1", "--threads", str(threads)]
-    return [sys.executable, "-m", "dramatiq", target, *options]
+    command = [sys.executable, "-m", "dramatiq", target, *options]
+    return [*leash(signal.SIGTERM), *command]
 
 
 @dataclass(slots=True)

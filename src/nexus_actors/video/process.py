@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -12,11 +11,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final
 
 from nexus_actors.core.errors import InternalError, NexusError
+from nexus_actors.core.leash import leash
 
 from .errors import DiskFullError, EncodeError, SourceError
 from .ffprobe import number
@@ -144,7 +144,7 @@ def _killed_by(number: int) -> str:
 def _start(command: list[str], folder: Path) -> subprocess.Popen[str]:
     try:
         return subprocess.Popen(  # noqa: S603 - our own arguments, no shell
-            [*_leash(), *command],
+            [*leash(signal.SIGKILL), *command],
             stdin=subprocess.DEVNULL,  # a "q" on stdin would end ffmpeg with success
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -157,18 +157,6 @@ def _start(command: list[str], folder: Path) -> subprocess.Popen[str]:
     except OSError as error:
         reason = (error.strerror or "error").lower()
         raise EncodeError(f"{command[0]} does not start: {reason}") from error
-
-
-@lru_cache(maxsize=1)
-def _leash() -> tuple[str, ...]:
-    """Return what lets the kernel kill a child whose worker was killed."""
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        return ()
-    leash = (setpriv, "--pdeathsig", "KILL", "--")
-    # BusyBox has a program of this name without the option
-    tried = subprocess.run([*leash, "true"], capture_output=True, check=False)  # noqa: S603
-    return leash if tried.returncode == 0 else ()
 
 
 def stop(process: subprocess.Popen[Any]) -> None:

@@ -57,8 +57,9 @@ def manifest(presentation: Presentation) -> bytes:
 
 
 def seconds(value: float) -> str:
-    """Return an XML duration."""
-    return f"PT{value:.6f}".rstrip("0").rstrip(".") + "S"
+    """Return an XML duration: never below *value*, or the last frame would be cut."""
+    micros = ceil(round(value * 1_000_000, 3))
+    return f"PT{micros / 1_000_000:.6f}".rstrip("0").rstrip(".") + "S"
 
 
 def _video(period: Element, tracks: tuple[Track, ...]) -> None:
