@@ -192,7 +192,7 @@ def test_the_presentation_is_as_long_as_its_longest_track(film: Film) -> None:
         (4, "PT4S"),
         (10, "PT10S"),
         (9.6, "PT9.6S"),
-        (0.0000004, "PT0S"),
+        (0.0000004, "PT0.000001S"),
         (100.5, "PT100.5S"),
     ],
 )
