@@ -22,6 +22,7 @@ from nexus_actors.core.errors import (
 from .demo import demo
 from .doctor import doctor
 from .queue import events, job, send
+from .sandbox import sandbox
 from .worker import worker
 
 
@@ -34,7 +35,7 @@ def cli(context: click.Context, *, verbose: bool) -> None:
     context.obj = {"verbose": verbose}
 
 
-for command in (demo, doctor, events, job, send, worker):
+for command in (demo, doctor, events, job, sandbox, send, worker):
     cli.add_command(command)
 
 

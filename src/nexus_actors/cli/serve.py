@@ -62,7 +62,7 @@ class Site:
             lifespan="off",
             timeout_graceful_shutdown=GRACE_S,
         )
-        listener = _listen(port)
+        listener = listen(port)
         address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         return cls(address, listener, uvicorn.Server(config))
 

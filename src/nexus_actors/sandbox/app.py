@@ -1,0 +1,211 @@
+"""The sandbox as one ASGI application: the vendors, and the paths that control them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import Receive, Scope, Send
+
+from .base import Clock, Refusal, Settings, Vendor
+from .faults import FAULTS, Fault, FaultScript, Scripted
+from .requests import RequestLog
+from .vendors import VENDORS
+from .wire import Answer, Wire, ask
+
+
+class Sandbox:
+    """All vendors, the faults, the request log and the clock.
+
+    Every request but those to ``/`` and ``/_sandbox`` is one to a vendor: it is
+    numbered, logged and exposed to the faults.
+    """
+
+    def __init__(
+        self, faults: Iterable[Fault] = (), *, log_file: Path | None = None
+    ) -> None:
+        self.closing = asyncio.Event()
+        self.clock = Clock()
+        self.log = RequestLog(log_file)
+        self.script = FaultScript(faults)
+        self.vendors: dict[str, Vendor[Any]] = {}
+        self._control = self._control_app()
+        self.reset(faults)
+
+    def reset(self, faults: Iterable[Fault] = ()) -> None:
+        """Forget all that has happened, and start over with *faults*."""
+        self.clock.offset_s = 0
+        self.log.clear()
+        self.script = FaultScript(faults)
+        self.vendors = {kind.name: kind(self.clock) for kind in VENDORS}
+        self._vendors = Starlette(
+            routes=[
+                Mount(f"/{name}", routes=vendor.routes())
+                for name, vendor in self.vendors.items()
+            ],
+            exception_handlers={Refusal: _refuse},
+        )
+
+    def truth(self) -> dict[str, list[dict[str, Any]]]:
+        """Return what took effect, by vendor, in the order in which it did."""
+        return {
+            name: [asdict(effect) for effect in vendor.effects]
+            for name, vendor in self.vendors.items()
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["path"] == "/" or f"{scope['path']}/".startswith("/_sandbox/"):
+            await self._control(scope, receive, send)
+        else:
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        wire, vendors = Wire(scope, receive, send), self._vendors
+        scripted = self.script.meet(scope["method"], scope["path"])
+        fault = scripted.fault if scripted else None
+        exchange = self.log.begin(scope, self.clock.iso(), fault)
+        scope["nexus.number"] = exchange.number
+        half = fault is not None and fault.moment == "during"
+        try:
+            body, whole = await wire.read(half=half)
+            exchange.received(body)
+            answer: Answer | None = None
+            if scripted and scripted.fault.moment == "before":
+                answer = await self._disturb(scripted, exchange.number, wire, None)
+            if not (fault and fault.replaces_the_vendor) and (body or whole):
+                answer = await ask(vendors, scope, body, whole=whole)
+            if scripted and scripted.fault.moment != "before":
+                answer = await self._disturb(scripted, exchange.number, wire, answer)
+            if answer:
+                exchange.answered(answer)
+                await wire.answer(answer)
+        finally:
+            self.log.end(exchange)
+
+    async def _disturb(
+        self, scripted: Scripted, number: int, wire: Wire, answer: Answer | None
+    ) -> Answer | None:
+        """Do what the fault says; return what is left to be sent."""
+        scripted.fired.append(number)
+        fault = scripted.fault
+        if fault.action == "advance":
+            self.clock.offset_s += fault.seconds
+            return answer
+        if fault.action == "wait":
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.closing.wait(), fault.seconds)
+            return answer
+        return await wire.disturb(fault, answer)
+
+    # what a test, a person or the page reads and sets
+
+    def _control_app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/", self._page),
+                Route("/_sandbox/requests", self._get_requests),
+                Route("/_sandbox/truth", self._get_truth),
+                Route("/_sandbox/faults", self._get_faults, methods=["GET"]),
+                Route("/_sandbox/faults", self._put_faults, methods=["PUT"]),
+                Route("/_sandbox/settings", self._get_settings, methods=["GET"]),
+                Route("/_sandbox/settings", self._put_settings, methods=["PUT"]),
+                Route("/_sandbox/clock", self._get_clock, methods=["GET"]),
+                Route("/_sandbox/clock", self._put_clock, methods=["PUT"]),
+                Route("/_sandbox/reset", self._post_reset, methods=["POST"]),
+            ],
+            exception_handlers={ValueError: _bad_request},
+        )
+
+    async def _page(self, _: Request) -> Response:
+        page = files("nexus_actors.sandbox") / "page.html"
+        return HTMLResponse(
+            page.read_text("utf-8"), headers={"Cache-Control": "no-store"}
+        )
+
+    async def _get_requests(self, request: Request) -> Response:
+        since = int(request.query_params.get("since", "0"))
+        return JSONResponse(self.log.since(since))
+
+    async def _get_truth(self, _: Request) -> Response:
+        return JSONResponse(self.truth())
+
+    async def _get_faults(self, _: Request) -> Response:
+        return JSONResponse(
+            [
+                entry.fault.model_dump(exclude_defaults=True)
+                | {
+                    "moment": entry.fault.moment,
+                    "seen": entry.seen,
+                    "fired": entry.fired,
+                }
+                for entry in self.script.entries
+            ]
+        )
+
+    async def _put_faults(self, request: Request) -> Response:
+        self.script = FaultScript(FAULTS.validate_json(await request.body()))
+        return await self._get_faults(request)
+
+    async def _get_settings(self, _: Request) -> Response:
+        vendors = self.vendors.items()
+        return JSONResponse({name: v.settings.model_dump() for name, v in vendors})
+
+    async def _put_settings(self, request: Request) -> Response:
+        wanted = CHANGES.validate_json(await request.body())
+        for name, changes in wanted.items():
+            if name not in self.vendors:
+                known = ", ".join(self.vendors)
+                raise ValueError(f"no vendor {name!r}; known: {known}")
+            self.vendors[name].configure(changes)
+        return await self._get_settings(request)
+
+    async def _get_clock(self, _: Request) -> Response:
+        clock = self.clock
+        return JSONResponse({"now": clock.iso(), "offset_s": clock.offset_s})
+
+    async def _put_clock(self, request: Request) -> Response:
+        self.clock.offset_s = ClockChange.model_validate_json(
+            await request.body()
+        ).offset_s
+        return await self._get_clock(request)
+
+    async def _post_reset(self, _: Request) -> Response:
+        self.reset()
+        return Response(status_code=204)
+
+
+#: What ``PUT /_sandbox/settings`` takes: by vendor, the fields that change.
+CHANGES: Final = TypeAdapter(dict[str, dict[str, Any]])
+
+
+class ClockChange(Settings):
+    """What ``PUT /_sandbox/clock`` takes."""
+
+    offset_s: float
+
+
+async def _refuse(_: Request, refusal: Any) -> Response:
+    response: Response = refusal.response
+    return response
+
+
+async def _bad_request(_: Request, error: Exception) -> Response:
+    text = str(error)
+    if isinstance(error, ValidationError):
+        problems = error.errors(include_url=False, include_input=False)
+        text = "; ".join(
+            f"{'.'.join(map(str, p['loc']))}: {p['msg'].removeprefix('Value error, ')}"
+            for p in problems
+        )
+    return JSONResponse({"error": text}, 400)

@@ -1,0 +1,120 @@
+"""What every vendor of the sandbox has: settings, the time, and what took effect."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
+
+
+class Settings(BaseModel):
+    """How a vendor behaves; every field has a default, and may be changed at any time.
+
+    They are changed with ``PUT /_sandbox/settings``, and are the defaults again after a
+    reset.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+@dataclass(slots=True)
+class Clock:
+    """The sandbox's time: the machine's, moved by an offset that a test sets."""
+
+    offset_s: float = 0.0
+
+    def now(self) -> float:
+        """Return the seconds since the epoch."""
+        return time.time() + self.offset_s
+
+    def iso(self) -> str:
+        """Return the time as ISO 8601, in UTC."""
+        return datetime.fromtimestamp(self.now(), UTC).isoformat("T", "milliseconds")
+
+
+class Refusal(Exception):  # noqa: N818 - an answer, not a mistake
+    """Raised anywhere below a route: the vendor answers at once, and no."""
+
+    def __init__(
+        self, status: int, body: Any, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(status, body)
+        self.response: Response = JSONResponse(body, status, headers)
+
+
+@dataclass(slots=True)
+class Effect:
+    """One thing that took effect at a vendor: a post, a mail, a message.
+
+    Attributes:
+        kind: What it is, in the vendor's word.
+        id: The name that the vendor, or the sender, gave it.
+        request: The number of the request that brought it about.
+        at: When, by the sandbox's clock.
+        details: What a test or a reader of the page may want to see.
+    """
+
+    kind: str
+    id: str
+    request: int
+    at: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+class Vendor(ABC, Generic[S]):
+    """One vendor: its routes, its state, and the list of what took effect.
+
+    A route is a coroutine of a starlette request.  It reads the body first and does not
+    wait after that, so that what it does is one step: a fault *before* comes ahead of
+    it, a fault *after* replaces its answer, and a fault *during* lets half of the body
+    arrive and then breaks off.  ``await request.body()`` raises then, and nothing takes
+    effect, as is right for most routes; an upload that keeps the bytes that arrive
+    reads ``request.stream()`` and keeps them.
+
+    State that changes with time is computed from `clock` when asked for; there are no
+    background tasks.  A reset makes a new object.
+    """
+
+    #: The first part of its paths, and its name in truth, settings and page.
+    name: ClassVar[str]
+
+    #: The settings that it starts with.
+    defaults: S
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.settings = self.defaults
+        self.effects: list[Effect] = []
+
+    @abstractmethod
+    def routes(self) -> Sequence[BaseRoute]:
+        """Return the routes, relative to ``/<name>``."""
+
+    def configure(self, changes: dict[str, Any]) -> None:
+        """Change some of the settings.
+
+        Raises:
+            pydantic.ValidationError: There is no such setting, or not of that type.
+        """
+        now = self.settings.model_dump()
+        self.settings = type(self.settings).model_validate(now | changes)
+
+    def took_effect(
+        self, kind: str, id_: str, request: Request, **details: Any
+    ) -> Effect:
+        """Record that something took effect; call it once for each time it did."""
+        number = request.scope["nexus.number"]
+        effect = Effect(kind, id_, number, self.clock.iso(), details)
+        self.effects.append(effect)
+        return effect

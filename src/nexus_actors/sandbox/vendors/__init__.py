@@ -1,0 +1,13 @@
+"""The vendors, one module each."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from nexus_actors.sandbox.base import Vendor
+
+from .webhook import WebhookReceiver
+
+
+#: All of them; a name here is all that a new module needs.
+VENDORS: Final[tuple[type[Vendor[Any]], ...]] = (WebhookReceiver,)

@@ -1,0 +1,7 @@
+"""For the tests of those who build on nexus-actors, and our own.
+
+- `sandbox`: the vendors as a pytest fixture
+- `kill_matrix`: kills a flow at each of its requests; did everything happen once?
+- `reply_proxy`: loses replies of a server that has done the work
+- `secrets`: looks for secrets where none may be
+"""
