@@ -17,7 +17,13 @@ import redis
 from nexus_actors.engine.embedded_redis import EmbeddedRedis, embedded_redis
 
 
-pytest_plugins = ["browsers", "films", "queues", "screening"]
+pytest_plugins = [
+    "browsers",
+    "films",
+    "nexus_actors.testing.sandbox",
+    "queues",
+    "screening",
+]
 
 ROOT = Path(__file__).resolve().parents[1]
 

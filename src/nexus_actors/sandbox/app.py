@@ -18,7 +18,7 @@ from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from .base import Clock, Refusal, Settings, Vendor
-from .faults import FAULTS, Fault, FaultScript, Scripted
+from .faults import FAULTS, Fault, FaultScript, Scripted, explain
 from .requests import RequestLog
 from .vendors import VENDORS
 from .wire import Answer, Wire, ask
@@ -201,11 +201,5 @@ async def _refuse(_: Request, refusal: Any) -> Response:
 
 
 async def _bad_request(_: Request, error: Exception) -> Response:
-    text = str(error)
-    if isinstance(error, ValidationError):
-        problems = error.errors(include_url=False, include_input=False)
-        text = "; ".join(
-            f"{'.'.join(map(str, p['loc']))}: {p['msg'].removeprefix('Value error, ')}"
-            for p in problems
-        )
+    text = explain(error) if isinstance(error, ValidationError) else str(error)
     return JSONResponse({"error": text}, 400)

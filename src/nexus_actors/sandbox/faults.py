@@ -6,14 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     NonNegativeFloat,
     PositiveInt,
     TypeAdapter,
+    ValidationError,
     model_validator,
 )
 
@@ -70,7 +72,7 @@ class Fault(BaseModel):
     route: str = "*"
     nth: PositiveInt = 1
     times: PositiveInt | None = 1
-    status: int = 500
+    status: Annotated[int, Field(ge=200, le=599)] = 500
     headers: dict[str, str] = {}
     body: Any = None
     seconds: NonNegativeFloat = 0
@@ -110,9 +112,22 @@ def read_faults(path: Path) -> list[Fault]:
 
     Raises:
         OSError: The file cannot be read.
-        pydantic.ValidationError: It is no list of faults; a ``ValueError``.
+        ValueError: It is no list of faults; says why in one line.
     """
-    return FAULTS.validate_json(path.read_bytes())
+    try:
+        return FAULTS.validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise ValueError(explain(error)) from error
+
+
+def explain(error: ValidationError) -> str:
+    """Return in one line what is wrong, and where."""
+    problems = []
+    for problem in error.errors(include_url=False, include_input=False):
+        place = ".".join(map(str, problem["loc"]))
+        text = problem["msg"].removeprefix("Value error, ")
+        problems.append(f"{place}: {text}" if place else text)
+    return "; ".join(problems)
 
 
 @dataclass(slots=True)

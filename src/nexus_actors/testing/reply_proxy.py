@@ -113,7 +113,11 @@ class ReplyProxy:
                 client, _ = self._listener.accept()
             except OSError:  # closed: we are done
                 return
-            pair = _Pair(client, self._connect())
+            try:
+                pair = _Pair(client, self._connect())
+            except OSError:  # there is no server: nor are we one
+                client.close()
+                continue
             self._pairs.append(pair)
             self._start(self._forward, pair)
             self._start(self._return, pair)

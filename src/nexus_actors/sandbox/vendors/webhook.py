@@ -69,7 +69,7 @@ class WebhookReceiver(Vendor[WebhookSettings]):
     async def receive(self, request: Request) -> Response:
         """Take one delivery."""
         body, endpoint = await request.body(), request.path_params["endpoint"]
-        schemes = self._verify(request.headers, body)
+        schemes = self.verify(request.headers, body)
         id_ = request.headers.get("webhook-id", "")
         known = self._accepted.get((endpoint, id_)) if id_ else None
         if known:
@@ -88,8 +88,12 @@ class WebhookReceiver(Vendor[WebhookSettings]):
             self._accepted[endpoint, id_] = effect
         return JSONResponse({"status": "accepted"})
 
-    def _verify(self, headers: Headers, body: bytes) -> list[str]:
-        """Return the schemes under which the message is signed, all of them rightly."""
+    def verify(self, headers: Headers, body: bytes) -> list[str]:
+        """Return the schemes under which the message is signed.
+
+        Raises:
+            Refusal: There is none, or one of them is not right.
+        """
         schemes = []
         if "webhook-signature" in headers:
             self._check_timestamp(headers)

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+import toy_flows
+from nexus_actors.testing.kill_matrix import Case, Flow, KillMatrix, exactly_one
+from nexus_actors.testing.sandbox import SandboxClient
+
+
+def run(flow: Flow, sandbox: SandboxClient) -> list[Case]:
+    return list(KillMatrix(flow, sandbox, exactly_one("webhook")).cases())
+
+
+def failed(cases: list[Case]) -> set[tuple[str, str]]:
+    return {(case.way, case.moment) for case in cases if case.complaint}
+
+
+def test_a_right_flow_passes_in_every_case(nexus_sandbox: SandboxClient) -> None:
+    cases = run(toy_flows.right, nexus_sandbox)
+
+    assert [(case.request, case.moment, case.way) for case in cases] == [
+        (1, moment, way)
+        for moment in ("before", "during", "after")
+        for way in ("kill", "cut")
+    ]
+    assert {case.starts for case in cases} == {2}
+    assert failed(cases) == set()
+
+
+def test_a_double_send_is_found_after_the_effect(nexus_sandbox: SandboxClient) -> None:
+    cases = run(toy_flows.new_id_for_each_attempt, nexus_sandbox)
+
+    assert failed(cases) == {("kill", "after"), ("cut", "after")}
+    assert {case.complaint for case in cases if case.complaint} == {
+        "wanted exactly one effect at webhook, got {'webhook': 2}"
+    }
+
+
+def test_a_lost_send_is_found_before_the_effect(nexus_sandbox: SandboxClient) -> None:
+    cases = run(toy_flows.told_before_it_is_sent, nexus_sandbox)
+
+    before = {(way, m) for way in ("kill", "cut") for m in ("before", "during")}
+    assert failed(cases) == before
+
+
+def test_a_double_send_of_a_flow_that_was_only_cut_is_found(
+    nexus_sandbox: SandboxClient,
+) -> None:
+    cases = run(toy_flows.retries_at_once, nexus_sandbox)
+
+    assert failed(cases) == {("cut", "after")}
+
+
+def test_a_command_is_a_flow_as_well(nexus_sandbox: SandboxClient) -> None:
+    command = [sys.executable, "-c", "import toy_flows; toy_flows.right()"]
+
+    assert not KillMatrix(command, nexus_sandbox, exactly_one("webhook")).failures()
+
+
+@pytest.mark.parametrize(
+    ("flow", "reason"),
+    [
+        (toy_flows.silent, "got none"),
+        (toy_flows.always_twice, "got {'webhook': 2}"),
+        (["false"], "did not end well"),
+    ],
+)
+def test_a_flow_that_is_wrong_undisturbed_is_no_flow(
+    nexus_sandbox: SandboxClient, flow: Flow, reason: str
+) -> None:
+    with pytest.raises(ValueError, match=reason):
+        run(flow, nexus_sandbox)
+
+
+def test_a_flow_without_requests_proves_nothing(nexus_sandbox: SandboxClient) -> None:
+    matrix = KillMatrix(toy_flows.silent, nexus_sandbox, lambda _: None)
+
+    with pytest.raises(ValueError, match="makes no request"):
+        matrix.failures()
