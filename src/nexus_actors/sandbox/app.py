@@ -40,10 +40,12 @@ class Sandbox:
         self.script = FaultScript(faults)
         self.vendors: dict[str, Vendor[Any]] = {}
         self._control = self._control_app()
+        self._resets = 0
         self.reset(faults)
 
     def reset(self, faults: Iterable[Fault] = ()) -> None:
         """Forget all that has happened, and start over with *faults*."""
+        self._resets += 1
         self.clock.offset_s = 0
         self.log.clear()
         self.script = FaultScript(faults)
@@ -135,7 +137,9 @@ class Sandbox:
 
     async def _get_requests(self, request: Request) -> Response:
         since = int(request.query_params.get("since", "0"))
-        return JSONResponse(self.log.since(since))
+        # the page starts over when the numbers do
+        resets = {"Sandbox-Resets": str(self._resets)}
+        return JSONResponse(self.log.since(since), headers=resets)
 
     async def _get_truth(self, _: Request) -> Response:
         return JSONResponse(self.truth())
