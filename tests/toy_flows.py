@@ -57,13 +57,13 @@ def told_before_it_is_sent() -> None:
         send("msg_1")
 
 
-def retries_at_once() -> None:
-    """Rightly restarted, wrongly tried again within one run."""
-    NOTE.exists() or NOTE.write_text(str(uuid.uuid4()))
+def second_step_retries_at_once() -> None:
+    """Wrong in its second request only, and only if it lives on."""
+    send("msg_1")
     try:
-        send(NOTE.read_text())
+        send("msg_2")
     except OSError:
-        send(str(uuid.uuid4()))
+        send("msg_2 again")
 
 
 def silent() -> None:

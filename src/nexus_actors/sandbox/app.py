@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from importlib.resources import files
@@ -29,11 +29,21 @@ class Sandbox:
 
     Every request but those to ``/`` and ``/_sandbox`` is one to a vendor: it is
     numbered, logged and exposed to the faults.
+
+    Args:
+        faults: The script to start with.
+        vendors: Those that it plays; a host may add its own.
+        log_file: Every request is appended to it, as a line of JSON.
     """
 
     def __init__(
-        self, faults: Iterable[Fault] = (), *, log_file: Path | None = None
+        self,
+        faults: Iterable[Fault] = (),
+        *,
+        vendors: Sequence[type[Vendor[Any]]] = VENDORS,
+        log_file: Path | None = None,
     ) -> None:
+        self._kinds = vendors
         self.closing = asyncio.Event()
         self.clock = Clock()
         self.log = RequestLog(log_file)
@@ -49,7 +59,7 @@ class Sandbox:
         self.clock.offset_s = 0
         self.log.clear()
         self.script = FaultScript(faults)
-        self.vendors = {kind.name: kind(self.clock) for kind in VENDORS}
+        self.vendors = {kind.name: kind(self.clock) for kind in self._kinds}
         self._vendors = Starlette(
             routes=[
                 Mount(f"/{name}", routes=vendor.routes())

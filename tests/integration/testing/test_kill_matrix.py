@@ -5,7 +5,7 @@ import sys
 import pytest
 
 import toy_flows
-from nexus_actors.testing.kill_matrix import Case, Flow, KillMatrix, exactly_one
+from nexus_actors.testing.kill_matrix import Case, Flow, KillMatrix, Truth, exactly_one
 from nexus_actors.testing.sandbox import SandboxClient
 
 
@@ -47,12 +47,18 @@ def test_a_lost_send_is_found_before_the_effect(nexus_sandbox: SandboxClient) ->
     assert failed(cases) == before
 
 
-def test_a_double_send_of_a_flow_that_was_only_cut_is_found(
+def test_the_one_wrong_case_among_several_requests_is_found(
     nexus_sandbox: SandboxClient,
 ) -> None:
-    cases = run(toy_flows.retries_at_once, nexus_sandbox)
+    def judge(truth: Truth) -> str | None:
+        return None if len(truth["webhook"]) == 2 else "not two"
 
-    assert failed(cases) == {("cut", "after")}
+    flow = toy_flows.second_step_retries_at_once
+    cases = list(KillMatrix(flow, nexus_sandbox, judge).cases())
+
+    wrong = [(c.request, c.moment, c.way) for c in cases if c.complaint]
+    assert len(cases) == 12
+    assert wrong == [(2, "after", "cut")]
 
 
 @pytest.mark.parametrize(
