@@ -17,17 +17,12 @@ on a connection at a time, as with Redis and HTTP/1.1 clients.
 from __future__ import annotations
 
 import socket
-import struct
 from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
-
-
-#: Closes with a reset instead of a farewell, and at once.
-ABORT = struct.pack("ii", 1, 0)
 
 
 @dataclass(slots=True)
@@ -38,10 +33,6 @@ class _Pair:
     server: socket.socket
     doomed: Event = field(default_factory=Event)
     tail: bytes = b""
-
-    def abort(self) -> None:
-        self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
-        self.close()
 
     def close(self) -> None:
         for end in (self.client, self.server):
@@ -102,6 +93,7 @@ class ReplyProxy:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._threads[0].join()  # the one that accepts: no further pair comes
         for pair in self._pairs:
             pair.close()
         for thread in self._threads:
@@ -147,8 +139,7 @@ class ReplyProxy:
             while data := pair.server.recv(65_536):
                 if pair.doomed.is_set():
                     self.lost += 1
-                    pair.abort()
-                    return
+                    break
                 pair.tail = b""  # the next request starts afresh
                 pair.client.sendall(data)
         pair.close()

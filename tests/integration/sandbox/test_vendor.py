@@ -30,7 +30,14 @@ class Uploads(Vendor[UploadSettings]):
         self._kept = bytearray()
 
     def routes(self) -> Sequence[BaseRoute]:
-        return [Route("/file", self.put, methods=["PUT"])]
+        return [
+            Route("/file", self.put, methods=["PUT"]),
+            Route("/file", self.delete, methods=["DELETE"]),
+        ]
+
+    async def delete(self, request: Request) -> Response:
+        self.took_effect("deletion", "f1", request)
+        return Response(status_code=204)
 
     async def put(self, request: Request) -> Response:
         if "authorization" not in request.headers:
@@ -72,16 +79,19 @@ def test_an_upload_keeps_the_half_that_arrived_and_goes_on_from_there(
     assert [e["request"] for e in sandbox.truth()["uploads"]] == [2]
 
 
-def test_a_request_of_which_nothing_arrives_has_no_effect(
+def test_half_of_a_request_without_a_body_has_no_effect(
     sandbox: SandboxClient,
 ) -> None:
-    sandbox.settings(uploads={"size": 0})
     sandbox.faults({"action": "drop", "moment": "during"})
+    url = f"{sandbox.url}/uploads/file"
 
     with pytest.raises(requests.ConnectionError):
-        put(sandbox, b"")
+        requests.delete(url, timeout=10)
+    nothing = sandbox.truth()
+    requests.delete(url, timeout=10)
 
-    assert sandbox.truth() == {"uploads": []}
+    assert nothing == {"uploads": []}
+    assert [e["kind"] for e in sandbox.truth()["uploads"]] == ["deletion"]
 
 
 def test_a_refusal_is_the_answer(sandbox: SandboxClient) -> None:

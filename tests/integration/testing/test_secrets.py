@@ -40,6 +40,9 @@ PLANTS: dict[str, Plant] = {
     "base64 after three bytes": lambda s: base64_after(b"us:", s),
     "base64 for URLs": lambda s: base64.urlsafe_b64encode(s.encode()).decode(),
     "base64 in a URL": lambda s: quote(base64.b64encode(s.encode()).decode(), safe=""),
+    "base64 in a URL, plus kept": lambda s: quote(
+        base64.b64encode(s.encode()).decode(), safe="+"
+    ),
     "URL": lambda s: quote(s, safe=""),
     "URL, slashes kept": quote,
     "form": quote_plus,

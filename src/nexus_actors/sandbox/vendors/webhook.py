@@ -143,9 +143,7 @@ class WebhookReceiver(Vendor[WebhookSettings]):
 
 def verify_v1(secret: str, content: bytes, signature: bytes) -> bool:
     """Check an HMAC-SHA256; the key is what the secret's base64 stands for."""
-    key = (
-        None if secret.startswith("whpk_") else _decoded(secret.removeprefix("whsec_"))
-    )
+    key = _decoded(secret.removeprefix("whsec_"))  # whpk_ is no base64
     if not key:
         return False
     return hmac.compare_digest(hmac.digest(key, content, "sha256"), signature)

@@ -86,6 +86,13 @@ def test_any_of_the_secrets_may_fit_while_they_are_rotated() -> None:
     assert schemes(standard(V1), "whsec_b3RoZXIgc2VjcmV0", SECRET) == ["v1"]
 
 
+def test_a_secret_may_lack_its_prefix_and_its_padding() -> None:
+    short = "v1,LVOXivKoo4FWasi/IaHvzhE/u+7/cu2AME+zS/nXqzk="
+
+    assert schemes(standard(V1), SECRET.removeprefix("whsec_")) == ["v1"]
+    assert schemes(standard(short), SECRET[:-1]) == ["v1"]
+
+
 @pytest.mark.parametrize("secret", ["", "whsec_", "not base64!", PUBLIC_KEY])
 def test_what_is_no_secret_fits_nothing(secret: str) -> None:
     assert schemes(standard(V1), secret) == []
