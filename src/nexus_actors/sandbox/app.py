@@ -47,8 +47,6 @@ class Sandbox:
         self.closing = asyncio.Event()
         self.clock = Clock()
         self.log = RequestLog(log_file)
-        self.script = FaultScript(faults)
-        self.vendors: dict[str, Vendor[Any]] = {}
         self._control = self._control_app()
         self._resets = 0
         self.reset(faults)
@@ -59,7 +57,9 @@ class Sandbox:
         self.clock.offset_s = 0
         self.log.clear()
         self.script = FaultScript(faults)
-        self.vendors = {kind.name: kind(self.clock) for kind in self._kinds}
+        self.vendors: dict[str, Vendor[Any]] = {
+            kind.name: kind(self.clock) for kind in self._kinds
+        }
         self._vendors = Starlette(
             routes=[
                 Mount(f"/{name}", routes=vendor.routes())
