@@ -78,7 +78,12 @@ class Site:
         self._server.should_exit = True
 
 
-def _listen(port: int) -> socket.socket:
+def listen(port: int) -> socket.socket:
+    """Take *port* of loopback; 0 is any free one.
+
+    Raises:
+        ConfigurationError: The port is taken.
+    """
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
