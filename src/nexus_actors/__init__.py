@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .app import setup
     from .core.errors import (
+        AuthorizationError,
         BrokerUnavailable,
         ConfigurationError,
+        ForbiddenUrlError,
         InternalError,
         InvalidRequestError,
         MissingExtraError,
@@ -35,9 +37,11 @@ if TYPE_CHECKING:
     from .engine.broker import RedisBroker
 
 __all__ = [
+    "AuthorizationError",
     "BrokerUnavailable",
     "ConfigurationError",
     "CoreSettings",
+    "ForbiddenUrlError",
     "InternalError",
     "InvalidRequestError",
     "MissingExtraError",

@@ -8,7 +8,9 @@ NexusError
 │   │   └── UnknownAdapterError
 │   ├── InvalidRequestError    (also ValueError) the message can never be right
 │   │   └── UnsupportedFeatureError
+│   ├── AuthorizationError     the other end does not know us, or we may not do this
 │   ├── RejectedError          what was asked for was looked at and refused
+│   │   └── ForbiddenUrlError  a URL that a user supplied leads where it must not
 │   └── InternalError          a fault of ours: report it
 ├── TransientError             retried by the broker with backoff
 │   ├── RemoteUnavailableError
@@ -101,10 +103,22 @@ class UnsupportedFeatureError(InvalidRequestError):
     code = "unsupported_feature"
 
 
+class AuthorizationError(PermanentError):
+    """The credentials are missing, expired, revoked, or do not reach so far."""
+
+    code = "authorization"
+
+
 class RejectedError(PermanentError):
     """What was asked for was looked at and refused."""
 
     code = "rejected"
+
+
+class ForbiddenUrlError(RejectedError):
+    """A URL that a user supplied is malformed, or leads to what is not public."""
+
+    code = "forbidden_url"
 
 
 class InternalError(PermanentError):
