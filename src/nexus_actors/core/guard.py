@@ -129,7 +129,7 @@ class Place:
 
     @classmethod
     def parse(cls, text: str) -> Place:
-        """Read such as ``127.0.0.1:8025``, ``10.0.0.0/8``, ``[::1]:80``, ``a.local``."""
+        """Read such as ``127.0.0.1:80``, ``10.0.0.0/8``, ``[::1]:80``, ``a.local``."""
         host, port = text, None
         if found := re.fullmatch(r"\[([^\]]+)\](?::(\d+))?|([^:]+):(\d+)", text):
             host = found[1] or found[3]
