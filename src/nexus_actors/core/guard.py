@@ -114,10 +114,8 @@ PRIVATE_V6: Final = tuple(
     )
 )
 
-#: IPv6 addresses whose last bits are an IPv4 address.
-NAT64: Final = tuple(
-    IPv6Network(text) for text in ("::/96", "64:ff9b::/96", "64:ff9b:1::/48")
-)
+#: Addresses of IPv4 hosts in networks that speak IPv6 alone.
+NAT64: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +148,14 @@ class Place:
         return where in self.where
 
 
-def _words(text: object) -> list[str]:
-    return str(text).replace(",", " ").lower().split()
+def _words(value: object) -> object:
+    return value.replace(",", " ").split() if isinstance(value, str) else value
 
 
-def _places(value: object) -> tuple[Place, ...]:
-    return tuple(Place.parse(word) for word in _words(value))
+def _places(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(Place.parse(word) for word in value.replace(",", " ").lower().split())
 
 
 class GuardSettings(Settings):
