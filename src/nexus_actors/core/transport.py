@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import version
 from pathlib import Path
@@ -44,6 +44,7 @@ LOOK_S: Final = 1.0
 IDLE_S: Final = 45.0
 
 _thread = threading.local()
+_shared: dict[str, Session] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,7 +291,8 @@ def _silence(_: logging.LogRecord) -> bool:
     return getattr(_thread, "exchange", None) is None
 
 
-@cache
 def shared_session() -> Session:
     """Return the session of the whole process, made on first use."""
-    return Session()
+    # of several threads that make one at once, all take the first: without a lock,
+    # which a fork could leave closed
+    return _shared.get("session") or _shared.setdefault("session", Session())

@@ -103,7 +103,12 @@ FORMS = [
     *["LocalHost", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]"],
     *["[64:ff9b::127.0.0.1]", "[2002:7f00:1::]", "[::ffff:0:7f00:1]", "127.0.0.2"],
     *["user@127.0.0.1", "example.com@127.0.0.1", "127.0.0.1%00.example.com"],
-    *["１２７.0.0.1", "①②⑦.0.0.1", "127。0。0。1", "127.0.0.1\\.example.com"],
+    *[
+        "\uff11\uff12\uff17.0.0.1",
+        "①②⑦.0.0.1",
+        "127。0。0。1",
+        "127.0.0.1\\.example.com",
+    ],
 ]
 
 
@@ -219,8 +224,14 @@ def test_the_certificate_must_be_for_the_name_and_not_for_the_address(
 
 @pytest.mark.parametrize(
     "target",
-    ["http://127.0.0.2:{port}/", "//127.0.0.2:{port}/", "http://0x7f000002:{port}/"]
-    + ["file:///etc/passwd", "http://user@127.0.0.1:{port}/", "http://127.0.0.1:1/"],
+    [
+        "http://127.0.0.2:{port}/",
+        "//127.0.0.2:{port}/",
+        "http://0x7f000002:{port}/",
+        "file:///etc/passwd",
+        "http://user@127.0.0.1:{port}/",
+        "http://127.0.0.1:1/",
+    ],
 )
 def test_a_redirect_leads_to_nothing_that_its_start_might_not(
     target: str, tmp_path: Path

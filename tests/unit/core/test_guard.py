@@ -66,8 +66,17 @@ def test_a_name_with_an_address_that_is_not_public_is_refused(address: str) -> N
 
 @pytest.mark.parametrize(
     "address",
-    [PUBLIC, "8.8.8.8", "1.1.1.1", "172.15.0.1", "172.32.0.1", "100.63.255.255"]
-    + ["2606:4700:4700::1111", "2a00:1450:4001::1", f"::ffff:{PUBLIC}"],
+    [
+        PUBLIC,
+        "8.8.8.8",
+        "1.1.1.1",
+        "172.15.0.1",
+        "172.32.0.1",
+        "100.63.255.255",
+        "2606:4700:4700::1111",
+        "2a00:1450:4001::1",
+        f"::ffff:{PUBLIC}",
+    ],
 )
 def test_a_name_whose_addresses_are_public_is_let_through(address: str) -> None:
     guard(address, PUBLIC).check("https://hooks.example.com/x?y=z")
@@ -132,16 +141,28 @@ def test_an_address_that_is_oddly_written_is_refused(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "127.0.0.1.", "[::1]", "[0:0:0:0:0:0:0:1]", "[::ffff:7f00:1]"]
-    + ["[::ffff:127.0.0.1]", "[::127.0.0.1]", "[64:ff9b::127.0.0.1]", "[2002:7f00:1::]"]
-    + ["169.254.169.254", "[fd00:ec2::254]", "0.0.0.0", "[::]"],
+    [
+        "127.0.0.1",
+        "127.0.0.1.",
+        "[::1]",
+        "[0:0:0:0:0:0:0:1]",
+        "[::ffff:7f00:1]",
+        "[::ffff:127.0.0.1]",
+        "[::127.0.0.1]",
+        "[64:ff9b::127.0.0.1]",
+        "[2002:7f00:1::]",
+        "169.254.169.254",
+        "[fd00:ec2::254]",
+        "0.0.0.0",
+        "[::]",
+    ],
 )
 def test_an_address_as_a_host_is_judged_as_one(host: str) -> None:
     assert "not on the public internet" in refusal(guard(), f"https://{host}/")
 
 
 @pytest.mark.parametrize(
-    "host", ["１２７.0.0.1", "127。0。0。1", "①②⑦.0.0.1", "ⓛocalhost"]
+    "host", ["\uff11\uff12\uff17.0.0.1", "127。0。0。1", "①②⑦.0.0.1", "ⓛocalhost"]
 )
 def test_signs_that_look_like_others_reach_nothing(host: str) -> None:
     refusal(guard(), f"https://{host}/")
@@ -162,8 +183,17 @@ def test_an_international_name_is_asked_for_in_ascii() -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["localhost", "localhost.", "LOCALHOST", "a.localhost", "printer.local", "intranet"]
-    + ["metadata.google.internal", "metadata.google.internal.", "x.home.arpa"],
+    [
+        "localhost",
+        "localhost.",
+        "LOCALHOST",
+        "a.localhost",
+        "printer.local",
+        "intranet",
+        "metadata.google.internal",
+        "metadata.google.internal.",
+        "x.home.arpa",
+    ],
 )
 def test_a_name_of_the_local_network_is_refused_whatever_it_means(host: str) -> None:
     assert "not on the public internet" in refusal(guard(PUBLIC), f"https://{host}/")
@@ -253,7 +283,7 @@ def test_a_place_that_is_none_is_told_with_its_variable(
 ) -> None:
     monkeypatch.setenv("NEXUS_GUARD_ALLOW", value)
 
-    with pytest.raises(ConfigurationError, match="NEXUS_GUARD_ALLOW.*no host or"):
+    with pytest.raises(ConfigurationError, match=r"NEXUS_GUARD_ALLOW.*no host or"):
         GuardSettings.load()
 
 
