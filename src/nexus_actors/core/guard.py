@@ -292,7 +292,7 @@ class Guard(Route):
             answer = client.fetch(call, file, max_bytes=max_bytes, check=check)
             if answer.status not in REDIRECT_STATUSES:
                 return
-            url = urljoin(self.url(url), answer.headers.get("Location", ""))
+            url = urljoin(url, answer.headers.get("Location", ""))
             url = url.partition("#")[0]
         raise RejectedError("download: redirected too often", code="redirects")
 
