@@ -20,6 +20,8 @@ MADE: dict[str, NexusError] = {
     "unknown_adapter": errors.UnknownAdapterError("x"),
     "invalid_request": errors.InvalidRequestError("x"),
     "unsupported_feature": errors.UnsupportedFeatureError("x"),
+    "authorization": errors.AuthorizationError("x"),
+    "forbidden_url": errors.ForbiddenUrlError("x"),
     "rejected": errors.RejectedError("x"),
     "internal": errors.InternalError("x"),
     "transient": errors.TransientError("x"),
