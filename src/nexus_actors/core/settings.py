@@ -75,6 +75,12 @@ def default_temp_dir() -> Path:
     return Path(tempfile.gettempdir()) / f"nexus-actors-{os.getuid()}"
 
 
+def default_state_dir() -> Path:
+    """Return the folder of this user that keeps what must outlive a command."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "nexus-actors"
+
+
 def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
@@ -100,6 +106,17 @@ class CoreSettings(Settings):
     redis_namespace: Annotated[
         str, own("REDIS_NAMESPACE", "the prefix of all keys")
     ] = "dramatiq"
+    database_url: Annotated[
+        SecretStr | None,
+        shared("DATABASE_URL", "postgresql:// or sqlite:///; by default a SQLite file"),
+    ] = None
+    sqlite_forced: Annotated[
+        bool, own("SQLITE_FORCED", "keep SQLite although Redis is on another host")
+    ] = False
+    secret_key: Annotated[
+        SecretStr | None,
+        own("SECRET_KEY", "encrypts credentials; of several, the first encrypts"),
+    ] = None
     worker_concurrency: Annotated[
         int | None,
         shared(

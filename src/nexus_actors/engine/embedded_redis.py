@@ -25,7 +25,7 @@ import redis
 
 from nexus_actors.core.errors import ConfigurationError, MissingToolError, ResourceError
 from nexus_actors.core.leash import leash
-from nexus_actors.core.settings import default_temp_dir
+from nexus_actors.core.settings import default_state_dir, default_temp_dir
 
 
 #: The longest path that a unix socket may have on every system we run on.
@@ -60,8 +60,7 @@ class EmbeddedRedis:
 
 def default_state() -> Path:
     """Return the folder that keeps the queue between commands."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "nexus-actors" / "redis"
+    return default_state_dir() / "redis"
 
 
 @contextmanager
