@@ -19,6 +19,7 @@ from nexus_actors.engine.embedded_redis import EmbeddedRedis, embedded_redis
 
 pytest_plugins = [
     "browsers",
+    "databases",
     "films",
     "nexus_actors.testing.sandbox",
     "queues",
@@ -28,7 +29,10 @@ pytest_plugins = [
 ROOT = Path(__file__).resolve().parents[1]
 
 #: Nothing of the machine's own settings reaches a test.
-SETTINGS = ("NEXUS_", "REDIS_", "STORAGE_", "TEMP_DIR", "WORKER_CONC", "LOG_LEVEL")
+SETTINGS = (
+    *("NEXUS_", "REDIS_", "STORAGE_", "TEMP_DIR", "WORKER_CONC", "LOG_LEVEL"),
+    *("DATABASE_URL", "MAX_RETRIES"),
+)
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,7 @@ from nexus_actors.core.errors import (
     NexusError,
 )
 
+from .db import db
 from .demo import demo
 from .doctor import doctor
 from .queue import events, job, send
@@ -35,7 +36,7 @@ def cli(context: click.Context, *, verbose: bool) -> None:
     context.obj = {"verbose": verbose}
 
 
-for command in (demo, doctor, events, job, sandbox, send, worker):
+for command in (db, demo, doctor, events, job, sandbox, send, worker):
     cli.add_command(command)
 
 

@@ -1,0 +1,52 @@
+"""The tables as they are now; `migrations` tells how they came to be.
+
+Imports SQLAlchemy, so it is itself imported inside functions alone.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+)
+
+
+metadata = MetaData()
+
+ledger = Table(
+    "nexus_ledger",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("lease_until_ms", BigInteger, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("outcome", Text),
+    Column("evidence", JSON, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+    Index("nexus_ledger_by_state", "scope", "state", "lease_until_ms"),
+)
+
+accounts = Table(
+    "nexus_accounts",
+    metadata,
+    Column("platform", Text, primary_key=True),
+    Column("account", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("version", Integer, nullable=False),
+    Column("sealed", Text),
+    Column("scopes", JSON, nullable=False),
+    Column("expires_ms", BigInteger),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+    Index("nexus_accounts_by_expiry", "expires_ms"),
+)
