@@ -24,6 +24,7 @@ pytest_plugins = [
     "nexus_actors.testing.sandbox",
     "queues",
     "screening",
+    "swarms",
 ]
 
 ROOT = Path(__file__).resolve().parents[1]
