@@ -180,6 +180,8 @@ def test_a_job_interrupted_in_every_step_repeats_none_that_it_has_finished(
 
 
 def test_progress_rises_from_nothing_to_all_in_one_run(bench: Bench) -> None:
+    # long enough that ffmpeg tells of its progress before it ends
+    make_clip(bench.source, size="1280x720", seconds=8)
     job = Job()
 
     bench.run(job)
