@@ -180,8 +180,9 @@ def test_a_job_interrupted_in_every_step_repeats_none_that_it_has_finished(
 
 
 def test_progress_rises_from_nothing_to_all_in_one_run(bench: Bench) -> None:
+    bench.source.unlink()
     # long enough that ffmpeg tells of its progress before it ends
-    make_clip(bench.source, size="1280x720", seconds=8)
+    make_clip(bench.source, size="1280x720", seconds=4)
     job = Job()
 
     bench.run(job)
