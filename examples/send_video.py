@@ -16,7 +16,7 @@ def main(path: str) -> None:
         video_id="video-123",
         input_path=path,
         user_id="user-456",
-        options={"formats": ["hls", "mp4"], "thumbnails": True},
+        options={"formats": ["hls", "mp4"], "watermark": True, "thumbnails": True},
     )
     print(message.message_id)
 

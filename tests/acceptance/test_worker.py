@@ -25,7 +25,7 @@ from nexus_actors.video import process_video
 for number in range(int(sys.argv[2])):
     message = process_video.send(
         video_id=f"video-{number}", input_path=sys.argv[1], user_id="user-456",
-        options={"formats": ["hls", "mp4"], "thumbnails": True},
+        options={"formats": ["hls", "mp4"], "watermark": True, "thumbnails": True},
     )
     print(message.message_id)
 """

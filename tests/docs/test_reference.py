@@ -37,6 +37,15 @@ def test_every_state_and_field_of_a_job_is_in_the_reference() -> None:
     assert names_in_tables("jobs.md") == {*get_args(State), *fields}
 
 
+def test_every_warning_of_a_video_is_in_the_reference() -> None:
+    text = "".join(p.read_text("utf-8") for p in (PACKAGE / "video").glob("*.py"))
+    told = re.findall(r'warnings\.append\(f?"([^"]+)"\)', text)
+    told += re.findall(r'warnings=\("(\w+)",\)|return \["(\w+)"\]', text)
+    words = {"".join(word).replace("{stream['index']}", "2") for word in told}
+
+    assert names_in_tables("warnings.md") - {"WATERMARK_PATH"} == words
+
+
 def test_every_event_that_is_told_is_in_the_reference() -> None:
     sources = [p.read_text("utf-8") for p in (PACKAGE / "engine").rglob("*.py")]
     told = {name for text in sources for name in re.findall(r'"(job\.[a-z]+)"', text)}
