@@ -87,14 +87,7 @@ def probe(
     if length.told_by != "stream" or not indexed:
         length = _count_length(length, picture, source, tools, check)
         _check_length(length.seconds, settings)
-    index = str(picture["index"])
-    first = look(
-        source.path,
-        tools,
-        *("-select_streams", index, "-read_intervals", "%+#1"),
-        *("-show_frames", "-show_entries", FRAME_ENTRIES),
-    )
-    frame: Json = next(iter(first.get("frames", [])), {})
+    frame = _first_frame(picture, source, tools)
     video = read_video(picture, frame, length.seconds)
     audio, warnings = read_audio(streams, lambda s: _is_sound(s, source, tools))
     if video.vfr:
@@ -123,6 +116,17 @@ def probe(
         class_=_class(video),
         warnings=tuple(warnings),
     )
+
+
+def _first_frame(stream: Json, source: Source, tools: Tools) -> Json:
+    """Decode one frame; return what ffprobe tells of it."""
+    told = look(
+        source.path,
+        tools,
+        *("-select_streams", str(stream["index"]), "-read_intervals", "%+#1"),
+        *("-show_frames", "-show_entries", FRAME_ENTRIES),
+    )
+    return next(iter(told.get("frames", [])), {})
 
 
 def _picture(streams: list[Json], formats: tuple[str, ...]) -> Json:

@@ -25,7 +25,7 @@ def command() -> list[str]:
     assert [rung.name for rung in plan.video] == ["360", "240"]
     assert encode_folders(plan) == ["0", "1", "2"]
     tools = Tools(Path("/bin/ffmpeg"), Path("/bin/ffprobe"), "5.1")
-    return encode_command(plan, Path("/work/in"), Path("/work/tmp"), tools)
+    return encode_command(plan, Path("/jobs/in"), Path("/jobs/tmp"), tools)
 
 
 WANTED = {
@@ -33,7 +33,7 @@ WANTED = {
     "-protocol_whitelist": "file,pipe",
     "-format_whitelist": DEMUXERS,
     "-max_pixels": "134217728",
-    "-i": "file:/work/in",
+    "-i": "file:/jobs/in",
     "-c:v": "libx264",
     "-preset": "veryfast",
     "-pix_fmt": "yuv420p",
@@ -71,7 +71,7 @@ def test_the_command_has_every_flag_that_the_encode_stands_on(
     assert told == WANTED
     assert command[0] == "/bin/ffmpeg"
     assert {"-hide_banner", "-nostdin", "-nostats", "-y"} <= set(command)
-    assert "/work/tmp/scratch.mpd" in command
+    assert "/jobs/tmp/scratch.mpd" in command
 
 
 @pytest.mark.parametrize(
