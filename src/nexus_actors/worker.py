@@ -37,7 +37,7 @@ class _DeclareOnBoot(dramatiq.Middleware):
 
     def after_process_boot(self, broker: dramatiq.Broker) -> None:
         settings = CoreSettings.load()
-        configure(settings.log_level, settings.log_format)
+        configure(settings.log_level, settings.log_format, env=settings.env)
         self._declare(broker)
 
     def before_worker_boot(

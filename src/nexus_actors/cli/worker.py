@@ -28,7 +28,7 @@ def worker(domains: tuple[str, ...], *, processes: int, threads: int | None) -> 
             f"no domain {unknown[0]!r}; known: {', '.join(sorted(DOMAINS))}"
         )
     with queue() as settings:
-        configure(settings.log_level, settings.log_format)
+        configure(settings.log_level, settings.log_format, env=settings.env)
         if domains:
             os.environ["NEXUS_DOMAINS"] = ",".join(domains)
         threads = threads or settings.worker_concurrency or default_slots()

@@ -44,16 +44,21 @@ def _redact_event(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def configure(
-    level: str = "INFO", style: Literal["auto", "json", "console"] = "auto"
+    level: str = "INFO",
+    style: Literal["auto", "json", "console"] = "auto",
+    *,
+    env: str | None = None,
 ) -> None:
     """Send the standard library's logs and ours to stderr, in one format.
 
     Safe to call again; the last call wins.  *style* ``auto`` means colour when stderr
-    is a terminal and JSON otherwise.
+    is a terminal and JSON otherwise.  *env*, such as ``production``, is on every line.
     """
+    named = {} if env is None else {"env": env}
     console = style == "console" or (style == "auto" and sys.stderr.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        lambda _, __, event: {**event, **named},
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),

@@ -175,3 +175,14 @@ def test_without_a_terminal_the_format_is_json(
     get_logger("x").info("a.b")
 
     assert lines(capsys)[0]["event"] == "a.b"
+
+
+def test_the_environment_is_named_on_every_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure(style="json", env="staging")
+
+    get_logger("ours").info("a.started")
+    logging.getLogger("theirs").warning("also this")
+
+    assert [line["env"] for line in lines(capsys)] == ["staging", "staging"]
