@@ -24,12 +24,28 @@ LOOK_S: Final = 0.05
 
 def now() -> datetime:
     """Return the current time, aware, in UTC."""
-    return datetime.fromtimestamp(now_ms() / 1000, UTC)
+    return from_ms(now_ms())
 
 
 def now_ms() -> int:
     """Return the current time in milliseconds since the epoch."""
     return time.time_ns() // 1_000_000 + _offset_ms()
+
+
+def from_ms(ms: int) -> datetime:
+    """Return the time, aware, in UTC, that is *ms* milliseconds after the epoch."""
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def to_ms(instant: datetime) -> int:
+    """Return how many milliseconds after the epoch *instant* is.
+
+    Raises:
+        ValueError: It has no time zone, so nobody can tell which instant it is.
+    """
+    if instant.tzinfo is None:
+        raise ValueError(f"{instant} has no time zone: give an aware datetime")
+    return round(instant.timestamp() * 1000)
 
 
 def sleep(seconds: float) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -196,7 +196,7 @@ class DatabaseCredentialStore(CredentialStore):
         if state is not None:
             query = query.where(table.c.state == state)
         if expires_before is not None:
-            query = query.where(table.c.expires_ms < _ms(expires_before))
+            query = query.where(table.c.expires_ms < clock.to_ms(expires_before))
         with self.database.read() as connection:
             rows = connection.execute(query).mappings().all()
         return [self._read(row) for row in rows]
@@ -255,7 +255,7 @@ class DatabaseCredentialStore(CredentialStore):
             "access_token": credential.access_token.get_secret_value(),
             "refresh_token": refresh.get_secret_value() if refresh else None,
             "kind": credential.kind,
-            "obtained_ms": _ms(credential.obtained_at),
+            "obtained_ms": clock.to_ms(credential.obtained_at),
             "refresh_expires_ms": _ms(credential.refresh_expires_at),
         }
         return {
@@ -283,9 +283,9 @@ class DatabaseCredentialStore(CredentialStore):
             refresh_token=None if refresh is None else Secret(refresh),
             kind=secret["kind"],
             scopes=frozenset(row["scopes"]),
-            obtained_at=_instant(secret["obtained_ms"]),
-            expires_at=_optional_instant(row["expires_ms"]),
-            refresh_expires_at=_optional_instant(secret["refresh_expires_ms"]),
+            obtained_at=clock.from_ms(secret["obtained_ms"]),
+            expires_at=_instant(row["expires_ms"]),
+            refresh_expires_at=_instant(secret["refresh_expires_ms"]),
         )
 
 
@@ -300,12 +300,8 @@ def _context(platform: str, account: str) -> str:
 
 
 def _ms(instant: datetime | None) -> int | None:
-    return None if instant is None else round(instant.timestamp() * 1000)
+    return None if instant is None else clock.to_ms(instant)
 
 
-def _instant(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)
-
-
-def _optional_instant(ms: int | None) -> datetime | None:
-    return None if ms is None else _instant(ms)
+def _instant(ms: int | None) -> datetime | None:
+    return None if ms is None else clock.from_ms(ms)

@@ -19,7 +19,7 @@ import contextlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -88,11 +88,11 @@ class Entry:
             key=row["key"],
             state=State(row["state"]),
             owner=row["owner"],
-            lease_until=_instant(row["lease_until_ms"]),
+            lease_until=clock.from_ms(row["lease_until_ms"]),
             attempt=row["attempt"],
             outcome=row["outcome"],
             evidence=row["evidence"],
-            updated_at=_instant(row["updated_ms"]),
+            updated_at=clock.from_ms(row["updated_ms"]),
         )
 
 
@@ -360,7 +360,3 @@ def _move(
             "else has claimed or resolved it"
         )
     return Entry.from_row(row)
-
-
-def _instant(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -35,6 +35,20 @@ def test_the_time_is_the_real_one_and_knows_its_zone() -> None:
     assert clock.now().tzinfo is UTC
     assert near(off_by(), timedelta())
     assert abs(clock.now_ms() - time.time() * 1000) < 1000
+
+
+def test_an_instant_becomes_milliseconds_and_back() -> None:
+    instant = datetime(2026, 5, 1, 12, 0, 0, 125_000, tzinfo=UTC)
+    east = instant.astimezone(timezone(timedelta(hours=8)))
+
+    assert clock.from_ms(clock.to_ms(instant)) == instant
+    assert clock.from_ms(0).tzinfo is UTC
+    assert clock.to_ms(east) == clock.to_ms(instant) == 1_777_636_800_125
+
+
+def test_an_instant_without_a_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="has no time zone"):
+        clock.to_ms(datetime(2026, 5, 1))  # noqa: DTZ001 - what a host may hand us
 
 
 def test_the_time_is_real_until_it_is_moved(moved: Path) -> None:
