@@ -22,7 +22,9 @@ pytest_plugins = [
     "databases",
     "films",
     "nexus_actors.testing.sandbox",
+    "pytester",
     "queues",
+    "scale",
     "screening",
     "swarms",
 ]

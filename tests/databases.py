@@ -24,9 +24,6 @@ from nexus_actors.core.settings import CoreSettings
 #: Where the packages of Debian and Homebrew have the programs.
 PLACES = ("/usr/lib/postgresql/*/bin", "/opt/homebrew/opt/postgresql*/bin")
 
-#: How many processes, and how long, as the environment asks.
-FULL = os.environ.get("NEXUS_TEST_SCALE") == "full"
-
 
 @dataclass(frozen=True, slots=True)
 class PostgreSQL:

@@ -15,9 +15,8 @@ import pytest
 import redis
 
 from conftest import StartWorker, make_clip, until
+from scale import scaled
 
-
-FULL = os.environ.get("NEXUS_TEST_SCALE") == "full"
 
 SEND = """
 import sys
@@ -140,7 +139,7 @@ def test_many_jobs_never_run_more_encodes_than_slots_and_a_second_host_takes_its
     tmp_path: Path,
 ) -> None:
     video = make_clip(tmp_path / "short.mp4", size="320x180", seconds=1)
-    jobs = send(environ, video, 40 if FULL else 12)
+    jobs = send(environ, video, scaled(12, full=40))
     other_host = str(tmp_path / "other")
     start_worker(WORKER_CONCURRENCY="1")
     start_worker(WORKER_CONCURRENCY="1", TEMP_DIR=other_host)

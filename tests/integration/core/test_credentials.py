@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 from typing_extensions import override
 
-from databases import FULL, KINDS, OpenDatabase, PostgreSQL, make_url, url_of
+from databases import KINDS, OpenDatabase, PostgreSQL, make_url, url_of
 from nexus_actors.core.credentials import (
     Account,
     AccountState,
@@ -29,6 +29,7 @@ from nexus_actors.core.credentials import (
 from nexus_actors.core.database import Database, upgrade
 from nexus_actors.core.errors import ConfigurationError
 from nexus_actors.core.keyring import Keyring, Secret
+from scale import scaled
 from swarms import ACCOUNTS, RunSwarm, Witness, check_whole, credential_of
 
 
@@ -296,7 +297,7 @@ def test_many_processes_that_die_at_any_moment_lose_no_renewal_and_show_no_token
     for number in range(ACCOUNTS):
         name = f"account-{number}"
         store.put("tiktok", name, credential_of(name, version=1))
-    processes, kills, renewals = (16, 200, 100) if FULL else (4, 8, 12)
+    processes, kills, renewals = scaled((4, 8, 12), full=(16, 200, 100))
 
     ended, said = run_swarm(
         *("credentials", url_of(database), witness.path, ",".join(keys), renewals),

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from databases import FULL, OpenDatabase, PostgreSQL, url_of
+from databases import OpenDatabase, PostgreSQL, url_of
 from nexus_actors.cli import main
 from nexus_actors.core import tables
 from nexus_actors.core.database import SCHEMA, VERSION_TABLE, Database, upgrade
@@ -28,6 +28,7 @@ from nexus_actors.core.errors import (
     ResourceError,
 )
 from nexus_actors.core.settings import CoreSettings
+from scale import scaled
 from swarms import RunSwarm, Witness
 
 
@@ -346,7 +347,7 @@ def test_a_forked_child_does_not_use_its_parents_connections(
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("kills", [0, 200 if FULL else 12])
+@pytest.mark.parametrize("kills", [0, scaled(12, full=200)])
 def test_of_many_that_start_at_once_one_upgrades_and_the_others_wait(
     run_swarm: RunSwarm,
     database_url: str,
@@ -355,7 +356,7 @@ def test_of_many_that_start_at_once_one_upgrades_and_the_others_wait(
     kills: int,
 ) -> None:
     witness = Witness(str(tmp_path / "witness"))
-    many = 200 if FULL else 12
+    many = scaled(12, full=200)
 
     ended, said = run_swarm(
         *("upgrades", database_url, witness.path),

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from databases import FULL, url_of
+from databases import url_of
 from nexus_actors.core import clock
 from nexus_actors.core.database import Database
 from nexus_actors.core.errors import Postponed, RejectedError
 from nexus_actors.core.ledger import Claim, ClaimLostError, Entry, Ledger, State
+from scale import scaled
 from swarms import RunSwarm, Witness, dies_calling
 
 
@@ -227,7 +228,7 @@ def test_many_processes_that_die_at_any_moment_never_call_twice_and_lose_nothing
     run_swarm: RunSwarm, database: Database, tmp_path: Path
 ) -> None:
     witness = Witness(str(tmp_path / "witness"))
-    processes, kills, keys = (16, 400, 3000) if FULL else (4, 12, 150)
+    processes, kills, keys = scaled((4, 12, 150), full=(16, 400, 3000))
 
     ended, said = run_swarm(
         *("ledger", url_of(database), witness.path, keys),

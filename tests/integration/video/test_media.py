@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 from pathlib import Path
@@ -18,13 +17,13 @@ from nexus_actors.video.plan import make_plan
 from nexus_actors.video.probe import probe
 from nexus_actors.video.settings import VideoSettings
 from nexus_actors.video.tools import Tools
+from scale import full
 from screening import Screen, Screening, leftovers, streams
 
 
 pytestmark = pytest.mark.media
 
 FOLDER = Path(__file__).resolve().parents[4] / "shared" / "media"
-FULL = os.environ.get("NEXUS_TEST_SCALE") == "full"
 
 #: What takes long to encode: elsewhere than at full scale, only probed and planned.
 HEAVY = {"limit_long_362s.mp4", "h264_1080p_51audio_12s.mp4", "vp8_720p_30s.webm"}
@@ -70,13 +69,12 @@ def test_a_good_file_is_known_and_planned_as_it_is(
     check_sizes([(r.width, r.height) for r in plan.video], ENTRIES[name]["expected"])
 
 
-@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[full] * (n in HEAVY)) for n in GOOD]
+)
 def test_a_good_file_becomes_films_of_the_same_look_and_length(
     shared_media: Path, screen: Screen, name: str
 ) -> None:
-    if name in HEAVY and not FULL:
-        pytest.skip("encoded at full scale only")
-
     shown = screen(shared_media / name)
 
     check_films(shown, ENTRIES[name]["expected"])
