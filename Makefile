@@ -3,10 +3,11 @@
 # make check               formatting, lint and types alone
 # make test-full [SHARD=integration/video]   the tests of a folder at full scale
 # make docs                regenerates the generated reference pages
+# make golden                completes new golden files; see CONTRIBUTING.md
 # make constraints         resolves the versions that everybody installs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full check docs constraints clean
+.PHONY: help demo test test-full check docs golden constraints clean
 BIN := .venv/bin
 # a process for each core; a file's tests share what they have made
 PARALLEL := -n auto --dist loadfile
@@ -37,6 +38,10 @@ check:
 docs:
 	@.ci/bootstrap test
 	@$(BIN)/python docs/generate.py
+
+golden:
+	@.ci/bootstrap test
+	@$(BIN)/python tests/goldens.py
 
 constraints:
 	@.ci/bootstrap test
