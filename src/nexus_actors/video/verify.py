@@ -9,7 +9,9 @@ from typing import Final
 
 from nexus_actors.core.errors import TransientError
 
+from .adapters.dash import MANIFEST
 from .base import Workbench
+from .bmff import movie_seconds
 from .commands import QUIET
 from .errors import OutputError, SourceError
 from .models import Plan, Presentation, Track
@@ -34,13 +36,18 @@ def verify(plan: Plan, presentation: Presentation, bench: Workbench) -> list[str
     """
     root = bench.root
     warnings = check_lengths(plan, presentation)
-    for playlist in sorted(root.glob("hls/*.m3u8")):
-        check_playlist(playlist)
-    for manifest in root.glob("dash/*.mpd"):
-        check_manifest(manifest, presentation)
-    for file in (*root.glob("mp4/*.mp4"), *root.glob("thumb/*")):
-        if not file.stat().st_size:
-            raise OutputError(f"{file.relative_to(root)} is empty")
+    if "hls" in plan.formats:
+        check_file(root / "hls/master.m3u8")
+        for playlist in sorted(root.glob("hls/*.m3u8")):
+            check_playlist(playlist, presentation)
+    if "dash" in plan.formats:
+        check_manifest(root / MANIFEST, presentation)
+    if "mp4" in plan.formats:
+        for track in presentation.video:
+            longest = max(t.duration for t in (track, *presentation.audio))
+            check_mp4(root / f"mp4/{track.name}.mp4", longest)
+    for still in root.glob("thumb/*"):
+        check_file(still)
     lowest = presentation.video[-1]
     for name in dict.fromkeys((lowest.segments[0].name, lowest.segments[-1].name)):
         check_decodes(lowest, name, bench)
@@ -66,37 +73,81 @@ def check_lengths(plan: Plan, presentation: Presentation) -> list[str]:
     return ["shorter_than_header"] if picture < plan.duration - allowed else []
 
 
-def check_playlist(playlist: Path) -> None:
+def check_playlist(playlist: Path, presentation: Presentation) -> None:
     """Check that all that *playlist* names is there, and that its durations fit."""
-    text = playlist.read_text(encoding="utf-8")
+    check_file(playlist)
+    text = playlist.read_text(encoding="utf-8", errors="replace")
     named = [line for line in text.splitlines() if line and not line.startswith("#")]
     named += re.findall(r'URI="([^"]+)"', text)
+    if not text.startswith("#EXTM3U\n") or not named:
+        raise OutputError(f"{playlist.name} is damaged")
     for name in named:
         check_file(playlist.parent / name)
     target = re.search(r"#EXT-X-TARGETDURATION:(\d+)", text)
-    longest = max((float(s) for s in re.findall(r"#EXTINF:([0-9.]+)", text)), default=0)
-    if target and int(longest + 0.5) > int(target[1]):
-        raise OutputError(f"{playlist.name} has a segment of {longest:.3f} s")
+    if target:
+        track = track_of(named[-1], presentation)
+        check_durations(playlist.name, text, int(target[1]), track.duration)
+
+
+def check_durations(name: str, text: str, target: int, expected: float) -> None:
+    """Check that a media playlist is whole: it lists all of its track's seconds."""
+    durations = [float(s) for s in re.findall(r"#EXTINF:(\d+\.\d+)", text)]
+    longest, total = max(durations, default=0.0), sum(durations)
+    if int(longest + 0.5) > target:
+        raise OutputError(f"{name} has a segment of {longest:.3f} s")
+    if abs(total - expected) > TOLERANCE_S or not text.endswith("#EXT-X-ENDLIST\n"):
+        raise OutputError(f"{name} lists {total:.2f} of {expected:.2f} s")
 
 
 def check_manifest(manifest: Path, presentation: Presentation) -> None:
     """Check that every segment of every timeline is there."""
+    check_file(manifest)
+    try:
+        tree = ET.parse(manifest)  # noqa: S314 - ours
+    except ET.ParseError as error:
+        raise OutputError(f"{manifest.name} is damaged: {error}") from error
     tracks = len(presentation.video) + len(presentation.audio)
-    found = list(ET.parse(manifest).iter(f"{DASH}SegmentTemplate"))  # noqa: S314 - ours
+    found = list(tree.iter(f"{DASH}SegmentTemplate"))
     if len(found) != tracks:
         raise OutputError(f"{manifest.name} has {len(found)} of {tracks} tracks")
     for template in found:
-        check_file(manifest.parent / template.attrib["initialization"])
+        start = template.attrib["initialization"]
+        check_file(manifest.parent / start)
+        track = track_of(start, presentation)
         count = sum(int(s.get("r", "0")) + 1 for s in template.iter(f"{DASH}S"))
+        if count != len(track.segments):
+            raise OutputError(
+                f"{manifest.name} lists {count} of {len(track.segments)} segments of "
+                f"{track.folder}"
+            )
         for number in range(1, count + 1):
             name = template.attrib["media"].replace("$Number%05d$", f"{number:05d}")
             check_file(manifest.parent / name)
 
 
+def track_of(name: str, presentation: Presentation) -> Track:
+    """Return the track whose file is *name*, as a manifest calls it."""
+    for track in (*presentation.video, *presentation.audio):
+        if name.startswith(f"../{track.folder}/"):
+            return track
+    raise OutputError(f"a manifest names {name}, which belongs to no track")
+
+
+def check_mp4(file: Path, expected: float) -> None:
+    """Check that *file* has all of its boxes and seconds."""
+    check_file(file)
+    try:
+        seconds = movie_seconds(file)
+    except OutputError as error:
+        raise OutputError(f"{file.name}: {error.message}") from error
+    if abs(seconds - expected) > TOLERANCE_S:
+        raise OutputError(f"{file.name} lasts {seconds:.2f} of {expected:.2f} s")
+
+
 def check_file(path: Path) -> None:
     """Check that *path* is a file with something in it."""
     if not path.is_file() or not path.stat().st_size:
-        raise OutputError(f"a manifest names {path.name}, which is missing or empty")
+        raise OutputError(f"{path.parent.name}/{path.name} is missing or empty")
 
 
 def check_decodes(track: Track, name: str, bench: Workbench) -> None:

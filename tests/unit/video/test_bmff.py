@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from nexus_actors.video.bmff import Init, Run, boxes, child, read_init, read_runs
+from nexus_actors.video.bmff import (
+    Init,
+    Run,
+    boxes,
+    child,
+    movie_seconds,
+    read_init,
+    read_runs,
+)
 from nexus_actors.video.errors import OutputError
 from nexus_actors.video.models import Plan
 from nexus_actors.video.tools import Tools
@@ -452,3 +460,46 @@ def test_real_segments_are_read_to_their_last_frame(
     assert [run.samples for run in runs] == [plan.video[0].gop] * 2
     assert all(run.starts_with_key for run in runs)
     assert init.priming == 0
+
+
+def mvhd(version: int = 0, *, timescale: int = 1000, duration: int = 2500) -> bytes:
+    times, form = (bytes(16), ">IQ") if version else (bytes(8), ">II")
+    return full("mvhd", version, 0, times, struct.pack(form, timescale, duration))
+
+
+@pytest.mark.parametrize(
+    "movie",
+    [
+        box("ftyp") + box("moov", mvhd()) + box("mdat", b"samples"),
+        box("moov", box("free"), mvhd(1)) + box("mdat"),
+        struct.pack(">I4sQ", 1, b"mdat", 20) + bytes(4) + box("moov", mvhd()),
+    ],
+    ids=["usual", "version 1", "large box"],
+)
+def test_a_movie_lasts_as_long_as_its_index_says(movie: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "movie.mp4"
+    file.write_bytes(movie)
+
+    assert movie_seconds(file) == 2.5
+
+
+@pytest.mark.parametrize(
+    ("movie", "complaint"),
+    [
+        (b"", "a box is missing: mvhd"),
+        (box("mdat", b"samples"), "a box is missing: mvhd"),
+        (box("moov", mvhd()) + box("mdat", bytes(9))[:-1], "17 bytes does not fit"),
+        (box("moov", mvhd()) + b"\0\0\0", "0 bytes does not fit"),
+        (box("moov", mvhd()) + struct.pack(">I4sQ", 1, b"mdat", 2**63), "does not fit"),
+        (box("moov", box("mvhd")), "the index is damaged"),
+        (box("moov", mvhd(timescale=0)), "the index is damaged"),
+    ],
+)
+def test_a_movie_that_is_not_whole_is_refused(
+    movie: bytes, complaint: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "movie.mp4"
+    file.write_bytes(movie)
+
+    with pytest.raises(OutputError, match=complaint):
+        movie_seconds(file)
