@@ -49,6 +49,7 @@ class Packager(ABC):
 
 packagers: Final[Registry[Packager]] = Registry(
     "packager",
+    Packager,
     {
         "dash": ("nexus_actors.video.adapters.dash:DashPackager", None),
         "hls": ("nexus_actors.video.adapters.hls:HlsPackager", None),
