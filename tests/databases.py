@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import pwd
 import shutil
@@ -156,6 +157,11 @@ def database(database_url: str, open_database: OpenDatabase) -> Database:
     opened = open_database(database_url)
     upgrade(opened)
     return opened
+
+
+def make_key() -> str:
+    """Return a new key for `Keyring`."""
+    return base64.urlsafe_b64encode(os.urandom(32)).decode()
 
 
 def url_of(database: Database) -> str:

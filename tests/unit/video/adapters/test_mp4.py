@@ -116,19 +116,3 @@ def test_the_default_sound_is_the_one_that_is_kept(film: Film) -> None:
     made = packagers.get("mp4")().package(both, bench)
 
     assert "audio" in streams(bench.root / made[0], bench)
-
-
-def test_nothing_is_left_beside_the_outputs(film: Film) -> None:
-    _, bench, _ = package("short", film)
-
-    assert not [p for p in bench.root.parent.iterdir() if p.name.endswith(".tmp")]
-    assert {p.suffix for p in (bench.root / "mp4").iterdir()} == {".mp4"}
-
-
-def test_packaging_twice_makes_the_same_files(film: Film) -> None:
-    _, bench, made = package("short", film)
-    before = [(bench.root / path).read_bytes() for path in made]
-
-    package("short", film)
-
-    assert [(bench.root / path).read_bytes() for path in made] == before

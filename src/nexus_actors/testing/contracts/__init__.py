@@ -1,0 +1,36 @@
+"""What each abstract class promises, as tests that an implementation inherits.
+
+Subclass the contract in a test module of your own, say what is tested, and pytest runs
+every promise::
+
+    class TestOurStore(CredentialStoreContract):
+        @pytest.fixture
+        def store(self):
+            return OurStore()
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nexus_actors.core.lazy import lazy_names
+
+
+if TYPE_CHECKING:
+    from .credential_store import CredentialStoreContract
+    from .vendor import VendorContract
+else:
+    # before they are imported: their assertions shall show the values
+    pytest.register_assert_rewrite(f"{__name__}.credential_store", f"{__name__}.vendor")
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            ".credential_store": ("CredentialStoreContract",),
+            ".vendor": ("VendorContract",),
+        },
+    )
+
+
+__all__ = ["CredentialStoreContract", "VendorContract"]
