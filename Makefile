@@ -3,11 +3,12 @@
 # make check               formatting, lint and types alone
 # make test-full [SHARD=integration/video]   the tests of a folder at full scale
 # make docs                regenerates the generated reference pages
+# make bench [ARGS="throughput --scale 0.1"]   measures against peers; benchmarks/README.md
 # make golden                completes new golden files; see CONTRIBUTING.md
 # make constraints         resolves the versions that everybody installs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full check docs golden constraints clean
+.PHONY: help demo test test-full check docs bench golden constraints clean
 BIN := .venv/bin
 # a process for each core; a file's tests share what they have made
 PARALLEL := -n auto --dist loadfile
@@ -38,6 +39,10 @@ check:
 docs:
 	@.ci/bootstrap test
 	@$(BIN)/python docs/generate.py
+
+bench:
+	@.ci/bootstrap test
+	@$(BIN)/python -m benchmarks run $(ARGS)
 
 golden:
 	@.ci/bootstrap test

@@ -1,0 +1,1 @@
+"""Measures the library against its peers, in pairs; see README.md."""
