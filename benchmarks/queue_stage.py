@@ -7,6 +7,7 @@ worker: the import makes the broker that it names.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ import dramatiq
 from dramatiq.brokers.redis import RedisBroker as StockRedisBroker
 
 from nexus_actors import CoreSettings, RedisBroker
+from nexus_actors.core.leash import leash
 from nexus_actors.core.logs import configure
 from nexus_actors.core.models import Model
 from nexus_actors.engine.actor import Actor
@@ -106,7 +108,7 @@ def worker(name: str, url: str) -> Iterator[None]:
     """Run a worker of 1 process and 8 threads."""
     command = [sys.executable, "-m", "dramatiq", __name__, "-p", "1", "-t", "8"]
     process = subprocess.Popen(  # noqa: S603 - ours
-        command,
+        [*leash(signal.SIGTERM), *command],
         cwd=Path(__file__).parents[1],
         env={**os.environ, "BENCH_BROKER": name, "BENCH_REDIS": url},
         stdout=subprocess.DEVNULL,

@@ -158,26 +158,32 @@ def used_names(model: type[BaseModel], value: Any, path: str = "") -> Iterator[s
                     yield from used_names(inner, item[used], f"{path}{name}.")
 
 
+def complete(golden: Golden, broker: RedisBroker) -> bool:
+    """Add what is missing to a file of the release in the making; tell if it was."""
+    content = golden.read()
+    if golden.path.parts[-4] != CURRENT:
+        return False
+    if content.keys() == {"call"}:
+        actor = ACTORS[golden.subject]
+        content["message"] = sent(content["call"], actor, broker)
+        content["request"] = request_of(actor, **content["call"])
+    elif content.keys() == {"id", "stored"}:
+        content["shown"] = shown(golden.subject, content, broker)
+    else:
+        return False
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    golden.path.write_text(f"{text}\n", encoding="utf-8")
+    return True
+
+
 def main() -> None:
-    """Add what is missing to the files of the release in the making."""
+    """Complete all files, and name those to which something was added."""
     with tempfile.TemporaryDirectory() as folder, embedded_redis(Path(folder)) as redis:
         broker = RedisBroker(CoreSettings.load({"redis_url": redis.url}))
         dramatiq.set_broker(broker)
         for golden in [*goldens("messages"), *goldens("records")]:
-            content = golden.read()
-            if golden.path.parts[-4] != CURRENT:
-                continue
-            if content.keys() == {"call"}:
-                actor = ACTORS[golden.subject]
-                content["message"] = sent(content["call"], actor, broker)
-                content["request"] = request_of(actor, **content["call"])
-            elif content.keys() == {"id", "stored"}:
-                content["shown"] = shown(golden.subject, content, broker)
-            else:
-                continue
-            text = json.dumps(content, indent=2, ensure_ascii=False)
-            golden.path.write_text(f"{text}\n", encoding="utf-8")
-            print(golden)  # noqa: T201 - a command
+            if complete(golden, broker):
+                print(golden)  # noqa: T201 - a command
         broker.close()
 
 

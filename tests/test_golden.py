@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from goldens import (
     UNIQUE,
     UNIQUE_OPTIONS,
     Golden,
+    complete,
     decoded,
     goldens,
     known_names,
@@ -154,6 +157,38 @@ def test_what_is_kept_may_have_more_names_and_nothing_else() -> None:
     assert not keeps({"a": True, "b": [{"c": None}]}, old)
     assert not keeps({"a": 1, "b": [{"c": 0}]}, old)
     assert not keeps({"a": 1, "b": []}, old)
+
+
+def written(folder: Path, content: dict[str, Any], release: str = CURRENT) -> Golden:
+    path = folder / release / "messages" / "video.process_video" / "case.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(content))
+    return Golden(path)
+
+
+def test_a_call_is_completed_once_and_never_again(
+    tmp_path: Path, broker: RedisBroker
+) -> None:
+    golden = written(tmp_path, {"call": {"videoId": "v", "inputPath": "/v.mp4"}})
+
+    assert complete(golden, broker)
+    made = golden.path.read_text()
+    assert not complete(golden, broker)
+
+    assert golden.path.read_text() == made
+    content = golden.read()
+    assert content["message"]["kwargs"] == {"video_id": "v", "input_path": "/v.mp4"}
+    assert content["request"]["options"]["thumbnails"] is True
+
+
+def test_a_file_of_a_release_that_is_out_is_left_as_it_is(
+    tmp_path: Path, broker: RedisBroker
+) -> None:
+    content = {"call": {"video_id": "v", "input_path": "/v.mp4"}}
+    golden = written(tmp_path, content, release="0.0.1")
+
+    assert not complete(golden, broker)
+    assert golden.read() == content
 
 
 def test_both_spellings_of_a_name_are_asked_for() -> None:
