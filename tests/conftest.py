@@ -22,6 +22,7 @@ pytest_plugins = [
     "databases",
     "films",
     "nexus_actors.testing.sandbox",
+    "objectstores",
     "pytester",
     "queues",
     "scale",
@@ -34,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Nothing of the machine's own settings reaches a test.
 SETTINGS = (
     *("NEXUS_", "REDIS_", "STORAGE_", "TEMP_DIR", "WORKER_CONC", "LOG_LEVEL"),
-    *("DATABASE_URL", "MAX_RETRIES"),
+    *("DATABASE_URL", "MAX_RETRIES", "AWS_"),
 )
 
 

@@ -43,7 +43,10 @@ def test_every_warning_of_a_video_is_in_the_reference() -> None:
     told += re.findall(r'warnings=\("(\w+)",\)|return \["(\w+)"\]', text)
     words = {"".join(word).replace("{stream['index']}", "2") for word in told}
 
-    assert names_in_tables("warnings.md") - {"WATERMARK_PATH"} == words
+    assert (
+        names_in_tables("warnings.md") - {"WATERMARK_PATH", "STORAGE_PUBLIC_URL"}
+        == words
+    )
 
 
 def test_every_event_that_is_told_is_in_the_reference() -> None:

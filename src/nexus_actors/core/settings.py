@@ -150,12 +150,54 @@ class CoreSettings(Settings):
         shared("TEMP_DIR", "working files; share it to resume on other hosts"),
     ] = Field(default_factory=default_temp_dir)
     storage_url: Annotated[
-        str, shared("STORAGE_URL", "where outputs go: a folder or a file:// URL")
+        str,
+        shared(
+            "STORAGE_URL", "where outputs go: a folder, file:// or s3://bucket/prefix"
+        ),
     ] = "nexus-storage"
+    storage_provider: Annotated[
+        Literal["local", "s3"] | None,
+        shared("STORAGE_PROVIDER", "used without STORAGE_URL"),
+    ] = None
+    storage_bucket: Annotated[
+        str | None,
+        shared("STORAGE_BUCKET", "used without STORAGE_URL, by STORAGE_PROVIDER=s3"),
+    ] = None
+    storage_input_url: Annotated[
+        str | None,
+        own(
+            "STORAGE_INPUT_URL",
+            "where inputs may be read from, beside STORAGE_URL; its like",
+        ),
+    ] = None
+    aws_region: Annotated[
+        str | None, shared("AWS_REGION", "of the buckets; us-east-1 by default")
+    ] = None
+    storage_endpoint: Annotated[
+        str | None,
+        Field(
+            validation_alias=AliasChoices(
+                "NEXUS_STORAGE_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"
+            ),
+            description="the server of s3:// URLs, such as MinIO; AWS by default",
+        ),
+    ] = None
+    storage_addressing: Annotated[
+        Literal["auto", "path", "virtual"],
+        own(
+            "STORAGE_ADDRESSING",
+            "whether a bucket is a path of the server, or a host; auto: a host of AWS",
+        ),
+    ] = "auto"
     storage_public_url: Annotated[
         str | None,
         shared("STORAGE_PUBLIC_URL", "what a browser reaches the outputs by"),
     ] = None
+    storage_url_ttl_s: Annotated[
+        int,
+        own("STORAGE_URL_TTL_S", "how long a signed URL of S3 is good; 7 days at most"),
+        Field(ge=60, le=7 * 86400),
+    ] = 86400
     job_ttl_s: Annotated[
         int, own("JOB_TTL_S", "how long a finished job can be looked up"), Field(gt=0)
     ] = 7 * 86400

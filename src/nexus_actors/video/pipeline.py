@@ -157,6 +157,7 @@ def process_video(
     try:
         tools = find_tools(settings)
         storage = Storage.connect(core)
+        storage.probe(check=job.check)
         with hold(work):
             steps = Steps(work, job)
             threads = encoder_threads(core)
@@ -231,6 +232,7 @@ class Pipeline:
             steps.run(step, partial(self._package, makers, shown), once=True)
         warnings = steps.run("stills", lambda: self._stills(plan, shown), once=True)
         warnings += steps.run("verify", lambda: self._verify(plan, shown))
+        warnings += self._followed(plan)
         write_whole(self.out / "metadata.json", media.to_json())
         prefix = self.request.output_prefix or self.request.video_id
         prefix = f"{prefix}/{self._version(plan)}"
@@ -357,6 +359,12 @@ class Pipeline:
 
     def _verify(self, plan: Plan, shown: Presentation) -> list[str]:
         return verify(plan, shown, self._bench())
+
+    def _followed(self, plan: Plan) -> list[str]:
+        """Warn if a player cannot follow playlists: they name what is not signed."""
+        if self.storage.signs_urls and {"hls", "dash"} & {*plan.formats}:
+            return ["storage_not_public"]
+        return []
 
     def _publish(self, prefix: str) -> Published:
         return publish(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -9,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from nexus_actors.core.errors import NexusError
+from nexus_actors.core.errors import NexusError, TransientError
 from nexus_actors.core.storage import Storage
 
 from .models import Stored
@@ -17,6 +19,9 @@ from .models import Stored
 
 #: How many objects are written at once.
 WRITERS: Final = 8
+
+#: How long cleaning up may take, in seconds.
+CLEAR_S: Final = 10
 
 #: How often a running job is looked at, in seconds.
 LOOK_S: Final = 0.2
@@ -63,8 +68,7 @@ def publish(
             files = {f"{prefix}/{path}": root / path for path in wave}
             _put_all(files, storage, tell)
     except BaseException:
-        with suppress(NexusError):  # a store that fails now leaves what it has
-            storage.delete(storage.keys(prefix))
+        _clear(prefix, paths, storage)
         raise
     return Published(storage, prefix, frozenset(paths))
 
@@ -73,9 +77,17 @@ def _put_all(
     files: dict[str, Path], storage: Storage, tell: Callable[[int], None]
 ) -> None:
     """Store *files* by their keys; *tell* hears often how many more are stored."""
+    stopped = threading.Event()
+
+    def go_on() -> None:
+        if stopped.is_set():
+            raise InterruptedError("another file could not be stored")
+
     pool = ThreadPoolExecutor(WRITERS)
     try:
-        pending = {pool.submit(storage.put_file, *item) for item in files.items()}
+        pending = {
+            pool.submit(storage.put_file, *item, check=go_on) for item in files.items()
+        }
         while pending:
             ended, pending = wait(pending, LOOK_S, FIRST_EXCEPTION)
             for future in ended:
@@ -83,7 +95,23 @@ def _put_all(
             tell(len(ended))
     finally:
         # what has begun must end, lest it comes after what cleans up
+        stopped.set()
         pool.shutdown(cancel_futures=True)
+
+
+def _clear(prefix: str, paths: list[str], storage: Storage) -> None:
+    """Delete what is under *prefix*, in bounded time: the worker may be told to end."""
+    deadline = time.monotonic() + CLEAR_S
+
+    def check() -> None:
+        if time.monotonic() > deadline:
+            raise TransientError("the store does not answer")
+
+    # a store that fails now leaves what it has
+    with suppress(NexusError):  # by name: what was cut off may not be listed yet
+        storage.delete([f"{prefix}/{path}" for path in paths], check=check)
+    with suppress(NexusError):
+        storage.delete(storage.keys(prefix, check=check), check=check)
 
 
 def waves(paths: list[str]) -> list[list[str]]:

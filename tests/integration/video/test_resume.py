@@ -97,18 +97,20 @@ class Bench:
             job=job or Job(),
         ).to_json()
 
+    @property
+    def storage(self) -> Path:
+        return Path(self.core.storage_url)
+
     def starts(self, step: str) -> int:
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return sum(STARTS[step] in line for line in lines)
 
     def stored(self) -> dict[str, bytes]:
-        storage = Storage.connect(self.core)
-        keys = storage.keys("")
-        return {key: (storage.root / key).read_bytes() for key in keys}
+        keys = Storage.connect(self.core).keys("")
+        return {key: (self.storage / key).read_bytes() for key in keys}
 
     def assert_nothing_is_stored(self) -> None:
-        root = Storage.connect(self.core).root
-        assert [str(p) for p in root.rglob("*") if p.is_file()] == []
+        assert [str(p) for p in self.storage.rglob("*") if p.is_file()] == []
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +160,7 @@ def test_a_job_interrupted_in_every_step_repeats_none_that_it_has_finished(
 ) -> None:
     expected = bench.run()
     files = bench.stored()
-    shutil.rmtree(Storage.connect(bench.core).root)
+    shutil.rmtree(bench.storage)
     bench.log.unlink()
 
     for step in STEPS:

@@ -1,27 +1,32 @@
-"""The store: a folder addressed by keys."""
+"""The store: a folder or a bucket, addressed by keys."""
 
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from nexus_actors.core.errors import ConfigurationError, NexusError, ResourceError
+from nexus_actors.core.errors import (
+    ConfigurationError,
+    ForbiddenUrlError,
+    NexusError,
+    RejectedError,
+    ResourceError,
+    TransientError,
+)
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.core.storage import Storage
+from objectstores import Place
 
 
 def connect(url: Path | str, public_url: str | None = None) -> Storage:
     values = {"storage_url": str(url), "storage_public_url": public_url}
     return Storage.connect(CoreSettings.load(values))
-
-
-@pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    return connect(tmp_path / "storage")
 
 
 @pytest.fixture
@@ -55,13 +60,31 @@ def refusal(url: Path | str) -> ConfigurationError:
     return caught.value
 
 
+def bytes_of(megabytes: int) -> bytes:
+    """What is long enough to be sent in parts, and has no two parts alike."""
+    return random.Random(megabytes).randbytes(megabytes << 20)
+
+
 def test_what_is_stored_can_be_found_under_its_key(
-    storage: Storage, upload: Path
+    storage: Storage, place: Place, upload: Path
 ) -> None:
     storage.put_file("film/v1/a.mp4", upload)
 
     assert storage.keys("") == ["film/v1/a.mp4"]
-    assert (storage.root / "film/v1/a.mp4").read_bytes() == b"content"
+    assert place.read("film/v1/a.mp4") == b"content"
+
+
+@pytest.mark.parametrize("key", ["a b#?%20+&=.mp4", "é/漢字.jpg", "~", "a%2fb", "a:b"])
+def test_a_key_may_hold_what_urls_quote(
+    key: str, storage: Storage, place: Place, upload: Path, tmp_path: Path
+) -> None:
+    storage.put_file(key, upload)
+
+    assert storage.keys() == [key]
+    assert place.everything() == [key]
+    assert storage.key(storage.uri(key)) == key
+    storage.get_file(key, tmp_path / "back", max_bytes=100)
+    assert (tmp_path / "back").read_bytes() == b"content"
 
 
 def test_a_prefix_is_a_whole_part_of_a_key(storage: Storage, upload: Path) -> None:
@@ -72,30 +95,190 @@ def test_a_prefix_is_a_whole_part_of_a_key(storage: Storage, upload: Path) -> No
     assert storage.keys("none") == []
 
 
-def test_storing_again_replaces_the_whole(storage: Storage, upload: Path) -> None:
+def test_storing_again_replaces_the_whole(
+    storage: Storage, place: Place, upload: Path
+) -> None:
     storage.put_file("a", upload)
     upload.write_bytes(b"x")
 
     storage.put_file("a", upload)
 
-    assert (storage.root / "a").read_bytes() == b"x"
+    assert place.read("a") == b"x"
 
 
-def test_a_deleted_key_leaves_no_empty_folder(storage: Storage, upload: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"x", bytes_of(11)], ids=["0", "1", "11 M"])
+def test_a_file_of_any_size_comes_back_as_it_was(
+    content: bytes, storage: Storage, upload: Path, tmp_path: Path
+) -> None:
+    upload.write_bytes(content)
+    storage.put_file("a/b", upload)
+
+    storage.get_file("a/b", tmp_path / "back", max_bytes=len(content))
+
+    assert (tmp_path / "back").read_bytes() == content
+    assert {path.name for path in tmp_path.iterdir()} <= {"back", "storage", "upload"}
+
+
+def test_what_is_deleted_is_gone_and_what_is_not_there_is_no_error(
+    storage: Storage, place: Place, upload: Path
+) -> None:
     for key in ("film/v1/a", "film/v2/a"):
         storage.put_file(key, upload)
 
     storage.delete(["film/v1/a", "film/v1/never-there"])
+    storage.delete([])
 
-    assert storage.keys("") == ["film/v2/a"]
-    assert not (storage.root / "film/v1").exists()
+    assert place.everything() == ["film/v2/a"]
 
 
-def test_what_cannot_be_read_is_an_error_of_ours(
-    storage: Storage, tmp_path: Path
+def test_a_deleted_key_leaves_no_empty_folder(tmp_path: Path, upload: Path) -> None:
+    storage = connect(tmp_path / "storage")
+    storage.put_file("film/v1/a", upload)
+
+    storage.delete(["film/v1/a"])
+
+    assert not (tmp_path / "storage" / "film" / "v1").exists()
+
+
+def test_more_is_listed_and_deleted_than_one_answer_holds(
+    storage: Storage, place: Place
 ) -> None:
-    with pytest.raises(ResourceError):
+    keys = sorted(f"v/{n}.m4s" for n in range(1_005))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: place.write(key, b""), keys))
+
+    assert storage.keys("v") == keys
+    storage.delete(keys)
+    assert place.everything() == []
+
+
+def test_a_file_that_is_not_there_cannot_be_stored(
+    storage: Storage, place: Place, tmp_path: Path
+) -> None:
+    with pytest.raises(FileNotFoundError):
         storage.put_file("a", tmp_path / "gone")
+
+    assert place.everything() == []
+
+
+class StopError(Exception):
+    """The caller must not go on."""
+
+
+def test_a_caller_that_must_stop_leaves_no_part_of_a_file(
+    storage: Storage, place: Place, upload: Path
+) -> None:
+    upload.write_bytes(bytes_of(40))
+
+    def check() -> None:
+        raise StopError
+
+    with pytest.raises(StopError):
+        storage.put_file("a", upload, check=check)
+
+    assert place.everything() in ([], ["a"])
+    if place.everything():
+        assert place.read("a") == upload.read_bytes()
+
+
+@pytest.mark.parametrize("key", ["none", "../upload", "a//b", "a/./b", "a\0b", "a\nb"])
+def test_what_is_not_there_is_refused_and_leaves_no_file(
+    key: str, storage: Storage, tmp_path: Path
+) -> None:
+    with pytest.raises(RejectedError) as caught:
+        storage.get_file(key, tmp_path / "back", max_bytes=100)
+
+    assert caught.value.code == "not_found"
+    assert len(caught.value.message.splitlines()) == 1
+    assert not (tmp_path / "back").exists()
+    assert not (tmp_path / "back.part").exists()
+
+
+def test_what_is_too_large_is_refused_before_all_of_it_is_fetched(
+    storage: Storage, place: Place, tmp_path: Path
+) -> None:
+    place.write("a", b"x" * 11)
+
+    with pytest.raises(RejectedError, match="has 11 bytes; at most 10 are") as caught:
+        storage.get_file("a", tmp_path / "back", max_bytes=10)
+
+    assert caught.value.code == "too_large"
+    assert list(tmp_path.glob("back*")) == []
+
+
+def test_what_is_replaced_while_it_is_read_is_read_again_another_time(
+    storage: Storage, place: Place, tmp_path: Path
+) -> None:
+    place.write("a", bytes_of(6))
+    (tmp_path / "back").write_bytes(b"before")
+
+    def replace() -> None:
+        place.write("a", bytes_of(7))
+
+    with pytest.raises(TransientError) as caught:
+        storage.get_file("a", tmp_path / "back", max_bytes=10**8, check=replace)
+
+    assert caught.value.code == "source_changed"
+    assert (tmp_path / "back").read_bytes() == b"before"
+    assert not (tmp_path / "back.part").exists()
+
+
+def test_a_caller_that_must_stop_reading_leaves_no_file(
+    storage: Storage, place: Place, tmp_path: Path
+) -> None:
+    place.write("a", bytes_of(6))
+
+    def check() -> None:
+        raise StopError
+
+    with pytest.raises(StopError):
+        storage.get_file("a", tmp_path / "back", max_bytes=10**8, check=check)
+
+    assert list(tmp_path.glob("back*")) == []
+
+
+def test_many_can_store_at_once(storage: Storage, place: Place, tmp_path: Path) -> None:
+    files = {f"v/{n}": tmp_path / f"file-{n}" for n in range(40)}
+    for key, path in files.items():
+        path.write_text(key)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(storage.put_file, files.keys(), files.values()))
+
+    assert all(place.read(key) == key.encode() for key in files)
+    assert place.everything() == sorted(files)
+
+
+def test_a_store_that_lets_us_write_is_left_as_it_was(
+    storage: Storage, place: Place
+) -> None:
+    storage.probe()
+
+    assert place.everything() == []
+
+
+def test_an_input_is_read_from_the_stores_that_are_set_and_from_no_other(
+    storage: Storage, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = storage.uri("in")
+    monkeypatch.setenv("NEXUS_STORAGE_INPUT_URL", inputs)
+    monkeypatch.setenv("STORAGE_URL", storage.uri("out"))
+    for key in ("in/a", "out/a", "in-2/a"):
+        place.write(key, key.encode())
+    settings = CoreSettings.load()
+
+    found = [Storage.holding(storage.uri(key), settings) for key in ("in/a", "out/a")]
+
+    assert [(where.uri(""), key) for where, key in found] == [
+        (storage.uri("in/"), "a"),
+        (storage.uri("out/"), "a"),
+    ]
+    for other in ("in-2/a", "a", "in"):
+        with pytest.raises(ForbiddenUrlError, match="NEXUS_STORAGE_INPUT_URL"):
+            Storage.holding(storage.uri(other), settings)
+    where, key = Storage.holding(storage.uri("in/../in-2/a"), settings)
+    with pytest.raises(RejectedError):
+        where.get_file(key, tmp_path / "back", max_bytes=10)
 
 
 @pytest.mark.parametrize(
@@ -122,8 +305,8 @@ def test_without_a_public_url_a_browser_opens_the_file(tmp_path: Path) -> None:
 def test_a_file_url_names_a_folder(host: str, tmp_path: Path) -> None:
     storage = connect(f"file://{host}{tmp_path}/my%20files")
 
-    assert storage.root == tmp_path / "my files"
-    assert storage.root.is_dir()
+    assert storage.name == str(tmp_path / "my files")
+    assert Path(storage.name).is_dir()
 
 
 def test_a_relative_folder_is_below_the_present_one(
@@ -131,19 +314,25 @@ def test_a_relative_folder_is_below_the_present_one(
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    assert connect("storage").root == tmp_path / "storage"
+    assert connect("storage").name == str(tmp_path / "storage")
 
 
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("s3://bucket/x", "s3:// is not supported"),
+        ("gs://bucket/x", "gs:// is not supported"),
+        ("s3://", "names no bucket"),
+        ("s3:///x", "names no bucket"),
+        ("s3://b", "names no bucket"),
+        ("s3://user:pass@host/x", "names no bucket"),
+        ("s3://bucket/a//b", "names no bucket"),
+        ("s3://bucket/../b", "names no bucket"),
         ("file://storage/x", "file:///path/to/folder"),
         ("file://", "file:///path/to/folder"),
         ("file:///", "file:///path/to/folder"),
     ],
 )
-def test_a_url_that_names_no_folder_is_refused(url: str, said: str) -> None:
+def test_a_url_that_names_no_store_is_refused(url: str, said: str) -> None:
     assert said in refusal(url).message
 
 
@@ -175,7 +364,7 @@ def test_a_full_store_says_so_and_keeps_nothing_of_the_file(
     assert (type(caught.value), caught.value.code) == (ResourceError, "disk_full")
     assert caught.value.retryable
     assert "is full; free some space" in caught.value.message
-    assert [path for path in storage.root.rglob("*") if path.is_file()] == []
+    assert [path for path in Path(storage.name).rglob("*") if path.is_file()] == []
 
 
 def test_a_large_file_is_stored_whole_or_not_at_all(
@@ -188,7 +377,7 @@ def test_a_large_file_is_stored_whole_or_not_at_all(
     with pytest.raises(ResourceError):
         storage.put_file("film/a.mp4", upload)
 
-    assert [path for path in storage.root.rglob("*") if path.is_file()] == []
+    assert [path for path in Path(storage.name).rglob("*") if path.is_file()] == []
     upload.write_bytes(b"x" * 6_000_000)
     storage.put_file("film/a.mp4", upload)
-    assert (storage.root / "film/a.mp4").stat().st_size == 6_000_000
+    assert Path(storage.name, "film/a.mp4").stat().st_size == 6_000_000
