@@ -22,12 +22,17 @@ SECRET_NAME = re.compile(
 #: The user's part of a URL, which is where URLs carry a password.
 URL_USER = re.compile(r"(?<=://)[^/@\s'\"]*:[^/\s'\"]*(?=@)")
 
+#: What a signed URL of an object store must not be told with.
+URL_SIGNATURE = re.compile(
+    r"(?<=[?&])(X-Amz-(?:Signature|Security-Token|Credential)=)[^&\s'\"]+"
+)
+
 #: What stands in a secret's place.
 REDACTED = "***"
 
 
 def redact(value: Any, name: str = "") -> Any:
-    """Return *value* without what is under a secret's name, or a URL's password."""
+    """Return *value* without what is under a secret's name, or a URL's own."""
     if name and SECRET_NAME.search(name):
         return REDACTED
     if isinstance(value, Mapping):
@@ -35,7 +40,7 @@ def redact(value: Any, name: str = "") -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [redact(item) for item in value]
     if isinstance(value, str):
-        return URL_USER.sub(REDACTED, value)
+        return URL_SIGNATURE.sub(rf"\1{REDACTED}", URL_USER.sub(REDACTED, value))
     return value
 
 

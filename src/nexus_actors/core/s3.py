@@ -200,6 +200,11 @@ def explain(report: str, bucket: Bucket, action: str) -> NexusError:
     address = found[1] if (found := ADDRESS.search(report)) else bucket.address
     if not address.startswith(bucket.address):
         return _without_credentials(address, status)
+    if code in FULL or status == HTTPStatus.INSUFFICIENT_STORAGE:
+        return ResourceError(
+            f"the storage at {bucket} is full; free some space, or raise its quota",
+            code="disk_full",
+        )
     return (
         _misplaced(report, code, status, bucket)
         or _refused(code, status, bucket, action)
@@ -207,10 +212,15 @@ def explain(report: str, bucket: Bucket, action: str) -> NexusError:
     )
 
 
+def _passes(status: int) -> bool:
+    if status == HTTPStatus.NOT_IMPLEMENTED:
+        return False
+    return status in PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
 def _without_credentials(address: str, status: int) -> NexusError:
     """Explain why a service that gives credentials, at *address*, gave none."""
-    passes = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in PASSING
-    if not passes and (status or INSTANCE_ROLE.search(address)):
+    if not _passes(status) and (status or INSTANCE_ROLE.search(address)):
         return AuthorizationError(
             "there are no credentials for S3: set AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, or give this machine a role (~/.aws is not read)",
@@ -271,11 +281,6 @@ def _refused(code: str, status: int, bucket: Bucket, action: str) -> NexusError 
 
 def _failing(report: str, code: str, status: int, bucket: Bucket) -> NexusError:
     """Explain an answer that is none, or that the server can do nothing about."""
-    if code in FULL or status == HTTPStatus.INSUFFICIENT_STORAGE:
-        return ResourceError(
-            f"the storage at {bucket} is full; free some space, or raise its quota",
-            code="disk_full",
-        )
     if not status and not code:
         cause = next((said for text, said in CAUSES if text in report), "")
         reason = cause or "the connection broke, or its answer is not that of S3"
@@ -284,8 +289,7 @@ def _failing(report: str, code: str, status: int, bucket: Bucket) -> NexusError:
             f"check {bucket.endpoint or 'the network'}",
             code="storage_unavailable",
         )
-    passes = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in PASSING
-    if passes or code in PASSING_CODES:
+    if _passes(status) or code in PASSING_CODES:
         return RemoteUnavailableError(
             f"the storage at {bucket} has a fault of its own ({code or status})",
             code="storage_unavailable",

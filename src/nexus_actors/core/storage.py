@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 from .errors import (
     ConfigurationError,
     ForbiddenUrlError,
+    InvalidRequestError,
     MissingExtraError,
     RejectedError,
     ResourceError,
@@ -54,6 +55,9 @@ PART_BYTES: Final = 5 << 20
 #: S3's most parts of one object, and how many of a file are on their way at once.
 MAX_PARTS: Final = 10_000
 PARTS_AT_ONCE: Final = 2
+
+#: S3 takes no signature that is older, in seconds.
+MAX_TTL_S: Final = 7 * 86400
 
 #: How often a caller that waits is asked whether it may, in seconds.
 LOOK_S: Final = 0.2
@@ -340,9 +344,10 @@ class Storage:
 
         Args:
             key: Of an object that need not be there.
-            ttl_s: For how long, in seconds; as set by default.
+            ttl_s: For how long, in seconds; as set by default, 7 days at most.
 
         Raises:
+            InvalidRequestError: S3 signs nothing for so long.
             ConfigurationError: This store is a folder, which signs nothing.
             AuthorizationError: There are no credentials to sign with.
         """
@@ -353,7 +358,12 @@ class Storage:
                 f"{self.name} is a folder, which has no signed URLs; "
                 "set STORAGE_PUBLIC_URL"
             )
-        ttl = timedelta(seconds=ttl_s or self.url_ttl_s)
+        seconds = self.url_ttl_s if ttl_s is None else ttl_s
+        if not 0 < seconds <= MAX_TTL_S:
+            raise InvalidRequestError(
+                f"ttl_s: a signed URL lasts up to 7 days, not {seconds} s"
+            )
+        ttl = timedelta(seconds=seconds)
         signed: str = self._wait(
             "read", lambda: obstore.sign_async(self._store, "GET", key, ttl)
         )

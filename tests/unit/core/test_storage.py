@@ -20,7 +20,7 @@ from nexus_actors.core.errors import (
     TransientError,
 )
 from nexus_actors.core.settings import CoreSettings
-from nexus_actors.core.storage import Storage
+from nexus_actors.core.storage import Storage, output_url
 from objectstores import Place
 
 
@@ -334,6 +334,66 @@ def test_a_relative_folder_is_below_the_present_one(
 )
 def test_a_url_that_names_no_store_is_refused(url: str, said: str) -> None:
     assert said in refusal(url).message
+
+
+ORIGINAL = {"STORAGE_PROVIDER": "s3", "STORAGE_BUCKET": "films"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, "nexus-storage"),
+        (ORIGINAL, "s3://films"),
+        ({"STORAGE_PROVIDER": "local"}, "nexus-storage"),
+        (ORIGINAL | {"STORAGE_PROVIDER": "local"}, "nexus-storage"),
+        (ORIGINAL | {"NEXUS_STORAGE_BUCKET": "ours"}, "s3://ours"),
+        (ORIGINAL | {"STORAGE_URL": "/srv/media"}, "/srv/media"),
+        (ORIGINAL | {"STORAGE_URL": "s3://ours/x"}, "s3://ours/x"),
+        ({"STORAGE_PROVIDER": "s3", "STORAGE_URL": "s3://ours"}, "s3://ours"),
+        ({"STORAGE_BUCKET": "films", "STORAGE_URL": "/srv/media"}, "/srv/media"),
+    ],
+)
+def test_one_place_is_chosen_from_all_variables(
+    environ: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+
+    assert output_url(CoreSettings.load()) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("STORAGE_PROVIDER", "s3", "set it, or STORAGE_URL=s3://bucket/prefix"),
+        ("STORAGE_BUCKET", "films", "set STORAGE_PROVIDER=s3, or unset it"),
+        ("STORAGE_PROVIDER", "gcs", "STORAGE_PROVIDER: "),
+        ("NEXUS_STORAGE_ADDRESSING", "host", "NEXUS_STORAGE_ADDRESSING: "),
+    ],
+)
+def test_variables_that_name_no_place_are_one_line(
+    name: str, value: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(ConfigurationError) as caught:
+        Storage.connect(CoreSettings.load())
+
+    assert remedy in caught.value.message
+    assert len(caught.value.message.splitlines()) == 1
+
+
+def test_a_folder_signs_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="set STORAGE_PUBLIC_URL"):
+        connect(tmp_path).signed_url("a")
+
+
+def test_a_folder_of_inputs_must_be_there(tmp_path: Path) -> None:
+    inputs = str(tmp_path / "none")
+    settings = CoreSettings.load({"storage_input_url": inputs})
+
+    with pytest.raises(ConfigurationError, match="NEXUS_STORAGE_INPUT_URL: there is"):
+        Storage.holding(f"file://{inputs}/a", settings)
 
 
 def test_a_store_that_cannot_be_made_is_refused(upload: Path) -> None:
