@@ -386,6 +386,7 @@ class Storage:
             with self._translated(action):
                 return await start()
 
+        check()
         future = asyncio.run_coroutine_threadsafe(run(), _loop(os.getpid()))
         try:
             while not future.done():

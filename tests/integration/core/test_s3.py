@@ -636,8 +636,10 @@ def test_a_caller_that_must_stop_does_not_wait_for_a_server_that_is_silent(
 
     started = time.monotonic()
     for action in actions:
+        site.requests.clear()
         with pytest.raises(StopError):
             action(check)
+        assert site.requests
 
     assert time.monotonic() - started < 15  # a request may take 120 s
 
