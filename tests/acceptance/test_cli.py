@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from conftest import StartWorker
+from objectstores import S3Server
 
 
 def nexus(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -145,6 +146,26 @@ def test_doctor_names_what_is_missing_and_how_to_install_it(
     assert whole.returncode == 0, whole.stdout
     assert bare.returncode == 1
     assert "install ffmpeg" in bare.stdout
+
+
+def test_doctor_looks_whether_the_stores_work(
+    environ: dict[str, str], s3_server: S3Server
+) -> None:
+    bucket = s3_server.bucket()
+    places = {"STORAGE_URL": f"s3://{bucket}/out"}
+    places |= {"NEXUS_STORAGE_INPUT_URL": f"s3://{bucket}/in"}
+    missing = {"NEXUS_STORAGE_INPUT_URL": "s3://never-made"}
+
+    works = nexus(environ | s3_server.environ | places, "doctor", "--json")
+    fails = nexus(environ | s3_server.environ | places | missing, "doctor", "--json")
+
+    stores = [f for f in json.loads(works.stdout) if f["part"].startswith("storage")]
+    assert [f["state"] for f in stores] == ["ok", "warning", "ok"]
+    assert works.returncode == 0
+    [found] = [f for f in json.loads(fails.stdout) if f["part"] == "storage inputs"]
+    assert found["state"] == "missing"
+    assert "correct NEXUS_STORAGE_INPUT_URL" in found["found"]
+    assert fails.returncode == 1
 
 
 def test_without_a_redis_the_commands_share_an_embedded_one_that_keeps_the_queue(

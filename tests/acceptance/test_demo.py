@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
+from conftest import make_clip
+from objectstores import S3Place, S3Server
+
 
 PLAY = """async () => {
   const video = document.querySelector("video");
@@ -37,9 +40,14 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "nexus_actors", "demo", *map(str, arguments)]
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str | Path, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*arguments), capture_output=True, text=True, timeout=120, check=False
+        command(*arguments),
+        env=os.environ | environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
@@ -117,3 +125,47 @@ def test_a_text_file_fails_the_work_and_leaves_no_page(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["error"]["code"] == "not_media"
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert not (tmp_path / "demo" / "index.html").exists()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("public", [True, False], ids=["public", "private"])
+def test_the_page_plays_from_a_bucket(
+    public: bool, s3_server: S3Server, page: Page, tmp_path: Path
+) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", size="320x240", seconds=2)
+    place = S3Place(s3_server, s3_server.bucket(public=public), "films")
+    environ = place.environ
+    if public:
+        url = f"{s3_server.url}/{place.bucket}/films"
+        environ["STORAGE_PUBLIC_URL"] = url
+
+    done = run(clip, "-o", tmp_path / "demo", **environ)
+
+    assert done.returncode == 0, done.stderr
+    assert f"storage s3://{place.bucket}/films" in done.stderr
+    page.goto((tmp_path / "demo" / "index.html").as_uri())
+    seen = page.evaluate(PLAY)
+    assert seen["frames"] == 60
+    assert seen["stills"]
+    assert all(seen["stills"])
+    assert ("/master.m3u8" in seen["source"]) is public
+    assert ("X-Amz-Signature=" in seen["source"]) is not public
+    assert ("It is private" in page.content()) is not public
+    assert not (tmp_path / "demo" / "media").exists()
+    assert "Signature" not in (tmp_path / "demo" / "worker.log").read_text()
+    found = place.everything()
+    assert found
+    assert all(re.match(r"demo/[0-9a-f]{12}/", key) for key in found)
+
+
+def test_a_bucket_that_is_not_there_is_one_line_and_touches_nothing(
+    clip: Path, s3_server: S3Server, tmp_path: Path
+) -> None:
+    environ = s3_server.environ | {"STORAGE_URL": "s3://never-made"}
+
+    done = run(clip, "-o", tmp_path / "demo", **environ)
+
+    assert done.returncode == 2
+    assert "there is no bucket 'never-made'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "demo").exists()

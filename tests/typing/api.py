@@ -9,7 +9,7 @@ import dramatiq
 
 import nexus_actors
 from nexus_actors import CoreSettings, RedisBroker, events, jobs
-from nexus_actors.video import process_video
+from nexus_actors.video import fresh_url, process_video
 
 
 def send() -> str:
@@ -26,6 +26,11 @@ def send_what_is_wrong() -> None:
     process_video.send(video_id=1, input_path="a.mp4")  # type: ignore[arg-type]
     process_video.send(input_path="a.mp4")  # type: ignore[call-arg]
     process_video.send(video_id="a", input_path="a.mp4", width=1)  # type: ignore[call-arg]
+
+
+def show(uri: str) -> None:
+    assert_type(fresh_url(uri, ttl_s=3600), str)
+    fresh_url(uri, 3600)  # type: ignore[call-arg]
 
 
 def bind() -> None:

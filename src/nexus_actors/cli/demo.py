@@ -21,6 +21,7 @@ from nexus_actors.core.errors import (
     InternalError,
     InvalidRequestError,
 )
+from nexus_actors.core.settings import CoreSettings
 from nexus_actors.engine import jobs
 
 from .common import ProgressLine, print_json
@@ -58,10 +59,15 @@ SAMPLE_MIX: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Workplace:
-    """The folders of one demo: what stays and what goes."""
+    """The folders of one demo: what stays and what goes.
+
+    Attributes:
+        bucket: Where outputs go instead of the folder, if the environment says so.
+    """
 
     output: Path
     scratch: Path
+    bucket: str | None
 
     @property
     def log(self) -> Path:
@@ -70,7 +76,7 @@ class Workplace:
 
 
 @click.command()
-@click.argument("video", required=False, type=click.Path(path_type=Path))
+@click.argument("video", required=False)
 @click.option(
     "-o",
     "--output",
@@ -81,21 +87,26 @@ class Workplace:
 )
 @click.option("--serve", is_flag=True, help="Serve the result until Ctrl-C.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
-def demo(video: Path | None, output: Path, *, serve: bool, port: int) -> int:
-    """Process VIDEO, or a sample, with a real worker over a private Redis."""
+def demo(video: str | None, output: Path, *, serve: bool, port: int) -> int:
+    """Process VIDEO, or a sample, with a real worker over a private Redis.
+
+    VIDEO is a file or a URL.  Outputs go to the bucket that STORAGE_URL names, if it
+    names one, else into the folder.
+    """
     output = output.resolve()
     check_video(video, output)
+    bucket = find_bucket()
     site = Site.open(output, port) if serve else None
     clear(output)
     with tempfile.TemporaryDirectory(prefix="nexus-demo-") as scratch, interruptible():
-        place = Workplace(output, Path(scratch))
-        source = video.absolute() if video else make_sample(place.scratch)
+        place = Workplace(output, Path(scratch), bucket)
+        source = video or str(make_sample(place.scratch))
         video_id = "demo"
         record = run_job(place, source, video_id)
     if record.state != "succeeded":
         print_failure({"video_id": video_id}, record.error or {"message": record.state})
         return 1
-    page = write_page(output, record.result, source.name)
+    page = write_page(output, record.result, shown(source).rpartition("/")[2])
     print_json({"page": str(page), "video_id": video_id, "status": "succeeded"})
     click.echo(f"open    {page.as_uri()}", err=True)
     if site:
@@ -104,13 +115,29 @@ def demo(video: Path | None, output: Path, *, serve: bool, port: int) -> int:
     return 0
 
 
-def check_video(video: Path | None, output: Path) -> None:
+def find_bucket() -> str | None:
+    """Return the bucket that the environment names for outputs, seen to work.
+
+    Raises:
+        NexusError: It does not work.
+    """
+    from nexus_actors.core.storage import Storage, output_url
+
+    settings = CoreSettings.load()
+    if not output_url(settings).startswith("s3://"):
+        return None
+    storage = Storage.connect(settings)
+    storage.probe()
+    return storage.name
+
+
+def check_video(video: str | None, output: Path) -> None:
     """Refuse what is no file, and what the demo itself would delete."""
-    if video is None:
+    if video is None or "://" in video:  # the worker refuses URLs that it cannot read
         return
-    if not video.is_file():
+    if not Path(video).is_file():
         raise InvalidRequestError(f"there is no file {video}")
-    if video.resolve().is_relative_to(output):
+    if Path(video).resolve().is_relative_to(output):
         raise InvalidRequestError(
             f"{video} lies in {output}, which the demo replaces; "
             "give another folder with --output"
@@ -173,7 +200,7 @@ def make_sample(folder: Path) -> Path:
     return sample
 
 
-def run_job(place: Workplace, source: Path, video_id: str) -> jobs.JobRecord:
+def run_job(place: Workplace, source: str, video_id: str) -> jobs.JobRecord:
     """Send one video through a worker process; return the job's last record."""
     from nexus_actors.engine.embedded_redis import embedded_redis
     from nexus_actors.video import process_video
@@ -193,8 +220,9 @@ def run_job(place: Workplace, source: Path, video_id: str) -> jobs.JobRecord:
         click.echo(
             f"worker  dramatiq nexus_actors.worker:video ({worker.pid})", err=True
         )
-        click.echo(f"video   {source}", err=True)
-        message = process_video.send(video_id=video_id, input_path=str(source))
+        click.echo(f"video   {shown(source)}", err=True)
+        click.echo(f"storage {place.bucket or place.output / 'media'}", err=True)
+        message = process_video.send(video_id=video_id, input_path=absolute(source))
         while True:
             try:
                 return jobs.wait(message.message_id, on_change=show, timeout_s=1)
@@ -205,16 +233,27 @@ def run_job(place: Workplace, source: Path, video_id: str) -> jobs.JobRecord:
                     ) from None
 
 
+def absolute(source: str) -> str:
+    """Return *source*, a path or a URL, as the worker finds it from another folder."""
+    return source if "://" in source else str(Path(source).absolute())
+
+
+def shown(source: str) -> str:
+    """Return *source* without a URL's query, which may be a secret."""
+    return source.partition("?")[0] if "://" in source else source
+
+
 @contextmanager
 def environment(place: Workplace, redis_url: str) -> Iterator[None]:
     """Point this process and its children to the demo's own parts."""
     ours: dict[str, str] = {
         "NEXUS_REDIS_URL": redis_url,
         "NEXUS_TEMP_DIR": str(place.scratch / "tmp"),
-        "NEXUS_STORAGE_URL": str(place.output / "media"),
-        "NEXUS_STORAGE_PUBLIC_URL": "media",
         "NEXUS_LOG_FORMAT": "json",
     }
+    if place.bucket is None:
+        ours["NEXUS_STORAGE_URL"] = str(place.output / "media")
+        ours["NEXUS_STORAGE_PUBLIC_URL"] = "media"
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)
     try:

@@ -9,20 +9,29 @@ from string import Template
 from typing import Any, Final
 
 
+#: What is said instead of links to playlists that no player could follow.
+PRIVATE: Final = (
+    "HLS and DASH are in the bucket, too. It is private: the links of this page are "
+    "signed, each for one file and for a while, and what a playlist names is not. "
+    "Set <code>STORAGE_PUBLIC_URL</code> to play them."
+)
+
 #: Sizes below it are shown in kB.
 MEGABYTE: Final = 1_000_000
 
 
 def write_page(folder: Path, result: dict[str, Any], source_name: str) -> Path:
-    """Write ``index.html`` into *folder*; its links are relative to it."""
+    """Write ``index.html`` into *folder*, which its links to a folder start from."""
     template = (files("nexus_actors.cli") / "demo_page.html").read_text("utf-8")
     outputs, metadata = result["outputs"], result["metadata"]
     video = metadata["video"]
+    private = "storage_not_public" in result["warnings"]
     page = Template(template).substitute(
         title=escape(source_name),
         mp4=escape(outputs["mp4"][0]["url"]),
-        hls=escape(outputs["hls"]["master"]["url"]),
-        dash=escape(outputs["dash"]["manifest"]["url"]),
+        hls="" if private else escape(outputs["hls"]["master"]["url"]),
+        how="" if private else "Over HTTP, it plays HLS where the browser can.",
+        playlists=PRIVATE if private else _playlists(outputs),
         poster=escape((result["poster"] or {}).get("url", "")),
         ratio=f"{video['display_width']} / {video['display_height']}",
         facts=_facts(result),
@@ -34,6 +43,12 @@ def write_page(folder: Path, result: dict[str, Any], source_name: str) -> Path:
     path = folder / "index.html"
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _playlists(outputs: dict[str, Any]) -> str:
+    links = {"HLS": outputs["hls"]["master"], "DASH": outputs["dash"]["manifest"]}
+    named = [f'<a href="{escape(at["url"])}">{name}</a>' for name, at in links.items()]
+    return f"The same segments serve {' and '.join(named)}."
 
 
 def _facts(result: dict[str, Any]) -> str:

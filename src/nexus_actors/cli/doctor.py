@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import click
@@ -19,6 +20,9 @@ from nexus_actors.core.settings import CoreSettings
 
 from .common import REDIS_FIELDS, print_json
 
+
+#: Any of them names a store.
+STORAGE_FIELDS = {"storage_url", "storage_provider", "storage_bucket"}
 
 #: Clocks that differ by more than this make delays and expiry wrong.
 MAX_SKEW_MS = 2_000
@@ -168,6 +172,49 @@ def check_folders() -> Iterator[Finding]:
     yield Finding("TEMP_DIR", "ok", f"{folder}, {free:.1f} GiB free")
 
 
+def check_storage() -> Iterator[Finding]:
+    """Where outputs go."""
+    try:
+        settings = CoreSettings.load()
+        if STORAGE_FIELDS & settings.model_fields_set:
+            yield from _check_outputs(settings)
+        else:
+            found = "STORAGE_URL is not set; nexus-storage, where the worker starts"
+            yield Finding("storage", "ok", found)
+    except NexusError as error:
+        yield Finding("storage", "missing", error.message)
+
+
+def check_inputs() -> Iterator[Finding]:
+    """Where else inputs may come from."""
+    from nexus_actors.core.storage import PROBE, Storage
+
+    url = None
+    try:
+        settings = CoreSettings.load()
+        url = settings.storage_input_url
+        if inputs := Storage.inputs(settings):
+            with tempfile.TemporaryDirectory() as folder:
+                inputs.get_file(PROBE, Path(folder, "probe"), max_bytes=0)
+    except NexusError as error:
+        if error.code != "not_found":  # which says that what is there can be read
+            yield Finding("storage inputs", "missing", error.message)
+            return
+    if url:
+        yield Finding("storage inputs", "ok", f"{url} can be read")
+
+
+def _check_outputs(settings: CoreSettings) -> Iterator[Finding]:
+    from nexus_actors.core.storage import Storage
+
+    storage = Storage.connect(settings)
+    storage.probe()
+    yield Finding("storage", "ok", f"{storage.name} can be written")
+    if storage.signs_urls:
+        found = "STORAGE_PUBLIC_URL is not set: players cannot follow HLS and DASH"
+        yield Finding("storage URLs", "warning", found)
+
+
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     check_python,
     check_packages,
@@ -175,6 +222,8 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     check_imagemagick,
     check_redis,
     check_folders,
+    check_storage,
+    check_inputs,
 )
 
 

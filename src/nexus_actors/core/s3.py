@@ -271,9 +271,11 @@ def _refused(code: str, status: int, bucket: Bucket, action: str) -> NexusError 
             f"{bucket} refuses the time of this machine; run NTP", code="clock"
         )
     if status == HTTPStatus.FORBIDDEN or code == "AccessDenied":
+        # without s3:ListBucket, S3 refuses what is not there like what is forbidden
+        also = ", and s3:ListBucket to be told what is not there"
         return AuthorizationError(
             f"the credentials may not {action} in {bucket}; "
-            f"allow them {PERMISSIONS[action]} on it",
+            f"allow them {PERMISSIONS[action]}{also if action == 'read' else ''}",
             code="access_denied",
         )
     return None

@@ -118,6 +118,16 @@ class Storage:
         )
 
     @classmethod
+    def inputs(cls, settings: CoreSettings) -> Storage | None:
+        """Open the store that inputs may be read from beside the outputs', if any.
+
+        Raises:
+            ConfigurationError: The URL is of no known kind, or names no folder.
+        """
+        url = settings.storage_input_url
+        return cls._open(url, "NEXUS_STORAGE_INPUT_URL", settings) if url else None
+
+    @classmethod
     def holding(cls, uri: str, settings: CoreSettings) -> tuple[Storage, str]:
         """Return the store that an input is in, and its key there.
 

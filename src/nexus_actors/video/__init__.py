@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Segment,
         Track,
     )
+    from .publish import fresh_url
     from .settings import VideoSettings
 else:
     __getattr__, __dir__ = lazy_names(
@@ -37,6 +38,7 @@ else:
                 "Segment",
                 "Track",
             ),
+            ".publish": ("fresh_url",),
             ".settings": ("VideoSettings",),
         },
     )
@@ -57,6 +59,7 @@ __all__ = [
     "Track",
     "VideoSettings",
     "Workbench",
+    "fresh_url",
     "packagers",
     "process_video",
 ]

@@ -424,7 +424,11 @@ class Presentation:
 
 
 class Stored(Model):
-    """An object in the store: *uri* names it there, *url* in a browser."""
+    """An object in the store: *uri* names it there, *url* in a browser.
+
+    The *url* of an object in a private bucket is signed, a secret, and ends after a
+    while; `fresh_url` makes another.
+    """
 
     uri: str
     url: str

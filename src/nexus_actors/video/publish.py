@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from nexus_actors.core.errors import NexusError, TransientError
+from nexus_actors.core.errors import InvalidRequestError, NexusError, TransientError
+from nexus_actors.core.settings import CoreSettings
 from nexus_actors.core.storage import Storage
 
 from .models import Stored
@@ -21,7 +22,7 @@ from .models import Stored
 WRITERS: Final = 8
 
 #: How long cleaning up may take, in seconds.
-CLEAR_S: Final = 10
+CLEAR_S: Final = 5
 
 #: How often a running job is looked at, in seconds.
 LOOK_S: Final = 0.2
@@ -39,6 +40,31 @@ class Published:
         """Return the address of the output at *path*."""
         key = f"{self.prefix}/{path}"
         return Stored(uri=self.storage.uri(key), url=self.storage.url(key))
+
+
+def fresh_url(uri: str, *, ttl_s: int | None = None) -> str:
+    """Return a URL by which a browser finds the output at *uri* now.
+
+    For a host that serves from a private bucket, where the ``url`` of a result ends
+    after ``NEXUS_STORAGE_URL_TTL_S``.  Sends nothing, but needs the credentials.
+
+    Args:
+        uri: Of an output, as its result has it.
+        ttl_s: How long a signed URL lasts, in seconds; as set by default, 7 days at
+            most.
+
+    Raises:
+        InvalidRequestError: The store that is set does not have this URI.
+        ConfigurationError: The settings of the store are wrong.
+        AuthorizationError: There are no credentials to sign with.
+    """
+    storage = Storage.connect(CoreSettings.load())
+    key = storage.key(uri)
+    if key is None:
+        raise InvalidRequestError(f"{uri!r} is not in {storage.name}")
+    if storage.signs_urls:
+        return storage.signed_url(key, ttl_s=ttl_s)
+    return storage.url(key)
 
 
 def publish(

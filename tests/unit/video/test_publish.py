@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from nexus_actors.core import clock
-from nexus_actors.core.errors import Postponed, ResourceError
+from nexus_actors.core.errors import InvalidRequestError, Postponed, ResourceError
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.core.storage import Storage
-from nexus_actors.video.publish import publish, waves
-from objectstores import Folder, Place
+from nexus_actors.video.publish import fresh_url, publish, waves
+from objectstores import ACCESS, Folder, Place
+from web import web
 
 
 MEDIA = ["a/0/init.mp4", "mp4/360.mp4", "thumb/small.jpg", "v/360/00001.m4s"]
@@ -129,3 +132,38 @@ def test_publishing_again_replaces_what_is_there(
     publish(root, "film/v1", storage)
 
     assert place.read("film/v1/metadata.json") == b"new"
+
+
+def test_an_output_is_found_by_its_uri_again(
+    storage: Storage, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = publish(root, "film/v1", storage)
+    stored = published.stored("mp4/360.mp4")
+
+    with urllib.request.urlopen(fresh_url(stored.uri, ttl_s=60)) as found:
+        assert found.read() == b"mp4/360.mp4"
+    monkeypatch.setenv("STORAGE_PUBLIC_URL", "https://cdn.example")
+    assert fresh_url(stored.uri) == "https://cdn.example/film/v1/mp4/360.mp4"
+    with pytest.raises(InvalidRequestError, match="is not in"):
+        fresh_url("s3://others/film/v1/mp4/360.mp4")
+
+
+def test_a_store_that_is_silent_does_not_hold_up_the_end(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with web() as site:
+        site.replies = [site.say_nothing]
+        for name, value in ACCESS.items():
+            monkeypatch.setenv(name, value)
+        values = {"storage_url": "s3://bucket", "storage_endpoint": site.url("")}
+        storage = Storage.connect(CoreSettings.load(values))
+
+        def check() -> None:
+            if site.requests:
+                raise Postponed("the worker shuts down", until=clock.now())
+
+        started = time.monotonic()
+        with pytest.raises(Postponed):
+            publish(root, "film/v1", storage, check=check)
+
+        assert time.monotonic() - started < 40  # a request may take 120 s
