@@ -9,21 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from nexus_actors.core.errors import ConfigurationError, MissingExtraError
+from nexus_actors.core.storage import MEDIA_TYPES
 
 
 if TYPE_CHECKING:
     import uvicorn
 
-
-#: What Python's table of types does not know, or knows otherwise.
-MEDIA_TYPES: Final = {
-    ".log": "text/plain",
-    ".m3u8": "application/vnd.apple.mpegurl",
-    ".mpd": "application/dash+xml",
-    ".m4s": "video/iso.segment",
-    ".mp4": "video/mp4",
-    ".webp": "image/webp",
-}
 
 #: A browser that holds a video half read does not hold up the end, in seconds.
 GRACE_S: Final = 1

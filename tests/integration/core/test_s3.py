@@ -21,6 +21,7 @@ from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from conftest import ROOT
 from nexus_actors.core.errors import (
     AuthorizationError,
     ConfigurationError,
@@ -32,11 +33,13 @@ from nexus_actors.core.errors import (
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.core.storage import PART_BYTES, Storage
 from objectstores import ACCESS, S3Place, S3Server, policy
+from pages import blocks_of
+from scale import scaled
 from web import Reply, Web, hang_up, reply, web
 
 
 #: How much is stored where little memory is allowed, in MB.
-MEGABYTES = 1_000 if os.environ.get("NEXUS_TEST_SCALE") == "full" else 80
+MEGABYTES = scaled(80, full=1_000)
 
 
 @pytest.fixture
@@ -414,8 +417,13 @@ def test_credentials_that_the_server_does_not_know_are_said(
         assert "correct AWS_ACCESS_KEY_ID" in error.message
 
 
-#: The least that a worker needs, as the documentation has it.
-OBJECTS = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
+def documented(number: int, **names: str) -> Any:
+    """Return a JSON block of the page on storage, with names of the test's own."""
+    page = ROOT / "docs" / "how-to" / "storage.md"
+    text = [block.text for block in blocks_of(page) if block.kind == "json"][number]
+    for name, own in names.items():
+        text = text.replace(name.replace("_", "-"), own)
+    return json.loads(text)
 
 
 def test_the_documented_policy_is_enough(
@@ -426,9 +434,10 @@ def test_the_documented_policy_is_enough(
     tmp_path: Path,
 ) -> None:
     bucket = s3_place.bucket
-    allowed = policy(OBJECTS, f"{bucket}/*"), policy("s3:ListBucket", bucket)
+    allowed = documented(0, my_media=bucket, videos=s3_place.prefix)
     # moto, unlike S3, asks whether the bucket may be deleted from
-    user = s3_place.server.user(*allowed, policy("s3:DeleteObject", bucket))
+    also = policy("s3:DeleteObject", bucket)
+    user = s3_place.server.user(json.dumps(allowed), also)
     upload.write_bytes(bytes(PART_BYTES + 1))
     strict_s3()
 
@@ -438,6 +447,25 @@ def test_the_documented_policy_is_enough(
     storage.put_file("a", upload)
     storage.get_file("a", tmp_path / "back", max_bytes=10**8)
     storage.delete(storage.keys())
+
+
+def test_s3_takes_the_documented_rules(s3_place: S3Place) -> None:
+    s3, bucket = s3_place.server.s3, s3_place.bucket
+    s3_place.write("a", b"x")
+    url = s3.generate_presigned_url(
+        "get_object", Params={"Bucket": bucket, "Key": f"{s3_place.prefix}/a"}
+    )
+    page = {"Origin": "https://www.example.com"}
+
+    s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": documented(1)})
+    s3.put_bucket_lifecycle_configuration(
+        Bucket=bucket, LifecycleConfiguration=documented(2)
+    )
+
+    request = urllib.request.Request(url, headers=page)
+    with urllib.request.urlopen(request) as answer:
+        assert answer.headers["Access-Control-Allow-Origin"] == page["Origin"]
+        assert answer.headers["Access-Control-Allow-Methods"] == "GET, HEAD"
 
 
 @pytest.mark.parametrize(
