@@ -221,12 +221,19 @@ class Storage:
         )
 
     def get_file(
-        self, key: str, path: Path, *, max_bytes: int, check: Check = _go_on
+        self,
+        key: str,
+        path: Path,
+        *,
+        max_bytes: int,
+        check: Check = _go_on,
+        on_progress: Callable[[int, int], None] = lambda _received, _total: None,
     ) -> None:
         """Fetch what is stored under *key* into the file at *path*: all or nothing.
 
         It is fetched in small ranges; *check* is called often, and raises if the caller
-        must stop.
+        must stop.  *on_progress* hears how many bytes of how many are written: before
+        the first, and after each range.
 
         Raises:
             RejectedError: There is nothing under *key* (``not_found``), or more than
@@ -238,14 +245,21 @@ class Storage:
         part = path.with_name(f"{path.name}.part")
         try:
             with part.open("wb") as file:
-                for block in self._blocks(key, max_bytes, check):
+                for block, size in self._blocks(key, max_bytes, check):
+                    if not file.tell():
+                        on_progress(0, size)
                     file.write(block)
+                    on_progress(file.tell(), size)
+                file.flush()
+                os.fsync(file.fileno())  # whoever finds it later must find all of it
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
 
-    def _blocks(self, key: str, max_bytes: int, check: Check) -> Iterator[bytes]:
-        """Yield the parts of one version of what is stored under *key*."""
+    def _blocks(
+        self, key: str, max_bytes: int, check: Check
+    ) -> Iterator[tuple[bytes, int]]:
+        """Yield the parts of one version of an object, each with the size of all."""
         start, size = 0, 1
         options: dict[str, Any] = {}
         while start < size:
@@ -258,7 +272,7 @@ class Storage:
                     "accepted",
                     code="too_large",
                 )
-            yield block
+            yield block, size
             start += len(block)
 
     async def _read(self, key: str, options: Any) -> tuple[bytes, Any]:

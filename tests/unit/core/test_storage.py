@@ -112,9 +112,17 @@ def test_a_file_of_any_size_comes_back_as_it_was(
 ) -> None:
     upload.write_bytes(content)
     storage.put_file("a/b", upload)
+    told: list[tuple[int, int]] = []
 
-    storage.get_file("a/b", tmp_path / "back", max_bytes=len(content))
+    storage.get_file(
+        "a/b",
+        tmp_path / "back",
+        max_bytes=len(content),
+        on_progress=lambda *heard: told.append(heard),
+    )
 
+    assert told == sorted(told)
+    assert [told[0], told[-1]] == [(0, len(content)), (len(content), len(content))]
     assert (tmp_path / "back").read_bytes() == content
     assert {path.name for path in tmp_path.iterdir()} <= {"back", "storage", "upload"}
 
