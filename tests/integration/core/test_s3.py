@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -31,11 +33,11 @@ from nexus_actors.core.errors import (
     ResourceError,
 )
 from nexus_actors.core.settings import CoreSettings
-from nexus_actors.core.storage import PART_BYTES, Storage
+from nexus_actors.core.storage import PART_BYTES, PARTS_AT_ONCE, Storage
 from objectstores import ACCESS, S3Place, S3Server, policy
 from pages import blocks_of
 from scale import scaled
-from web import Reply, Web, hang_up, reply, web
+from web import Reply, Request, Web, hang_up, reply, web
 
 
 #: How much is stored where little memory is allowed, in MB.
@@ -627,24 +629,52 @@ def test_a_server_that_is_not_there_is_said(site: Web, connect: Connect) -> None
 # What happens to what is under way.
 
 
+STARTED = b"""<InitiateMultipartUploadResult>
+<Bucket>bucket</Bucket><Key>x/a</Key><UploadId>u1</UploadId>
+</InitiateMultipartUploadResult>"""
+
+
 def test_parts_that_were_stored_are_dropped_if_one_is_not(
     site: Web, at_site: Storage, upload: Path
 ) -> None:
     upload.write_bytes(bytes(2 * PART_BYTES))
-    started = b"<InitiateMultipartUploadResult><UploadId>u1</UploadId></X>"
-    started = started.replace(b"X", b"InitiateMultipartUploadResult")
-    site.replies = [reply(200, started), reply(400, said("EntityTooLarge"))]
+    site.replies = [reply(200, STARTED), reply(400, said("EntityTooLarge"))]
 
     error = failure(lambda: at_site.put_file("a", upload))
 
     assert isinstance(error, RejectedError)
-    assert "DELETE /bucket/x/a?uploadId=u1" in {
-        f"{request.method} {request.path}" for request in site.requests
-    }
+    assert site.requests[-1].method == "DELETE"
+    assert site.requests[-1].path == "/bucket/x/a?uploadId=u1"
 
 
 class StopError(Exception):
     """The caller must not go on."""
+
+
+def test_a_caller_that_must_stop_has_few_parts_under_way_and_they_are_dropped(
+    site: Web, at_site: Storage, upload: Path
+) -> None:
+    upload.write_bytes(bytes(8 * PART_BYTES))
+    stopping = threading.Event()
+
+    def answer(connection: socket.socket, request: Request) -> None:
+        if request.method == "PUT":
+            stopping.wait(20)
+        reply(200, ETag='"x"')(connection, request)
+
+    def check() -> None:
+        if sum(request.method == "PUT" for request in site.requests) >= PARTS_AT_ONCE:
+            stopping.set()
+            raise StopError
+
+    site.replies = [reply(200, STARTED), answer]
+    with pytest.raises(StopError):
+        at_site.put_file("a", upload, check=check)
+
+    methods = [request.method for request in site.requests]
+    assert "DELETE" in methods
+    assert methods.count("POST") == 1, "it was completed"
+    assert methods.count("PUT") <= PARTS_AT_ONCE + 1  # one more may just begin
 
 
 def test_a_caller_that_must_stop_does_not_wait_for_a_server_that_is_silent(
