@@ -105,6 +105,7 @@ def test_wrong_use_is_one_line_and_touches_nothing(clip: Path, tmp_path: Path) -
             (run(clip, "-o", tmp_path / "mine"), "--output"),
             (run(clip, "-o", tmp_path / "b", "--serve", "--port", port), "--port"),
             (run(clip, "-o", clip.parent), "--output"),
+            (run(clip.as_uri(), "-o", clip.parent), "--output"),
         ]
 
     for done, named in cases:

@@ -94,6 +94,7 @@ def demo(video: str | None, output: Path, *, serve: bool, port: int) -> int:
     names one, else into the folder.
     """
     output = output.resolve()
+    video = plain(video)
     check_video(video, output)
     bucket = find_bucket()
     site = Site.open(output, port) if serve else None
@@ -113,6 +114,15 @@ def demo(video: str | None, output: Path, *, serve: bool, port: int) -> int:
         click.echo(f"serving {site.address}  (Ctrl-C ends it)", err=True)
         site.serve()
     return 0
+
+
+def plain(video: str | None) -> str | None:
+    """Return the path that a ``file://`` URL means; anything else as it is."""
+    if video is None or not video.startswith("file://"):
+        return video
+    from nexus_actors.video.guard import local_path
+
+    return str(local_path(video))
 
 
 def find_bucket() -> str | None:

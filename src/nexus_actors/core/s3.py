@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,6 +31,9 @@ RETRY_S: Final = 60
 
 #: As AWS has them, and the underscores and capitals of old ones.
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
+
+#: A name that can be a part of a host's, and that AWS's certificate is good for.
+HOST: Final = re.compile(r"[a-z0-9-]+")
 
 #: The URL of a server: a host, a port, a path.
 SERVER: Final = re.compile(
@@ -114,17 +116,16 @@ class Bucket:
         name, _, prefix = url.removeprefix("s3://").partition("/")
         prefix = prefix.strip("/")
         parts = prefix.split("/") if prefix else []
-        if not NAME.fullmatch(name) or {"", ".", ".."} & {*parts}:
+        wrong = {"", ".", ".."} & {*parts} or not prefix.isprintable()
+        if not NAME.fullmatch(name) or wrong:
             raise ConfigurationError(
-                f"{variable}: {url!r} names no bucket; give s3://bucket/prefix"
+                f"{variable} names no bucket; give s3://bucket/prefix"
             )
-        endpoint = _endpoint(settings.storage_endpoint)
-        region = (
-            settings.aws_region or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-        )
-        # a dot in the name of a bucket breaks the certificate of its host
+        endpoint, region = _endpoint(settings.storage_endpoint), settings.aws_region
         virtual = settings.storage_addressing == "virtual" or (
-            settings.storage_addressing == "auto" and not endpoint and "." not in name
+            settings.storage_addressing == "auto"
+            and not endpoint
+            and HOST.fullmatch(name) is not None
         )
         server = endpoint or f"https://s3.{region}.amazonaws.com"
         scheme, _, host = server.partition("://")

@@ -171,8 +171,15 @@ class CoreSettings(Settings):
         ),
     ] = None
     aws_region: Annotated[
-        str | None, shared("AWS_REGION", "of the buckets; us-east-1 by default")
-    ] = None
+        str,
+        Field(
+            validation_alias=AliasChoices(
+                "NEXUS_AWS_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"
+            ),
+            description="of the buckets",
+            pattern=r"^[A-Za-z0-9-]{1,40}$",
+        ),
+    ] = "us-east-1"
     storage_endpoint: Annotated[
         str | None,
         Field(

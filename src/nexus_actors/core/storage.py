@@ -25,6 +25,7 @@ from .errors import (
     ResourceError,
     TransientError,
 )
+from .logs import redact
 from .s3 import Bucket, explain
 from .settings import CoreSettings
 
@@ -148,8 +149,8 @@ class Storage:
                 if (key := store.key(uri)) is not None:
                     return store, key
         raise ForbiddenUrlError(
-            f"{uri!r} may not be read: inputs come from NEXUS_STORAGE_INPUT_URL and "
-            "STORAGE_URL alone"
+            f"{redact(uri)!r} may not be read: inputs come from "
+            "NEXUS_STORAGE_INPUT_URL and STORAGE_URL alone"
         )
 
     @classmethod

@@ -297,6 +297,10 @@ def test_our_variable_for_the_server_wins(
         ({}, "https://films.s3.us-east-1.amazonaws.com/"),
         ({"AWS_REGION": "eu-west-1"}, "https://films.s3.eu-west-1.amazonaws.com/"),
         (
+            {"AWS_DEFAULT_REGION": "eu-west-1"},
+            "https://films.s3.eu-west-1.amazonaws.com/",
+        ),
+        (
             {"NEXUS_STORAGE_ADDRESSING": "path"},
             "https://s3.us-east-1.amazonaws.com/films/",
         ),

@@ -285,6 +285,9 @@ def test_an_input_is_read_from_the_stores_that_are_set_and_from_no_other(
         (storage.uri("in/"), "a"),
         (storage.uri("out/"), "a"),
     ]
+    with pytest.raises(ForbiddenUrlError) as caught:
+        Storage.holding("s3://key:hush@bucket/a", settings)
+    assert "hush" not in str(caught.value)
     for other in ("in-2/a", "a", "in"):
         with pytest.raises(ForbiddenUrlError, match="NEXUS_STORAGE_INPUT_URL"):
             Storage.holding(storage.uri(other), settings)
@@ -339,13 +342,17 @@ def test_a_relative_folder_is_below_the_present_one(
         ("s3://user:pass@host/x", "names no bucket"),
         ("s3://bucket/a//b", "names no bucket"),
         ("s3://bucket/../b", "names no bucket"),
+        ("s3://bucket/a\nb", "names no bucket"),
         ("file://storage/x", "file:///path/to/folder"),
         ("file://", "file:///path/to/folder"),
         ("file:///", "file:///path/to/folder"),
     ],
 )
 def test_a_url_that_names_no_store_is_refused(url: str, said: str) -> None:
-    assert said in refusal(url).message
+    message = refusal(url).message
+
+    assert said in message
+    assert "pass" not in message
 
 
 ORIGINAL = {"STORAGE_PROVIDER": "s3", "STORAGE_BUCKET": "films"}
@@ -381,6 +388,7 @@ def test_one_place_is_chosen_from_all_variables(
         ("STORAGE_BUCKET", "films", "set STORAGE_PROVIDER=s3, or unset it"),
         ("STORAGE_PROVIDER", "gcs", "STORAGE_PROVIDER: "),
         ("NEXUS_STORAGE_ADDRESSING", "host", "NEXUS_STORAGE_ADDRESSING: "),
+        ("AWS_REGION", "eu west", "AWS_REGION: "),
     ],
 )
 def test_variables_that_name_no_place_are_one_line(
