@@ -9,6 +9,8 @@ every address that it has is checked, and the connection goes to one of those.
 from __future__ import annotations
 
 import errno
+import functools
+import os
 import re
 import socket
 from collections.abc import Callable, Sequence
@@ -22,31 +24,30 @@ from ipaddress import (
     ip_network,
 )
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final
+from typing import Annotated, Final
 from urllib.parse import urljoin
 
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
-from urllib3.exceptions import LocationParseError
-from urllib3.util import parse_url
 
 from .errors import (
+    AuthorizationError,
     ForbiddenUrlError,
+    NexusError,
+    Postponed,
     RejectedError,
     RemoteUnavailableError,
     ResourceError,
 )
-from .http import ApiClient, Call
+from .http import Answer, ApiClient, Call, OnProgress
 from .settings import Settings, own
-from .transport import Limits, Route, Session, look_up
+from .transport import Limits, Route, Session, in_time, look_up
+from .urls import NAME, NUMBER, WebUrl
 
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 Resolver = Callable[[str, int], Sequence[str]]
-
-#: The longest URL that is looked at.
-LONGEST_URL: Final = 2048
 
 #: How often a download is sent on before it is given up.
 REDIRECTS: Final = 5
@@ -54,22 +55,8 @@ REDIRECTS: Final = 5
 #: Where another URL stands in ``Location``.
 REDIRECT_STATUSES: Final = frozenset({301, 302, 303, 307, 308})
 
-#: What a server on the internet may take.
-OUTSIDE: Final = Limits(connect_s=5, read_s=15, total_s=30, answer_bytes=1 << 16)
-
-#: Scheme, authority, and the rest; no fragment.
-URL: Final = re.compile(r"(https?)://([^/?#]+)((?:[/?][^#]*)?)", re.IGNORECASE)
-
-#: Host, IPv6 in brackets or not, and port.
-AUTHORITY: Final = re.compile(
-    r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:@%]+))(?::([0-9]{1,5}))?"
-)
-
-#: A host name in its ASCII form.
-NAME: Final = re.compile(r"(?=.{1,253}$)(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}")
-
-#: How the last label of what resolvers read as an IPv4 address looks, such as 0x7f.1.
-NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
+#: What a download may take: hours, if its bytes keep coming.
+DOWNLOAD: Final = Limits(connect_s=5, read_s=30, total_s=300, answer_bytes=1 << 16)
 
 #: Names that mean something only inside of a network.
 LOCAL_NAMES: Final = re.compile(
@@ -191,7 +178,7 @@ class GuardSettings(Settings):
 class Guard(Route):
     """The route to what users name.  Its `session` and `download` use no other.
 
-    *resolve* is asked once for each connection.
+    *resolve* is asked once for each connection; *limits* are those of a download.
     """
 
     uses_environment = False  # a proxy would look the name up again
@@ -203,9 +190,11 @@ class Guard(Route):
         *,
         resolve: Resolver = look_up,
         ca_file: Path | None = None,
+        limits: Limits = DOWNLOAD,
     ) -> None:
         self._settings = settings
         self._resolve = resolve
+        self._limits = limits
         #: What an `ApiClient` is given, to make calls to where users say.
         self.session = Session(self, ca_file=ca_file)
 
@@ -216,22 +205,23 @@ class Guard(Route):
             ForbiddenUrlError: It is malformed, or leads to what is not public.
             RemoteUnavailableError: Its name is not known.
         """
-        scheme, host, port, _ = _parse(url)
+        parts = WebUrl.parse(url)
         try:
-            self.addresses(scheme, host, port)
+            self.addresses(parts.scheme, parts.host, parts.port)
         except OSError as error:
-            raise RemoteUnavailableError(f"the name {host} is not known") from error
+            raise RemoteUnavailableError(
+                f"the name {parts.host} is not known"
+            ) from error
 
     def url(self, url: str) -> str:
         """Return *url* in the one form that all parsers read alike."""
-        scheme, host, port, rest = _parse(url)
-        host = f"[{host}]" if ":" in host else host
-        return f"{scheme}://{host}:{port}{rest or '/'}"
+        return str(WebUrl.parse(url))
 
     def addresses(self, scheme: str, host: str, port: int) -> Sequence[str]:
         """Look *host* up, once, and return its addresses if all may be reached."""
         host = host.lower().rstrip(".")
-        found = [ip_address(text) for text in self._resolve(host, port)]
+        answer = in_time(functools.partial(self._resolve, host, port))
+        found = [ip_address(text) for text in answer]
         if not found:
             raise socket.gaierror(socket.EAI_NONAME, "no address")
         if not self._allows(host, port):
@@ -248,21 +238,36 @@ class Guard(Route):
         *,
         max_bytes: int,
         check: Callable[[], None] | None = None,
+        on_progress: OnProgress | None = None,
     ) -> int:
         """Bring what *url* leads to into *target*, whole or not at all.
+
+        *check* is called at least each second, and raises if the job must stop;
+        *on_progress* before the first byte is written, and with each block.
 
         Returns:
             How many bytes it has.
 
         Raises:
             ForbiddenUrlError: It, or where it is redirected to, may not be reached.
-            RejectedError: There is no such thing, or more than *max_bytes* of it.
+            RejectedError: It is not there, or not for us, or has more than *max_bytes*.
             RemoteUnavailableError: The server does not answer, or not to the end.
+            ResourceError: The disk is full.
         """
+        client = _Client(name="download", session=self.session, limits=self._limits)
         partial = target.with_name(f"{target.name}.part")
         try:
             with partial.open("wb") as file:
-                self._follow(url, file, max_bytes, check)
+                pour = functools.partial(
+                    client.fetch,
+                    file=file,
+                    max_bytes=max_bytes,
+                    check=check,
+                    on_progress=on_progress,
+                )
+                _follow(url, pour)
+                file.flush()
+                os.fsync(file.fileno())  # whoever finds it later must find all of it
             partial.replace(target)
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
@@ -273,28 +278,6 @@ class Guard(Route):
         finally:
             partial.unlink(missing_ok=True)
         return target.stat().st_size
-
-    def _follow(
-        self,
-        url: str,
-        file: BinaryIO,
-        max_bytes: int,
-        check: Callable[[], None] | None,
-    ) -> None:
-        client = ApiClient(name="download", session=self.session, limits=OUTSIDE)
-        for _ in range(REDIRECTS + 1):
-            call = Call(
-                "GET",
-                url,
-                headers={"Accept-Encoding": "identity"},
-                accept=REDIRECT_STATUSES,
-            )
-            answer = client.fetch(call, file, max_bytes=max_bytes, check=check)
-            if answer.status not in REDIRECT_STATUSES:
-                return
-            url = urljoin(url, answer.headers.get("Location", ""))
-            url = url.partition("#")[0]
-        raise RejectedError("download: redirected too often", code="redirects")
 
     def _allows(self, where: str | Address, port: int) -> bool:
         return any(place.covers(where, port) for place in self._settings.guard_allow)
@@ -324,6 +307,29 @@ class Guard(Route):
             raise _not_public(host)
 
 
+class _Client(ApiClient):
+    """Reads an answer for one who is not known to the server, and is in no hurry."""
+
+    def judge(self, answer: Answer) -> NexusError | None:
+        error = super().judge(answer)
+        if isinstance(error, AuthorizationError):
+            return RejectedError(error.message)
+        if isinstance(error, Postponed):  # waits that cost nothing could go on for ever
+            return RemoteUnavailableError(error.message)
+        return error
+
+
+def _follow(url: str, fetch: Callable[[Call], Answer]) -> None:
+    """Fetch *url*, or what it is redirected to."""
+    headers = {"Accept-Encoding": "identity"}
+    for _ in range(REDIRECTS + 1):
+        answer = fetch(Call("GET", url, headers=headers, accept=REDIRECT_STATUSES))
+        if answer.status not in REDIRECT_STATUSES:
+            return
+        url = urljoin(url, answer.headers.get("Location", "")).partition("#")[0]
+    raise RejectedError("download: redirected too often", code="redirects")
+
+
 def is_public(address: Address) -> bool:
     """Return whether *address* is one of the public internet."""
     if isinstance(address, IPv4Address):
@@ -349,57 +355,6 @@ def _meant(address: Address) -> list[Address]:
     if address.teredo:
         carried.extend(address.teredo)
     return carried
-
-
-def _parse(url: str) -> tuple[str, str, int, str]:
-    """Return scheme, host, port and the rest of a *url* that has but one reading.
-
-    Raises:
-        ForbiddenUrlError: It has, or is none.
-    """
-    if len(url) > LONGEST_URL:
-        raise _malformed(f"it has more than {LONGEST_URL} characters")
-    if not url.isprintable() or re.search(r"[\s\\]", url):
-        raise _malformed("it holds a space, a backslash or a control character")
-    parts = URL.fullmatch(url)
-    if not parts:
-        raise _malformed("it must begin with https:// and have no #fragment")
-    authority = AUTHORITY.fullmatch(parts[2])
-    if not authority:
-        raise _malformed("its host must be a name, with no user and no odd sign in it")
-    scheme = parts[1].lower()
-    host = _literal(authority[1]) if authority[1] else _name(authority[2])
-    port = int(authority[3] or (443 if scheme == "https" else 80))
-    return scheme, host, port, parts[3]
-
-
-def _literal(text: str) -> str:
-    try:
-        return str(IPv6Address(text))
-    except ValueError:
-        raise _malformed("its host is no IPv6 address") from None
-
-
-def _name(text: str) -> str:
-    """Return the host name in ASCII, lower case, without the dot of the root."""
-    if not text.isascii():
-        try:
-            text = parse_url(f"//{text}").host or ""
-        except LocationParseError:
-            raise _malformed("its host is no name") from None
-    host = text.lower().removesuffix(".")
-    if not NAME.fullmatch(host):
-        raise _malformed("its host is no name")
-    if NUMBER.fullmatch(host):
-        try:
-            IPv4Address(host)
-        except ValueError:
-            raise _malformed("its host is no IPv4 address") from None
-    return host
-
-
-def _malformed(why: str) -> ForbiddenUrlError:
-    return ForbiddenUrlError(f"the URL cannot be used: {why}")
 
 
 def _not_public(host: str) -> ForbiddenUrlError:

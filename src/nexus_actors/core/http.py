@@ -59,6 +59,9 @@ EXCERPT_CHARS: Final = 500
 #: What is shorter is no secret, and may be part of any word.
 SHORTEST: Final = 6
 
+#: Hears how many bytes there are so far, and how many there will be, if that is known.
+OnProgress = Callable[[int, int | None], None]
+
 #: Methods that change nothing.
 READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -249,13 +252,20 @@ class ApiClient:
         *,
         max_bytes: int,
         check: Callable[[], None] | None = None,
+        on_progress: OnProgress | None = None,
     ) -> Answer:
         """Make the *call* once and write the body of a good answer to *file*.
+
+        *on_progress* is called before the first byte is written, and with each block.
 
         Raises:
             RejectedError: It is longer than *max_bytes*; else as `send` does.
         """
-        return self._exchange(call, check, (file, max_bytes))
+
+        def pour(response: requests.Response) -> None:
+            _pour(response, file, max_bytes, on_progress or (lambda *_: None))
+
+        return self._exchange(call, check, pour)
 
     def judge(self, answer: Answer) -> NexusError | None:
         """Return what *answer* means: an error, or nothing if it is what was asked."""
@@ -271,11 +281,11 @@ class ApiClient:
         self,
         call: Call,
         check: Callable[[], None] | None,
-        sink: tuple[BinaryIO, int] | None = None,
+        pour: Callable[[requests.Response], None] | None = None,
     ) -> Answer:
         with Exchange(self.limits, check) as exchange:
             try:
-                answer = self._transfer(call, sink)
+                answer = self._transfer(call, pour)
             except NexusError:
                 raise
             except (requests.RequestException, HTTPError, ValueError) as error:
@@ -286,7 +296,9 @@ class ApiClient:
                 return answer
         raise failure from reason  # out here the foreign error is not its context
 
-    def _transfer(self, call: Call, sink: tuple[BinaryIO, int] | None) -> Answer:
+    def _transfer(
+        self, call: Call, pour: Callable[[requests.Response], None] | None
+    ) -> Answer:
         session = self.session or shared_session()
         body, headers = call.body, {**self.headers, **call.headers}
         if call.json is not None:
@@ -302,8 +314,8 @@ class ApiClient:
             stream=True,
             allow_redirects=False,
         ) as response:
-            if sink and _is_good(response.status_code):
-                _pour(response, *sink)
+            if pour and _is_good(response.status_code):
+                pour(response)
                 body, whole = b"", True
             else:
                 body, whole = self._read(response)
@@ -373,19 +385,28 @@ class ApiClient:
         return text[:EXCERPT_CHARS]
 
 
-def _pour(response: requests.Response, file: BinaryIO, max_bytes: int) -> None:
-    written = int(response.headers.get("Content-Length") or 0)
+def _pour(
+    response: requests.Response,
+    file: BinaryIO,
+    max_bytes: int,
+    on_progress: OnProgress,
+) -> None:
     too_large = RejectedError(
         f"the answer is larger than {max_bytes:,} bytes", code="too_large"
     )
-    if written > max_bytes:
+    total: int | None = response.raw.length_remaining
+    if total and total > max_bytes:
         raise too_large
+    if "Content-Encoding" in response.headers:
+        total = None  # of what is sent, not of what it means
     written = 0
+    on_progress(written, total)
     for block in response.raw.stream(BLOCK_BYTES, decode_content=True):
         written += len(block)
         if written > max_bytes:
             raise too_large
         file.write(block)
+        on_progress(written, total)
 
 
 def _is_good(status: int) -> bool:

@@ -13,22 +13,27 @@ import io
 import logging
 import os
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
+from urllib3.util.ssl_ import create_urllib3_context
 
+
+T = TypeVar("T")
 
 #: How much is sent or received at once.
 BLOCK_BYTES: Final = 1 << 16
@@ -93,12 +98,16 @@ class Exchange:
             raise TimeoutError("timed out")
         return left
 
+    def pause(self, until: float) -> float:
+        """Return how long may be waited before the next call of this."""
+        self._check()
+        return min(LOOK_S, self.left(until))
+
     def move(self, sock: socket.socket, operation: Callable[[], int]) -> int:
         """Run the *operation* that moves bytes, in waits short enough to be stopped."""
         until = time.monotonic() + self.limits.read_s
         while True:
-            self._check()
-            sock.settimeout(min(LOOK_S, self.left(until)))
+            sock.settimeout(self.pause(until))
             try:
                 moved = operation()
             except TimeoutError:
@@ -110,6 +119,29 @@ class Exchange:
 def _running() -> Exchange:
     """Return the thread's exchange; outside of any, one with the usual limits."""
     return getattr(_thread, "exchange", None) or Exchange(Limits())
+
+
+def in_time(operation: Callable[[], T]) -> T:
+    """Run what has no time limit of its own as a part of the thread's exchange.
+
+    Its thread is left behind if it does not end in time: nothing can stop it.
+
+    Raises:
+        TimeoutError: It has taken as long as a connection may.
+    """
+    exchange, future = _running(), Future[T]()
+    until = time.monotonic() + exchange.limits.connect_s
+
+    def run() -> None:
+        try:
+            future.set_result(operation())
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    while not wait([future], exchange.pause(until)).done:
+        pass
+    return future.result()
 
 
 def look_up(host: str, port: int) -> list[str]:
@@ -136,7 +168,7 @@ class Route:
 
     def addresses(self, scheme: str, host: str, port: int) -> Sequence[str]:  # noqa: ARG002 - for stricter ones
         """Return the addresses to connect to, or refuse; nothing is looked up again."""
-        return look_up(host, port)
+        return in_time(partial(look_up, host, port))
 
 
 class _Reader(io.RawIOBase):
@@ -215,8 +247,21 @@ class _Connection(HTTPConnection):
         return super().is_connected and time.monotonic() - self._used < IDLE_S
 
 
+@cache
+def _trusting(ca_certs: str) -> ssl.SSLContext:
+    """Return the TLS settings with the authorities of a file: 20 ms for the usual."""
+    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
+    context.load_verify_locations(ca_certs)
+    return context
+
+
 class _SecureConnection(_Connection, HTTPSConnection):
     scheme = "https"
+
+    def connect(self) -> None:
+        if self.ca_certs and self.cert_reqs == "CERT_REQUIRED":
+            self.ssl_context, self.ca_certs = _trusting(self.ca_certs), None
+        super().connect()
 
 
 class _Pool(HTTPConnectionPool):

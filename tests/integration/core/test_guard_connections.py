@@ -16,14 +16,13 @@ import pytest
 from nexus_actors.core.errors import (
     ForbiddenUrlError,
     NexusError,
-    Postponed,
     RejectedError,
     RemoteUnavailableError,
 )
 from nexus_actors.core.guard import Guard, GuardSettings
 from nexus_actors.core.http import ApiClient, Call
-from nexus_actors.core.transport import Limits, Route, Session
-from web import Web, certificate, reply, web
+from nexus_actors.core.transport import Limits, Route, Session, look_up
+from web import Reply, Request, Web, certificate, hang_up, reply, web
 
 
 NAME = "hooks.example.com"
@@ -86,10 +85,8 @@ def dns(*answers: list[str]) -> Iterator[Dns]:
 def guard(
     names: Dns | None = None, ca_file: Path | None = None, **settings: object
 ) -> Guard:
-    loaded = GuardSettings.load(settings)
-    if names is None:
-        return Guard(loaded, ca_file=ca_file)
-    return Guard(loaded, resolve=names.resolve, ca_file=ca_file)
+    resolve = names.resolve if names else look_up
+    return Guard(GuardSettings.load(settings), resolve=resolve, ca_file=ca_file)
 
 
 def post(guard: Guard, url: str) -> int:
@@ -222,6 +219,21 @@ def test_the_certificate_must_be_for_the_name_and_not_for_the_address(
         assert site.connections == 3
 
 
+def test_the_authorities_are_read_once_and_not_for_each_connection(
+    tmp_path: Path,
+) -> None:
+    ca_file, context = certificate(tmp_path, NAME)
+    with web(context=context) as site, dns(["127.0.0.1"]) as names:
+        site.replies = [reply(Connection="close")]
+        allowed = guard(names, ca_file, guard_allow="127.0.0.1")
+        post(allowed, site.url(host=NAME))
+        ca_file.write_text("no certificate")
+
+        assert post(allowed, site.url(host=NAME)) == 200
+
+        assert site.connections == 2
+
+
 @pytest.mark.parametrize(
     "target",
     [
@@ -318,9 +330,14 @@ def test_what_is_too_large_is_refused_and_not_kept(site: Web, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
+        (reply(401), RejectedError),
+        (reply(403), RejectedError),
         (reply(404), RejectedError),
+        (reply(410), RejectedError),
         (reply(500), RemoteUnavailableError),
-        (reply(429, Retry_After=5), Postponed),
+        (reply(429, Retry_After=5), RemoteUnavailableError),
+        (reply(503, Retry_After=5), RemoteUnavailableError),
+        (hang_up, RemoteUnavailableError),
         (reply(body=b"half", Content_Length=8), RemoteUnavailableError),
         (reply(body=b"no gzip", Content_Encoding="gzip"), RemoteUnavailableError),
     ],
@@ -331,11 +348,12 @@ def test_a_download_that_fails_leaves_what_was_there(
     site.replies = [answer]  # type: ignore[list-item]
     (tmp_path / "in").write_bytes(b"old")
 
-    with pytest.raises(kind):
+    with pytest.raises(kind) as caught:
         guard(guard_allow="127.0.0.1").download(
             site.url(), tmp_path / "in", max_bytes=99
         )
 
+    assert type(caught.value) is kind
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"old"]
 
 
@@ -356,6 +374,124 @@ def test_a_download_stops_within_a_second_or_two_when_it_must(
 
     assert time.monotonic() - started < 6
     assert list(tmp_path.iterdir()) == []
+
+
+def stream(size: int, blocks: int, pause_s: float, length: int) -> Reply:
+    """Send *blocks* blocks with pauses before each, and then nothing."""
+
+    def answer(connection: socket.socket, _: Request) -> None:
+        connection.sendall(b"HTTP/1.1 200 x\r\nContent-Length: %d\r\n\r\n" % length)
+        for _block in range(blocks):
+            time.sleep(pause_s)
+            connection.sendall(b"x" * size)
+        connection.recv(1)
+
+    return answer
+
+
+QUICK = Limits(connect_s=1, read_s=0.5, total_s=0.6)
+
+
+def quick(site: Web) -> Guard:
+    settings = GuardSettings.load({"guard_allow": f"127.0.0.1:{site.port}"})
+    return Guard(settings, limits=QUICK)
+
+
+def test_a_download_goes_on_as_long_as_its_bytes_keep_coming(
+    site: Web, tmp_path: Path
+) -> None:
+    site.replies = [stream(size=100_000, blocks=12, pause_s=0.1, length=1_200_000)]
+    started = time.monotonic()
+
+    quick(site).download(site.url(), tmp_path / "in", max_bytes=2_000_000)
+
+    assert time.monotonic() - started > 2 * QUICK.total_s - 0.1
+    assert (tmp_path / "in").stat().st_size == 1_200_000
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        stream(size=100_000, blocks=1, pause_s=0, length=200_000),
+        stream(size=100, blocks=50, pause_s=0.1, length=200_000),
+    ],
+    ids=["stalls", "drips"],
+)
+def test_a_download_whose_bytes_do_not_keep_coming_is_given_up(
+    answer: Reply, site: Web, tmp_path: Path
+) -> None:
+    site.replies = [answer]
+
+    with pytest.raises(RemoteUnavailableError):
+        quick(site).download(site.url(), tmp_path / "in", max_bytes=2_000_000)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_download_tells_how_far_it_is_before_its_first_byte_and_after_its_last(
+    site: Web, tmp_path: Path
+) -> None:
+    def unknown(connection: socket.socket, _: Request) -> None:
+        connection.sendall(b"HTTP/1.1 200 x\r\nConnection: close\r\n\r\nfilm")
+        hang_up(connection, _)
+
+    site.replies = [reply(302, Location="/b"), reply(body=b"x" * 200_000), unknown]
+    told: list[tuple[int, int | None]] = []
+
+    def tell(received: int, total: int | None) -> None:
+        told.append((received, total))
+
+    for _ in range(2):
+        guard(guard_allow="127.0.0.1").download(
+            site.url(), tmp_path / "in", max_bytes=200_000, on_progress=tell
+        )
+
+    known = [received for received, total in told if total == 200_000]
+    assert (known[0], known[-1]) == (0, 200_000)
+    assert known == sorted(known)
+    assert len(known) > 2
+    assert told[len(known) :] == [(0, None), (4, None)]
+
+
+def test_what_is_known_to_be_too_large_is_not_begun(site: Web, tmp_path: Path) -> None:
+    site.replies = [stream(size=100, blocks=50, pause_s=0.1, length=200_000)]
+    told: list[int] = []
+    started = time.monotonic()
+
+    with pytest.raises(RejectedError, match="larger than 99,999 bytes"):
+        guard(guard_allow="127.0.0.1").download(
+            site.url(),
+            tmp_path / "in",
+            max_bytes=99_999,
+            on_progress=lambda received, _: told.append(received),
+        )
+
+    assert told == []
+    assert time.monotonic() - started < 3
+
+
+def test_a_resolver_that_does_not_answer_is_not_waited_for(tmp_path: Path) -> None:
+    over = threading.Event()
+
+    def resolve(_: str, __: int) -> list[str]:
+        over.wait(20)
+        return []
+
+    def stop() -> None:
+        if time.monotonic() - started > 0.3:
+            raise KeyboardInterrupt
+
+    slow = Guard(GuardSettings.load(), resolve=resolve, limits=QUICK)
+    patient = Guard(GuardSettings.load(), resolve=resolve)
+    url, target, started = f"https://{NAME}/", tmp_path / "in", time.monotonic()
+
+    with pytest.raises(RemoteUnavailableError, match="not reached"):
+        slow.download(url, target, max_bytes=9)
+    with pytest.raises(KeyboardInterrupt):
+        patient.download(url, target, max_bytes=9, check=stop)
+
+    assert time.monotonic() - started < 5
+    over.set()
 
 
 def test_who_typed_the_url_does_not_learn_why_it_fails(site: Web) -> None:

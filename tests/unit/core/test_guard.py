@@ -110,7 +110,7 @@ def test_an_address_that_python_calls_global_may_still_be_none() -> None:
         *["https://" + "a" * 64 + ".com/", "https://" + "a." * 130 + "com/"],
         *["https://[::1/", "https://::1/", "https://[::1%25lo]/", "https://[::g]/"],
         *["https://[fe80::1%eth0]/", "https://[127.0.0.1]/", "https://[v1.x]/"],
-        *["https://hooks.example.com/" + "x" * 2048],
+        *["https://hooks.example.com/" + "x" * 4096],
     ],
 )
 def test_a_url_with_more_than_one_reading_is_refused(url: str) -> None:
