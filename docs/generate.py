@@ -29,6 +29,7 @@ from nexus_actors.core.errors import (
     Postponed,
     UnknownOutcomeError,
 )
+from nexus_actors.core.guard import GuardSettings, Place
 from nexus_actors.core.settings import CoreSettings, Settings
 from nexus_actors.video.settings import VideoSettings
 
@@ -48,6 +49,7 @@ WORDS: Final = {
     Path: "path",
     SecretStr: "text, never logged",
     NoneType: NULL,
+    Place: "host or network",
 }
 
 BOUNDS: Final = (
@@ -91,6 +93,7 @@ def settings_page() -> str:
         "use the second for itself.  An empty variable\ncounts as unset.\n\n"
         + settings_section("Engine and storage", CoreSettings)
         + settings_section("Video", VideoSettings)
+        + settings_section("URLs that users supply", GuardSettings)
     )
 
 
@@ -127,8 +130,9 @@ def default(field: FieldInfo) -> str:
         return ""
     if isinstance(value, BaseModel):
         return "`{}`"
-    if isinstance(value, tuple):
-        return ", ".join(f"`{item}`" for item in value)
+    if isinstance(value, tuple | frozenset):
+        items = value if isinstance(value, tuple) else sorted(value)
+        return ", ".join(f"`{item}`" for item in items)
     return f"`{str(value).lower()}`" if isinstance(value, bool) else f"`{value}`"
 
 
@@ -156,7 +160,7 @@ def type_words(annotation: Any) -> str:
         words = words if len(arguments) == 1 else f"one of {words}"
     elif origin in {Union, UnionType}:
         words = " or ".join(type_words(a) for a in arguments)
-    elif origin is tuple:
+    elif origin in {tuple, frozenset}:
         words = f"list of {type_words(arguments[0])}"
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         words = f"[{annotation.__name__}](#{annotation.__name__.lower()})"

@@ -97,7 +97,8 @@ def test_a_truncated_file_is_refused_and_nothing_is_published(
         ({"options": {"formats": ["hlx"]}}, "options.formats.0"),
         ({"options": {"watermrk": True}}, "options.watermrk"),
         ({"vidoe": 1}, "vidoe"),
-        ({"input_path": "http://example.com/a.mp4"}, "input_path"),
+        ({"input_path": "ftp://example.com/a.mp4"}, "input_path"),
+        ({"input_path": "https://me:s3cret@example.com/a.mp4"}, "input_path"),
         ({"video_id": "../../etc"}, "video_id"),
     ],
 )
@@ -110,6 +111,7 @@ def test_a_wrong_shape_never_reaches_the_queue(
 
     assert done.returncode == 2
     assert named in done.stderr
+    assert "s3cret" not in done.stderr
     assert len(done.stderr.splitlines()) == 1
     queue = nexus(environ, "events", "--json", "--since", "0", "--no-follow")
     assert queue.stdout == ""

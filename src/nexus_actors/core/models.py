@@ -13,7 +13,11 @@ class Model(BaseModel):
     """A frozen value with a JSON form; unknown fields are refused."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True
+        frozen=True,
+        extra="forbid",
+        validate_by_name=True,
+        validate_by_alias=True,
+        hide_input_in_errors=True,  # tracebacks reach logs
     )
 
     @classmethod

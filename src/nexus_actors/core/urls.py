@@ -28,6 +28,11 @@ NAME: Final = re.compile(r"(?=.{1,253}$)(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}"
 NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 
 
+def is_web(text: str) -> bool:
+    """Return whether *text* is meant as such a URL, well-formed or not."""
+    return bool(re.match(r"\s*https?:", text, re.IGNORECASE))
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class WebUrl:
     """The parts of an ``http://`` or ``https://`` URL.

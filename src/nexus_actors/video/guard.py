@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,14 +71,15 @@ def admit(
     folder: Path,
     settings: VideoSettings,
     *,
+    name: str | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Source:
     """Bring the file at *input_path* into *folder* as ``in``, and hash it.
 
     A hard link where the file system allows, since a copy of 10 GB takes minutes and
     as much disk; else a copy.  So the caller may delete or replace the file while the
-    job runs, but must not write into it.  *check* is called often: it raises if the
-    job must stop.
+    job runs, but must not write into it.  Messages call it *name*, by default its path.
+    *check* is called often: it raises if the job must stop.
 
     Raises:
         SourceError: The path is not a readable, non-empty media file within limits.
@@ -85,9 +87,10 @@ def admit(
         OSError: Reading failed for a reason that may pass.
     """
     path = local_path(input_path)
-    with _open(path) as file:
-        size = _admissible_size(file, path, settings)
-        _sniff(file.read(SNIFF_BYTES), path)
+    name = name or show(path)
+    with _open(path, name) as file:
+        size = _admissible_size(file, name, settings)
+        _sniff(file.read(SNIFF_BYTES), name)
         file.seek(0)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         target = folder.resolve() / NAME
@@ -118,67 +121,64 @@ def local_path(input_path: str) -> Path:
     return Path(os.fsdecode(unquote_to_bytes(url.path)))
 
 
-def _open(path: Path) -> BinaryIO:
+def _open(path: Path, name: str) -> BinaryIO:
     """Open without blocking: a FIFO would wait for a writer for ever."""
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
-        _check_kind(path.stat().st_mode, path)
+        _check_kind(path.stat().st_mode, name)
         return os.fdopen(os.open(path, flags), "rb")
     except FileNotFoundError:
         raise SourceError(
-            f"there is no file {show(path)} on this worker; "
+            f"there is no file {name} on this worker; "
             "give a path that the worker can read",
             code="not_found",
         ) from None
     except ValueError:  # a NUL, or what no file name can be encoded from
         raise SourceError(
-            f"{show(path)} cannot be the name of a file", code="not_found"
+            f"{name} cannot be the name of a file", code="not_found"
         ) from None
     except OSError as error:
         if error.errno not in LASTING:
             raise
         reason = (error.strerror or "error").lower()
         raise SourceError(
-            f"cannot read {show(path)}: {reason}; give a path that the worker can read",
+            f"cannot read {name}: {reason}; give a path that the worker can read",
             code="not_found",
         ) from None
 
 
-def _check_kind(mode: int, path: Path) -> None:
+def _check_kind(mode: int, name: str) -> None:
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-        raise SourceError(
-            f"{show(path)} is {kind}; give a video file", code="not_media"
-        )
+        raise SourceError(f"{name} is {kind}; give a video file", code="not_media")
 
 
-def _admissible_size(file: BinaryIO, path: Path, settings: VideoSettings) -> int:
+def _admissible_size(file: BinaryIO, name: str, settings: VideoSettings) -> int:
     status = os.fstat(file.fileno())
-    _check_kind(status.st_mode, path)  # again: it may have been exchanged
+    _check_kind(status.st_mode, name)  # again: it may have been exchanged
     if status.st_size == 0:
-        raise SourceError(f"{show(path)} is empty; upload it again", code="empty")
+        raise SourceError(f"{name} is empty; upload it again", code="empty")
     if status.st_size > settings.max_input_bytes:
         raise SourceError(
-            f"{show(path)} has {status.st_size:,} bytes; at most "
+            f"{name} has {status.st_size:,} bytes; at most "
             f"{settings.max_input_bytes:,} are accepted (NEXUS_VIDEO_MAX_INPUT_BYTES)",
             code="too_large",
         )
     return status.st_size
 
 
-def _sniff(head: bytes, path: Path) -> None:
+def _sniff(head: bytes, name: str) -> None:
     """Refuse text: what lists other files by name, and what is no media at all."""
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n\x0b\x0c\x00")
     for pattern, what in PLAYLISTS:
         if pattern.match(start):
             raise SourceError(
-                f"{show(path)} is {what}, which names other files; "
-                "upload the video itself",
+                f"{name} is {what}, which names other files; upload the video itself",
                 code="forbidden_format",
             )
     if not BINARY.search(head):
         raise SourceError(
-            f"{show(path)} is text, not a video; upload a media file", code="not_media"
+            f"{name} is text, not a video; upload a media file", code="not_media"
         )
 
 
@@ -229,6 +229,20 @@ def disk_full(folder: Path) -> str:
         f"the disk that holds {folder} is full; free some space, "
         "or set TEMP_DIR to a larger disk"
     )
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """Refuse to start what cannot end: *needed* bytes go below the job's *folder*.
+
+    Raises:
+        DiskFullError: Fewer are free.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DiskFullError(
+            f"{disk_full(folder.parent)}: about {needed // 10**6:,} MB are needed, "
+            f"{free // 10**6:,} MB are free"
+        )
 
 
 def show(path: Path) -> str:

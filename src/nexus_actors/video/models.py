@@ -17,7 +17,9 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, AliasGenerator, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
+from nexus_actors.core.errors import ForbiddenUrlError
 from nexus_actors.core.models import Model
+from nexus_actors.core.urls import WebUrl, is_web
 
 
 #: What may stand in an object key: a host's id without a path in it.
@@ -66,14 +68,15 @@ class ProcessVideoRequest(Message):
 
     Attributes:
         video_id: The host's name of the video; part of every output's key.
-        input_path: A path or ``file://`` URL that the *worker* can read.
+        input_path: A path or ``file://`` URL that the *worker* can read, or an
+            ``https://`` URL on the public internet.
         user_id: Whose video it is; kept with the job, used for nothing else.
         options: What to make of it.
         output_prefix: The key under which outputs go, instead of *video_id*.
     """
 
     video_id: Annotated[str, Field(pattern=ID_PATTERN)]
-    input_path: Annotated[str, Field(min_length=1, max_length=4096)]
+    input_path: Annotated[str, Field(min_length=1, max_length=4096, repr=False)]
     user_id: Annotated[str | None, Field(max_length=255)] = None
     options: ProcessVideoOptions = ProcessVideoOptions()
     output_prefix: str | None = None
@@ -83,10 +86,17 @@ class ProcessVideoRequest(Message):
     def _is_a_path_or_a_known_url(cls, value: str) -> str:
         if "\0" in value:
             raise ValueError("must not contain a NUL character")
+        if is_web(value):
+            try:
+                WebUrl.parse(value)
+            except ForbiddenUrlError as error:
+                raise ValueError(error.message) from None
+            return value
         scheme = urlsplit(value).scheme if "://" in value else ""
         if scheme not in {"", "file"}:
             raise ValueError(
-                f"{scheme}:// inputs are not supported; give a path or a file:// URL"
+                f"{scheme}:// inputs are not supported; give a path, a file:// URL or "
+                "an https:// URL"
             )
         return value
 

@@ -1,7 +1,7 @@
 """The whole job, step by step; a finished step is not repeated after a restart.
 
-guard → probe → plan → encode → index → manifests → derive → stills → verify →
-store
+fetch → guard → probe → plan → encode → index → manifests → derive → stills →
+verify → store
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from nexus_actors.core.errors import NexusError, PermanentError, TransientError
+from nexus_actors.core.guard import Guard, GuardSettings
 from nexus_actors.core.logs import get_logger
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.core.storage import Storage
@@ -26,7 +27,8 @@ from nexus_actors.engine.slots import default_slots, usable_cores
 from .base import Packager, Workbench, packagers
 from .commands import encode_command, encode_folders
 from .errors import DiskFullError, OutputError, SourceError
-from .guard import Source, admit, disk_full
+from .fetch import Fetcher, name_of
+from .guard import Source, admit, check_room, disk_full
 from .index import index_tracks, place_tracks
 from .models import (
     MediaInfo,
@@ -52,10 +54,11 @@ log = get_logger(__name__)
 
 #: How much of the whole job each step is, for its progress.
 WEIGHTS: Final = {
+    "fetch": 4,
     "guard": 1,
     "probe": 1,
     "plan": 0,
-    "encode": 84,
+    "encode": 80,
     "index": 1,
     "manifests": 1,
     "derive": 2,
@@ -159,10 +162,15 @@ def process_video(
         storage = Storage.connect(core)
         storage.probe(check=job.check)
         with hold(work):
-            steps = Steps(work, job)
-            threads = encoder_threads(core)
-            pipeline = Pipeline(request, settings, steps, tools, storage, threads)
-            return pipeline.run_and_tidy()
+            return Pipeline(
+                request,
+                settings,
+                Steps(work, job),
+                tools,
+                storage,
+                Fetcher(Guard(GuardSettings.load()), settings.max_input_bytes),
+                encoder_threads(core),
+            ).run_and_tidy()
     except NexusError:  # some are an OSError, too
         raise
     except OSError as error:
@@ -190,6 +198,7 @@ class Pipeline:
     steps: Steps
     tools: Tools
     storage: Storage
+    fetcher: Fetcher
     threads: int
 
     @property
@@ -216,7 +225,8 @@ class Pipeline:
     def run(self) -> ProcessVideoResult:
         """Run all steps."""
         steps = self.steps
-        source: Source = steps.run("guard", self._admit)
+        path: str = steps.run("fetch", self._fetch)
+        source: Source = steps.run("guard", lambda: self._admit(path))
         media: MediaInfo = steps.run(
             "probe",
             lambda: probe(
@@ -249,11 +259,21 @@ class Pipeline:
             timings=steps.timings,
         )
 
-    def _admit(self) -> Source:
-        return admit(
+    def _fetch(self) -> str:
+        steps = self.steps
+        return self.fetcher.fetch(
             self.request.input_path,
             self.work,
+            check=steps.job.check,
+            tell=steps.tell,
+        )
+
+    def _admit(self, path: str) -> Source:
+        return admit(
+            path,
+            self.work,
             self.settings,
+            name=name_of(self.request.input_path),
             check=self.steps.job.check,
         )
 
@@ -290,12 +310,7 @@ class Pipeline:
         rates = sum(r.maxrate for r in plan.video) + sum(a.bitrate for a in plan.audio)
         copies = 2 if "mp4" in plan.formats else 1
         needed = int(rates / 2 * plan.duration / 8 * copies) + 10_000_000
-        free = shutil.disk_usage(self.work).free
-        if free < needed:
-            raise DiskFullError(
-                f"{disk_full(self.work.parent)}: about {needed // 10**6:,} MB are "
-                f"needed, {free // 10**6:,} MB are free"
-            )
+        check_room(self.work, needed)
 
     def _bench(self) -> Workbench:
         return Workbench(self.out, self.tools, self._run_on_ours)

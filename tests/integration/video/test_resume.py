@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ from nexus_actors.video.errors import DiskFullError, OutputError, SourceError
 from nexus_actors.video.models import ProcessVideoRequest
 from nexus_actors.video.pipeline import WEIGHTS, process_video
 from nexus_actors.video.settings import VideoSettings
+from web import Request, hang_up, web
 
 
 STEPS = list(WEIGHTS)
@@ -86,9 +88,11 @@ class Bench:
         *,
         work: Path | None = None,
         options: dict[str, Any] | None = None,
+        url: str | None = None,
         **settings: Any,
     ) -> dict[str, Any]:
-        body = {"video_id": "film", "input_path": str(self.source), "options": options}
+        where = url or str(self.source)
+        body = {"video_id": "film", "input_path": where, "options": options}
         return process_video(
             ProcessVideoRequest.parse(body, what="test"),
             settings=VideoSettings.load({"ffmpeg_preset": "ultrafast", **settings}),
@@ -384,6 +388,28 @@ def test_a_full_working_disk_is_said_and_the_job_succeeds_once_there_is_room(
     free(small_disk)
     assert bench.run()["warnings"] == []
     assert not bench.work.exists()
+
+
+def test_a_disk_that_fills_up_while_a_file_is_fetched_is_said(
+    small_disk: Path, make_bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make_bench(temp=small_disk)
+
+    def without_length(connection: socket.socket, request: Request) -> None:
+        connection.sendall(b"HTTP/1.1 200 x\r\nConnection: close\r\n\r\n")
+        connection.sendall(bench.source.read_bytes())
+        hang_up(connection, request)
+
+    with web() as site:
+        site.replies = [without_length]
+        monkeypatch.setenv("NEXUS_GUARD_ALLOW", f"127.0.0.1:{site.port}")
+
+        with pytest.raises(DiskFullError, match="or set TEMP_DIR"):
+            bench.run(Job(at={"fetch": lambda: fill(small_disk)}), url=site.url())
+
+        assert [p.name for p in bench.work.iterdir()] == ["lock"]
+        free(small_disk)
+        assert bench.run(url=site.url())["warnings"] == []
 
 
 def test_a_job_that_cannot_end_on_its_disk_is_not_begun(
