@@ -6,8 +6,9 @@ and loads no vendor's SDK.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .core.lazy import lazy_names
 
 
 if TYPE_CHECKING:
@@ -35,6 +36,37 @@ if TYPE_CHECKING:
     from .core.settings import CoreSettings
     from .engine import events, jobs
     from .engine.broker import RedisBroker
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            ".app": ("setup",),
+            ".core.errors": (
+                "AuthorizationError",
+                "BrokerUnavailable",
+                "ConfigurationError",
+                "ForbiddenUrlError",
+                "InternalError",
+                "InvalidRequestError",
+                "MissingExtraError",
+                "MissingToolError",
+                "NexusError",
+                "PermanentError",
+                "Postponed",
+                "RejectedError",
+                "RemoteUnavailableError",
+                "ResourceError",
+                "TransientError",
+                "UnknownAdapterError",
+                "UnknownOutcomeError",
+                "UnsupportedFeatureError",
+            ),
+            ".core.settings": ("CoreSettings",),
+            ".engine.broker": ("RedisBroker",),
+            ".engine.events": ("events",),
+            ".engine.jobs": ("jobs",),
+        },
+    )
 
 __all__ = [
     "AuthorizationError",
@@ -61,23 +93,3 @@ __all__ = [
     "jobs",
     "setup",
 ]
-
-#: Where a name is found that is not one of the errors.
-_HOMES = {
-    "CoreSettings": ".core.settings",
-    "RedisBroker": ".engine.broker",
-    "setup": ".app",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name on first use."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name in {"events", "jobs"}:
-        return import_module(f".engine.{name}", __name__)
-    return getattr(import_module(_HOMES.get(name, ".core.errors"), __name__), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
