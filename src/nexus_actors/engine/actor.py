@@ -29,6 +29,7 @@ from nexus_actors.core.errors import (
 )
 
 from . import jobs
+from .discretion import hide_bodies
 from .middleware.retries import wait_ms
 
 
@@ -108,6 +109,7 @@ class Actor(dramatiq.Actor[P, R]):
         wanted = self._wanted_options.items()
         self.options = {name: value for name, value in wanted if name in known}
         self._bound = broker
+        hide_bodies(self.actor_name, self.queue_name)
         if broker.actors.get(self.actor_name) is not self:
             broker.declare_actor(self)
 
