@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -53,7 +52,7 @@ def check_python() -> Iterator[Finding]:
 def check_ffmpeg() -> Iterator[Finding]:
     """Both programs, and the encoders and muxer that the video domain uses."""
     from nexus_actors.video.settings import VideoSettings
-    from nexus_actors.video.tools import find_tools
+    from nexus_actors.video.tools import ask, find_tools
 
     try:
         tools = find_tools(VideoSettings.load())
@@ -67,7 +66,7 @@ def check_ffmpeg() -> Iterator[Finding]:
         ("aac", "encoders"),
         ("dash", "muxers"),
     ):
-        listed = _output([str(tools.ffmpeg), "-v", "quiet", f"-{kind}"]).split()
+        listed = ask([str(tools.ffmpeg), "-v", "quiet", f"-{kind}"]).split()
         if part in listed:
             yield Finding(f"ffmpeg {part}", "ok", kind[:-1])
         else:
@@ -77,13 +76,6 @@ def check_ffmpeg() -> Iterator[Finding]:
                 f"this ffmpeg was built without it: {tools.ffmpeg}",
                 install("ffmpeg"),
             )
-
-
-def _output(command: list[str]) -> str:
-    done = subprocess.run(  # noqa: S603 - our own arguments
-        command, capture_output=True, text=True, timeout=30, check=False
-    )
-    return done.stdout
 
 
 def check_imagemagick() -> Iterator[Finding]:
