@@ -242,8 +242,9 @@ class Guard(Route):
     ) -> int:
         """Bring what *url* leads to into *target*, whole or not at all.
 
-        *check* is called at least each second, and raises if the job must stop;
-        *on_progress* before the first byte is written, and with each block.
+        *check* raises if the job must stop: it is called at least each second, but for
+        the 5 s that a connection may take; *on_progress* before the first byte is
+        written, and with each block.
 
         Returns:
             How many bytes it has.

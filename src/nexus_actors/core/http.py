@@ -363,10 +363,10 @@ class ApiClient:
         if not sent and isinstance(error, ValueError):
             return ConfigurationError(f"{text}: its URL or a header is malformed")
         # Told why, who typed the URL could look around in a network with it.
-        why = "no answer" if self._discreet else _in_words(reason)
+        why = "" if self._discreet else f": {_in_words(reason)}"
         if not sent:
-            return RemoteUnavailableError(f"{text}: not reached: {why}")
-        return call.lost(f"{text}: not answered: {why}")
+            return RemoteUnavailableError(f"{text}: not reached{why}")
+        return call.lost(f"{text}: not answered to the end{why}")
 
     def _url(self, call: Call) -> str:
         if "://" in call.target:

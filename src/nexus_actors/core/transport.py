@@ -74,12 +74,13 @@ class Exchange:
 
     Attributes:
         sent: Whether the server may have seen any of the request.
+        check: Raises if the job must stop.
     """
 
     def __init__(self, limits: Limits, check: Callable[[], None] | None = None) -> None:
         self.limits = limits
         self.sent = False
-        self._check = check or (lambda: None)
+        self.check = check or (lambda: None)
         self._ends = time.monotonic() + limits.total_s
         self._outer: Exchange | None = None
 
@@ -100,7 +101,7 @@ class Exchange:
 
     def pause(self, until: float) -> float:
         """Return how long may be waited before the next call of this."""
-        self._check()
+        self.check()
         return min(LOOK_S, self.left(until))
 
     def move(self, sock: socket.socket, operation: Callable[[], int]) -> int:
@@ -217,6 +218,7 @@ class _Connection(HTTPConnection):
         exchange = _running()
         failure = OSError("no address")
         for address in addresses:
+            exchange.check()
             until = time.monotonic() + exchange.limits.connect_s
             try:
                 sock = socket.create_connection(
@@ -249,7 +251,7 @@ class _Connection(HTTPConnection):
 
 @cache
 def _trusting(ca_certs: str) -> ssl.SSLContext:
-    """Return the TLS settings with the authorities of a file: 20 ms for the usual."""
+    """Return the TLS settings with the authorities of a file; reading takes 20 ms."""
     context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
     context.load_verify_locations(ca_certs)
     return context

@@ -36,8 +36,8 @@ class Fetcher:
     ) -> str:
         """Return the path of the input: its own, or in *folder* if it was elsewhere.
 
-        *check* is called at least each second, and raises if the job must stop; *tell*
-        hears which share has come.
+        *check* is called often, and raises if the job must stop; *tell* hears which
+        share has come.
 
         Raises:
             ForbiddenUrlError: The URL leads to what is not public.
