@@ -22,6 +22,7 @@ import redis
 from conftest import StartWorker, make_clip, until
 from nexus_actors.engine.embedded_redis import embedded_redis
 from nexus_actors.testing.secrets import Leak, SecretScan
+from objectstores import S3Place
 from web import Request, Web, reply, web
 
 
@@ -151,7 +152,10 @@ class System:
 
 
 @pytest.fixture
-def system(tmp_path: Path, site: Web, environ: dict[str, str]) -> Iterator[System]:
+def system(
+    tmp_path: Path, site: Web, s3_place: S3Place, environ: dict[str, str]
+) -> Iterator[System]:
+    s3_place.write("film.mp4", (tmp_path / "film.mp4").read_bytes())
     (tmp_path / "hostapp.py").write_text(HOST)
     for name in ("ffmpeg", "ffprobe"):
         log, program = tmp_path / "programs.log", shutil.which(name)
@@ -167,6 +171,8 @@ def system(tmp_path: Path, site: Web, environ: dict[str, str]) -> Iterator[Syste
             "REDIS_URL": f"unix://:{quote(REDIS, safe='')}@{path}",
             "REDIS_PASSWORD": SECRETS["password of Redis alone"],
             "NEXUS_SECRET_KEY": SECRETS["secret key"],
+            "NEXUS_STORAGE_INPUT_URL": s3_place.environ["STORAGE_URL"],
+            "NEXUS_STORAGE_ENDPOINT": s3_place.server.url,
             "AWS_ACCESS_KEY_ID": "AKIATEST",
             "AWS_SECRET_ACCESS_KEY": SECRETS["secret key of AWS"],
             "DATABASE_URL": f"postgres://me:{DATABASE}@127.0.0.1:1/app",
@@ -211,6 +217,8 @@ def test_no_secret_is_found_anywhere_but_a_url_in_its_message(
     urls += [site.url(f"/{query}?sig={query}", host="127.0.0.2")]
     urls += [f"https://me:{query}@127.0.0.1/", f"ftp://127.0.0.1/{query}"]
     urls += [site.url(f"/good/?sig={query}#{query}"), f"https://{query}/ x?{query}"]
+    store = system.environ["NEXUS_STORAGE_INPUT_URL"]
+    urls += [f"{store}/film.mp4", f"{store}/gone.mp4"]
     seen: set[bytes] = set()
     with closing(system.connect()) as client:
 
@@ -220,7 +228,7 @@ def test_no_secret_is_found_anywhere_but_a_url_in_its_message(
             return [state.decode() for state in found if isinstance(state, bytes)]
 
         sent = system.run("-c", SEND, given=json.dumps(urls)).split()
-        assert len(messages(client)) == len(sent) == 7
+        assert len(messages(client)) == len(sent) == 9
         worker = start_worker(
             *("nexus_actors.worker:video", "hostapp", "--path", str(tmp_path)),
             *("--processes", "1", "--threads", "4"),
@@ -245,7 +253,9 @@ def test_no_secret_is_found_anywhere_but_a_url_in_its_message(
     leaks += scan.files(*logs, tmp_path / "tmp", tmp_path / "storage")
 
     # each way was gone
-    assert ended == ["dead", "dead", "succeeded", "dead", "dead", "dead", "dead"]
+    hosts, videos = ended[:2], ended[2:]
+    assert hosts == ["dead", "dead"]
+    assert videos == ["succeeded", *["dead"] * 4, "succeeded", "dead"]
     assert [r.path.split("/")[1] for r in site.requests].count("broken") == 2
     said = [log.read_text() for log in logs]
     assert "Received message" in said[0]
@@ -258,7 +268,7 @@ def test_no_secret_is_found_anywhere_but_a_url_in_its_message(
     assert [leak for leak in leaks if leak not in in_message] == []
     assert in_message
     failed = [m for m in kept if m["kwargs"].pop("input_path", None)]
-    assert len(failed) == 4
+    assert len(failed) == 5
     assert list(scan.text("the rest of the messages", json.dumps(kept))) == []
 
 

@@ -31,9 +31,9 @@ from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from .errors import (
-    AuthorizationError,
     ForbiddenUrlError,
     NexusError,
+    PermanentError,
     Postponed,
     RejectedError,
     RemoteUnavailableError,
@@ -251,7 +251,8 @@ class Guard(Route):
 
         Raises:
             ForbiddenUrlError: It, or where it is redirected to, may not be reached.
-            RejectedError: It is not there, or not for us, or has more than *max_bytes*.
+            RejectedError: It is not there, or not for us (``not_found``), or has more
+                than *max_bytes* (``too_large``).
             RemoteUnavailableError: The server does not answer, or not to the end.
             ResourceError: The disk is full.
         """
@@ -313,10 +314,10 @@ class _Client(ApiClient):
 
     def judge(self, answer: Answer) -> NexusError | None:
         error = super().judge(answer)
-        if isinstance(error, AuthorizationError):
-            return RejectedError(error.message)
         if isinstance(error, Postponed):  # waits that cost nothing could go on for ever
             return RemoteUnavailableError(error.message)
+        if isinstance(error, PermanentError):
+            return _unreadable(error.message)
         return error
 
 
@@ -328,7 +329,13 @@ def _follow(url: str, fetch: Callable[[Call], Answer]) -> None:
         if answer.status not in REDIRECT_STATUSES:
             return
         url = urljoin(url, answer.headers.get("Location", "")).partition("#")[0]
-    raise RejectedError("download: redirected too often", code="redirects")
+    raise _unreadable("download: redirected too often")
+
+
+def _unreadable(why: str) -> RejectedError:
+    return RejectedError(
+        f"{why}; give a URL that this worker can read", code="not_found"
+    )
 
 
 def is_public(address: Address) -> bool:

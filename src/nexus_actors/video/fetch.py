@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from nexus_actors.core.errors import ForbiddenUrlError, RejectedError, ResourceError
+from nexus_actors.core.errors import RejectedError, ResourceError
 from nexus_actors.core.guard import Guard
+from nexus_actors.core.settings import CoreSettings
+from nexus_actors.core.storage import Storage
 from nexus_actors.core.urls import WebUrl, is_web
 
 from .errors import DiskFullError, SourceError
@@ -21,9 +24,13 @@ NAME: Final = "fetched"
 
 @dataclass(frozen=True, slots=True)
 class Fetcher:
-    """Knows the ways to an input; *max_bytes* are the most that it may have."""
+    """Knows the ways to an input: a path, a guarded URL, the stores that are set.
+
+    *max_bytes* are the most that it may have.
+    """
 
     guard: Guard
+    core: CoreSettings
     max_bytes: int
 
     def fetch(
@@ -40,55 +47,56 @@ class Fetcher:
         share has come.
 
         Raises:
-            ForbiddenUrlError: The URL leads to what is not public.
+            ForbiddenUrlError: The URL leads to what is not public, or to no store of
+                ours.
             SourceError: There is no such file for us, or it is too large.
             RemoteUnavailableError: The server does not answer, or not to the end.
             DiskFullError: There is no room for it.
         """
-        if not is_web(input_path):
+        bring = self._way_to(input_path)
+        if bring is None:
             return input_path
         target = folder / NAME
-        if not target.exists():  # an earlier attempt may have brought it
-            self._download(input_path, target, check, tell)
-        return str(target)
+        if target.exists():  # an earlier attempt has brought it
+            return str(target)
 
-    def _download(
-        self,
-        url: str,
-        target: Path,
-        check: Callable[[], None],
-        tell: Callable[[float], None],
-    ) -> None:
         def hear(received: int, total: int | None) -> None:
             if total and not received:
-                check_room(target.parent, total)
+                check_room(folder, total)
             tell(received / total if total else 0)
 
         try:
-            self.guard.download(
-                url, target, max_bytes=self.max_bytes, check=check, on_progress=hear
-            )
-        except (ForbiddenUrlError, DiskFullError):
-            raise
+            bring(target, max_bytes=self.max_bytes, check=check, on_progress=hear)
         except RejectedError as error:
-            raise self._refusal(error, url) from error
+            if error.code not in {"not_found", "too_large"}:
+                raise
+            raise self._refusal(error, input_path) from error
         except ResourceError as error:
-            raise DiskFullError(disk_full(target.parent.parent)) from error
+            if error.code != "disk_full" or isinstance(error, DiskFullError):
+                raise
+            raise DiskFullError(disk_full(folder.parent)) from error
+        return str(target)
 
-    def _refusal(self, error: RejectedError, url: str) -> SourceError:
-        if error.code == "too_large":
-            return SourceError(
-                f"{name_of(url)} has more than {self.max_bytes:,} bytes, and no more "
-                "are accepted (NEXUS_VIDEO_MAX_INPUT_BYTES)",
-                code="too_large",
-            )
+    def _way_to(self, input_path: str) -> Callable[..., object] | None:
+        if is_web(input_path):
+            return partial(self.guard.download, input_path)
+        if input_path.startswith("s3://"):
+            store, key = Storage.holding(input_path, self.core)
+            return partial(store.get_file, key)
+        return None
+
+    def _refusal(self, error: RejectedError, input_path: str) -> SourceError:
+        if error.code == "not_found":
+            return SourceError(error.message, code="not_found")
         return SourceError(
-            f"{error.message}; give a URL that this worker can read", code="not_found"
+            f"{name_of(input_path)} has more than {self.max_bytes:,} bytes; no more "
+            "are accepted (NEXUS_VIDEO_MAX_INPUT_BYTES)",
+            code="too_large",
         )
 
 
 def name_of(input_path: str) -> str | None:
-    """Return what messages call an input whose address may be a secret."""
-    if not is_web(input_path):
-        return None
-    return f"the file from {WebUrl.parse(input_path).host}"
+    """Return what messages call an input: of a URL, which may be a secret, its host."""
+    if is_web(input_path):
+        return f"the file from {WebUrl.parse(input_path).host}"
+    return input_path if input_path.startswith("s3://") else None

@@ -30,6 +30,9 @@ PREFIX_PATTERN = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(/[A-Za-z0-9][A-Za-z0-9._-]{0,127}){0,15}"
 )
 
+#: The URI of an object in a bucket.
+OBJECT = re.compile(r"s3://[^/]+/.+")
+
 Format = Literal["hls", "dash", "mp4"]
 
 
@@ -68,8 +71,9 @@ class ProcessVideoRequest(Message):
 
     Attributes:
         video_id: The host's name of the video; part of every output's key.
-        input_path: A path or ``file://`` URL that the *worker* can read, or an
-            ``https://`` URL on the public internet.
+        input_path: A path or ``file://`` URL that the *worker* can read, an
+            ``https://`` URL on the public internet, or ``s3://bucket/key`` in a store
+            that is set for the worker.
         user_id: Whose video it is; kept with the job, used for nothing else.
         options: What to make of it.
         output_prefix: The key under which outputs go, instead of *video_id*.
@@ -93,10 +97,12 @@ class ProcessVideoRequest(Message):
                 raise ValueError(error.message) from None
             return value
         scheme = urlsplit(value).scheme if "://" in value else ""
-        if scheme not in {"", "file"}:
+        if scheme == "s3" and not (OBJECT.fullmatch(value) and value.isprintable()):
+            raise ValueError("must name an object, such as s3://bucket/key")
+        if scheme not in {"", "file", "s3"}:
             raise ValueError(
-                f"{scheme}:// inputs are not supported; give a path, a file:// URL or "
-                "an https:// URL"
+                f"{scheme}:// inputs are not supported; give a path, a file:// URL, an "
+                "https:// URL or s3://bucket/key"
             )
         return value
 

@@ -168,7 +168,7 @@ def process_video(
                 Steps(work, job),
                 tools,
                 storage,
-                Fetcher(Guard(GuardSettings.load()), settings.max_input_bytes),
+                Fetcher(Guard(GuardSettings.load()), core, settings.max_input_bytes),
                 encoder_threads(core),
             ).run_and_tidy()
     except NexusError:  # some are an OSError, too

@@ -40,6 +40,7 @@ from nexus_actors.video.pipeline import Pipeline, Steps
 from nexus_actors.video.pipeline import process_video as run_pipeline
 from nexus_actors.video.settings import VideoSettings
 from nexus_actors.video.tools import find_tools
+from objectstores import S3Place
 from web import Reply, Request, Web, certificate, hang_up, reply, web
 
 
@@ -152,7 +153,7 @@ def test_an_https_url_is_fetched_from_who_has_the_certificate_for_it(
     with web(context=context) as site, dns(["127.0.0.1"]) as names:
         site.replies = [reply(body=film.read_bytes())]
         guard = Guard(settings, resolve=names.resolve, ca_file=ca_file)
-        fetcher = Fetcher(guard, 10**9)
+        fetcher = Fetcher(guard, CoreSettings.load(), 10**9)
 
         def fetch(host: str) -> str:
             url = site.url(PATH, host=host)
@@ -328,8 +329,8 @@ def test_a_file_that_the_disk_has_no_room_for_is_not_begun(
 ) -> None:
     free = shutil.disk_usage(tmp_path).free
     site.replies = [reply(body=b"x", Content_Length=free + 10**9)]
-    settings = VideoSettings.load({"max_input_bytes": free + 10**10})
-    fetcher = Fetcher(Guard(GuardSettings.load()), settings.max_input_bytes)
+    guard = Guard(GuardSettings.load())
+    fetcher = Fetcher(guard, CoreSettings.load(), free + 10**10)
 
     with pytest.raises(NexusError) as caught:
         fetcher.fetch(site.url(PATH), tmp_path, check=lambda: None, tell=lambda _: None)
@@ -409,7 +410,7 @@ def test_a_name_that_leads_inside_after_it_was_checked_is_not_followed(
             Steps(work, Job()),
             find_tools(settings),
             Storage.connect(core),
-            Fetcher(guard, settings.max_input_bytes),
+            Fetcher(guard, core, settings.max_input_bytes),
             threads=0,
         )
 
@@ -419,3 +420,80 @@ def test_a_name_that_leads_inside_after_it_was_checked_is_not_followed(
         assert len(names.queries) == 2
         assert victim.connections == 0
     assert not work.exists()
+
+
+@pytest.fixture
+def uploads(s3_place: S3Place, environment: pytest.MonkeyPatch) -> S3Place:
+    """The place that inputs may come from; outputs go to a folder."""
+    for name, value in s3_place.environ.items():
+        environment.setenv(
+            name.replace("STORAGE_URL", "NEXUS_STORAGE_INPUT_URL"), value
+        )
+    environment.setenv("STORAGE_URL", os.environ["STORAGE_URL"])
+    return s3_place
+
+
+def test_an_object_becomes_what_its_file_becomes_and_is_fetched_once(
+    uploads: S3Place, film: Path, tmp_path: Path
+) -> None:
+    uploads.write("a b/Film #1?.mp4", film.read_bytes())
+    uri = f"s3://{uploads.bucket}/{uploads.prefix}/a b/Film #1?.mp4"
+    job = Job(stop_in="encode")
+
+    with pytest.raises(Postponed):
+        process(uri, job)
+    uploads.server.s3.delete_object(
+        Bucket=uploads.bucket, Key=f"{uploads.prefix}/a b/Film #1?.mp4"
+    )
+    result = process(uri)
+
+    assert without_times(result) == without_times(process(str(film)))
+    assert files(tmp_path / "tmp") == set()
+    assert ("fetch", 0.0) in job.told
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *["s3://other-bucket/{prefix}/film.mp4", "s3://{bucket}/film.mp4"],
+        *["s3://{bucket}/{prefix}-of-others/film.mp4", "s3://{bucket}/media/film.mp4"],
+    ],
+)
+def test_an_object_that_is_in_no_store_of_ours_is_refused_for_good(
+    uri: str, uploads: S3Place, tmp_path: Path
+) -> None:
+    uri = uri.format(bucket=uploads.bucket, prefix=uploads.prefix)
+
+    error = failure(uri)
+
+    assert (type(error), error.retryable) == (ForbiddenUrlError, False)
+    assert "inputs come from NEXUS_STORAGE_INPUT_URL and STORAGE_URL" in error.message
+    assert files(tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    ("key", "code", "told"),
+    [
+        ("gone.mp4", "not_found", "there is no s3://"),
+        ("../film.mp4", "not_found", "cannot be the name of an object"),
+        ("large.mp4", "too_large", "large.mp4 has more than 1,000 bytes; no more"),
+        ("page.mp4", "not_media", "page.mp4 is text, not a video"),
+    ],
+)
+def test_an_object_that_cannot_be_read_or_is_no_video_is_refused_for_good(
+    key: str,
+    code: str,
+    told: str,
+    uploads: S3Place,
+    tmp_path: Path,
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.setenv("NEXUS_VIDEO_MAX_INPUT_BYTES", "1000")
+    uploads.write("large.mp4", b"\0" * 1001)
+    uploads.write("page.mp4", b"<html></html>")
+
+    error = failure(f"s3://{uploads.bucket}/{uploads.prefix}/{key}")
+
+    assert (type(error), error.code, error.retryable) == (SourceError, code, False)
+    assert told in error.message
+    assert files(tmp_path) == set()
