@@ -130,17 +130,20 @@ def test_a_text_file_fails_the_work_and_leaves_no_page(tmp_path: Path) -> None:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("public", [True, False], ids=["public", "private"])
-def test_the_page_plays_from_a_bucket(
+def test_the_page_plays_what_went_from_one_bucket_to_another(
     public: bool, s3_server: S3Server, page: Page, tmp_path: Path
 ) -> None:
     clip = make_clip(tmp_path / "clip.mp4", size="320x240", seconds=2)
     place = S3Place(s3_server, s3_server.bucket(public=public), "films")
-    environ = place.environ
+    uploads = S3Place(s3_server, s3_server.bucket(), "in")
+    uploads.write("clip.mp4", clip.read_bytes())
+    inputs = f"s3://{uploads.bucket}/in"
+    environ = place.environ | {"NEXUS_STORAGE_INPUT_URL": inputs}
     if public:
         url = f"{s3_server.url}/{place.bucket}/films"
         environ["STORAGE_PUBLIC_URL"] = url
 
-    done = run(clip, "-o", tmp_path / "demo", **environ)
+    done = run(f"{inputs}/clip.mp4", "-o", tmp_path / "demo", **environ)
 
     assert done.returncode == 0, done.stderr
     assert f"storage s3://{place.bucket}/films" in done.stderr
