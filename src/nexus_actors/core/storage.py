@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import mimetypes
 import os
+import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import wait
 from contextlib import contextmanager, suppress
@@ -66,6 +69,9 @@ LOOK_S: Final = 0.2
 #: A write that is stopped may end by itself for so long, in seconds: then S3 drops the
 #: parts that it has.
 GRACE_S: Final = 3
+
+#: How long the end of a process waits for the client's threads, in seconds.
+SETTLE_S: Final = 2
 
 #: What is written to see whether a store can be written.
 PROBE: Final = ".nexus-probe"
@@ -388,10 +394,10 @@ class Storage:
             raise InvalidRequestError(
                 f"ttl_s: a signed URL lasts up to 7 days, not {seconds} s"
             )
-        ttl = timedelta(seconds=seconds)
-        signed: str = self._wait(
-            "read", lambda: obstore.sign_async(self._store, "GET", key, ttl)
-        )
+        with self._translated("read"):
+            signed: str = obstore.sign(
+                self._store, "GET", key, timedelta(seconds=seconds)
+            )
         return signed
 
     def _wait(
@@ -451,7 +457,22 @@ def _loop(_process: int) -> asyncio.AbstractEventLoop:
     """Return the loop that this process waits for its stores on, in a thread."""
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="nexus-storage", daemon=True).start()
+    atexit.register(_settle)
     return loop
+
+
+def _settle() -> None:
+    """Wait at the end of a process until no thread of the store's client is in Python.
+
+    It tells the loop of a result from a thread of its own.  One that is still at it
+    while the interpreter ends takes the process down, although all is done.
+    """
+    deadline = time.monotonic() + SETTLE_S
+    while time.monotonic() < deadline:
+        time.sleep(0.01)  # lets them go on
+        known = {thread.ident for thread in threading.enumerate()}
+        if sys._current_frames().keys() <= known:  # noqa: SLF001 - no public way
+            return
 
 
 def _parts(path: Path, size: int, stopped: threading.Event) -> Iterator[bytes]:

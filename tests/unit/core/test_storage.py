@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,7 @@ from nexus_actors.core.errors import (
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.core.storage import Storage, output_url
 from objectstores import Place
+from scale import scaled
 
 
 def connect(url: Path | str, public_url: str | None = None) -> Storage:
@@ -461,3 +463,23 @@ def test_a_large_file_is_stored_whole_or_not_at_all(
     upload.write_bytes(b"x" * 6_000_000)
     storage.put_file("film/a.mp4", upload)
     assert Path(storage.name, "film/a.mp4").stat().st_size == 6_000_000
+
+
+ENDS = """
+import sys
+from pathlib import Path
+from nexus_actors.core.settings import CoreSettings
+from nexus_actors.core.storage import Storage
+settings = CoreSettings.load({"storage_url": sys.argv[1]})
+Storage.connect(settings).put_file("a", Path(__file__))
+"""
+
+
+def test_a_process_that_ends_right_after_a_write_ends_well(tmp_path: Path) -> None:
+    script = tmp_path / "ends.py"
+    script.write_text(ENDS)
+    command = [sys.executable, str(script), str(tmp_path / "store")]
+
+    running = [subprocess.Popen(command) for _ in range(scaled(12, full=100))]
+
+    assert {process.wait(timeout=120) for process in running} == {0}
