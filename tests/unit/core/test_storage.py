@@ -480,6 +480,6 @@ def test_a_process_that_ends_right_after_a_write_ends_well(tmp_path: Path) -> No
     script.write_text(ENDS)
     command = [sys.executable, str(script), str(tmp_path / "store")]
 
-    running = [subprocess.Popen(command) for _ in range(scaled(12, full=100))]
+    running = [subprocess.Popen(command) for _ in range(scaled(16, full=200))]
 
     assert {process.wait(timeout=120) for process in running} == {0}
