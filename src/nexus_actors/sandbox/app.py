@@ -12,12 +12,14 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from .base import Clock, Refusal, Settings, Vendor
+from .callbacks import Callbacks
 from .faults import FAULTS, Fault, FaultScript, Scripted, explain
 from .requests import RequestLog
 from .vendors import VENDORS
@@ -47,7 +49,6 @@ class Sandbox:
         self.closing = asyncio.Event()
         self.clock = Clock()
         self.log = RequestLog(log_file)
-        self._control = self._control_app()
         self._resets = 0
         self.reset(faults)
 
@@ -60,12 +61,14 @@ class Sandbox:
         self.vendors: dict[str, Vendor[Any]] = {
             kind.name: kind(self.clock) for kind in self._kinds
         }
+        self.callbacks = Callbacks(self.vendors)
+        self._control = self._control_app()
         self._vendors = Starlette(
             routes=[
                 Mount(f"/{name}", routes=vendor.routes())
                 for name, vendor in self.vendors.items()
             ],
-            exception_handlers={Refusal: _refuse},
+            exception_handlers={Refusal: _refuse, HTTPException: self._refuse_path},
         )
 
     def truth(self) -> dict[str, list[dict[str, Any]]]:
@@ -120,6 +123,12 @@ class Sandbox:
             return answer
         return await wire.disturb(fault, answer)
 
+    async def _refuse_path(self, request: Request, error: Any) -> Response:
+        name = request.scope["path"].split("/")[1]
+        if name in self.vendors:
+            return self.vendors[name].refuse_path(error.status_code)
+        return PlainTextResponse(error.detail, error.status_code)
+
     # what a test, a person or the page reads and sets
 
     def _control_app(self) -> Starlette:
@@ -134,7 +143,13 @@ class Sandbox:
                 Route("/_sandbox/settings", self._put_settings, methods=["PUT"]),
                 Route("/_sandbox/clock", self._get_clock, methods=["GET"]),
                 Route("/_sandbox/clock", self._put_clock, methods=["PUT"]),
+                Route("/_sandbox/callbacks", self._get_callbacks, methods=["GET"]),
+                Route("/_sandbox/callbacks", self._post_callbacks, methods=["POST"]),
                 Route("/_sandbox/reset", self._post_reset, methods=["POST"]),
+                *(
+                    Mount(f"/_sandbox/{name}", routes=vendor.controls())
+                    for name, vendor in self.vendors.items()
+                ),
             ],
             exception_handlers={ValueError: _bad_request},
         )
@@ -194,6 +209,15 @@ class Sandbox:
         ).offset_s
         return await self._get_clock(request)
 
+    async def _get_callbacks(self, _: Request) -> Response:
+        sent = [asdict(callback) for callback in self.callbacks.sent]
+        return JSONResponse({"due": self.callbacks.due(), "sent": sent})
+
+    async def _post_callbacks(self, request: Request) -> Response:
+        wanted = CallbackOrder.model_validate_json(await request.body() or b"{}")
+        sent = await self.callbacks.send(again=wanted.again)
+        return JSONResponse([asdict(callback) for callback in sent])
+
     async def _post_reset(self, _: Request) -> Response:
         self.reset()
         return Response(status_code=204)
@@ -207,6 +231,12 @@ class ClockChange(Settings):
     """What ``PUT /_sandbox/clock`` takes."""
 
     offset_s: float
+
+
+class CallbackOrder(Settings):
+    """What ``POST /_sandbox/callbacks`` takes."""
+
+    again: bool = False
 
 
 async def _refuse(_: Request, refusal: Any) -> Response:

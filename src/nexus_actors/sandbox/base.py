@@ -72,6 +72,33 @@ class Effect:
     details: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that has happened, and that the vendor tells the host's server.
+
+    Attributes:
+        id: Unique at the vendor.
+        url: The address that it is told to.
+        at: When it happened, in seconds since the epoch.
+        content: What is told.
+    """
+
+    id: str
+    url: str
+    at: float
+    content: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """A signed request of the vendor's to the host's server; *events* are their ids."""
+
+    url: str
+    headers: dict[str, str]
+    body: bytes
+    events: tuple[str, ...]
+
+
 class Vendor(ABC, Generic[S]):
     """One vendor: its routes, its state, and the list of what took effect.
 
@@ -92,6 +119,9 @@ class Vendor(ABC, Generic[S]):
     #: The settings that it starts with.
     defaults: S
 
+    #: Whether it sends a callback again that the host's server did not accept.
+    repeats_callbacks: ClassVar[bool] = False
+
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.settings = self.defaults
@@ -100,6 +130,22 @@ class Vendor(ABC, Generic[S]):
     @abstractmethod
     def routes(self) -> Sequence[BaseRoute]:
         """Return the routes, relative to ``/<name>``."""
+
+    def controls(self) -> Sequence[BaseRoute]:
+        """Return what else tests may ask, relative to ``/_sandbox/<name>``."""
+        return ()
+
+    def refuse_path(self, status: int) -> Response:
+        """Return the answer where no route is (404), or none for the method (405)."""
+        return Response(status_code=status)
+
+    def events(self) -> Sequence[Event]:
+        """Return what has happened so far and is told to a host, in its order."""
+        return ()
+
+    def callbacks(self, _: Sequence[Event]) -> Sequence[Callback]:
+        """Return the requests that tell these events."""
+        return ()
 
     def configure(self, changes: dict[str, Any]) -> None:
         """Change some of the settings.
@@ -113,7 +159,11 @@ class Vendor(ABC, Generic[S]):
     def took_effect(
         self, kind: str, id_: str, request: Request, **details: Any
     ) -> Effect:
-        """Record that something took effect; call it once for each time it did."""
+        """Record that something took effect; call it once for each time it did.
+
+        Of the *details*, the page shows ``to``, ``title``, ``text`` and ``html`` as a
+        person would see them, and all others as they are.
+        """
         number = request.scope["nexus.number"]
         effect = Effect(kind, id_, number, self.clock.iso(), details)
         self.effects.append(effect)

@@ -71,6 +71,18 @@ class SandboxClient:
         """Let the sandbox's clock differ from the machine's."""
         self._call("PUT", "clock", {"offset_s": offset_s})
 
+    def send_callbacks(self, *, again: bool = False) -> list[dict[str, Any]]:
+        """Let the vendors tell the host's server what has happened; return how.
+
+        Each request has the ``vendor``, the ``url``, the ids of the ``events``, and
+        the ``status`` that was answered, None if nothing was.
+
+        Args:
+            again: Whether all that was ever due is sent, the latest first.
+        """
+        sent: list[dict[str, Any]] = self._call("POST", "callbacks", {"again": again})
+        return sent
+
     def reset(self) -> None:
         """Forget all: requests, truth, faults, settings, clock."""
         self._call("POST", "reset")

@@ -78,7 +78,7 @@ def test_an_unsigned_message_is_logged_and_has_no_effect(
     answer = requests.post(f"{nexus_sandbox.url}/webhook/orders?a=b", "{}", timeout=10)
 
     assert answer.status_code == 401
-    assert nexus_sandbox.truth() == {"webhook": []}
+    assert nexus_sandbox.truth()["webhook"] == []
     (seen,) = nexus_sandbox.requests()
     assert (seen["number"], seen["method"], seen["path"]) == (
         1,
@@ -257,7 +257,7 @@ def test_a_script_that_makes_no_sense_is_refused_and_the_old_one_stays(
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"webhok": {}}, "known: webhook"),
+        ({"webhok": {}}, "known: .*webhook"),
         ({"webhook": {"tolerance": 1}}, "tolerance"),
         ({"webhook": {"tolerance_s": "long"}}, "tolerance_s"),
         ({"webhook": 1}, "webhook"),

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 import requests
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from nexus_actors.sandbox import Sandbox, running
-from nexus_actors.sandbox.base import Clock, Refusal, Settings, Vendor
+from nexus_actors.sandbox.base import (
+    Callback,
+    Clock,
+    Event,
+    Refusal,
+    Settings,
+    Vendor,
+)
 from nexus_actors.testing.sandbox import SandboxClient
+from web import reply, web
 
 
 class UploadSettings(Settings):
     size: int = 100
+    url: str = ""
 
 
 class Uploads(Vendor[UploadSettings]):
@@ -50,6 +60,24 @@ class Uploads(Vendor[UploadSettings]):
         if len(self._kept) == self.settings.size:
             self.took_effect("file", "f1", request, size=len(self._kept))
         return JSONResponse({"kept": len(self._kept)})
+
+    def controls(self) -> Sequence[BaseRoute]:
+        return [Route("/kept", lambda _: JSONResponse(len(self._kept)))]
+
+    def refuse_path(self, status: int) -> Response:
+        return PlainTextResponse(f"uploads: {status}", status)
+
+    def events(self) -> Sequence[Event]:
+        """A file is told a minute after it is there."""
+        url, now = self.settings.url, self.clock.now()
+        return [
+            Event(f"{effect.id} {number}", url, now, {"size": effect.details["size"]})
+            for number, effect in enumerate(self.effects)
+            if self.clock.offset_s >= 60
+        ]
+
+    def callbacks(self, events: Sequence[Event]) -> Sequence[Callback]:
+        return [Callback(e.url, {"X-Of": e.id}, b"{}", (e.id,)) for e in events]
 
 
 @pytest.fixture
@@ -108,3 +136,56 @@ def test_a_reset_makes_a_new_vendor(sandbox: SandboxClient) -> None:
     sandbox.reset()
 
     assert put(sandbox, b"x" * 60).json() == {"kept": 60}
+
+
+def test_a_path_without_a_route_is_refused_in_the_vendors_way(
+    sandbox: SandboxClient,
+) -> None:
+    nowhere = requests.get(f"{sandbox.url}/uploads/nowhere", timeout=10)
+    wrong_method = requests.post(f"{sandbox.url}/uploads/file", timeout=10)
+    nobody = requests.get(f"{sandbox.url}/downloads", timeout=10)
+
+    assert (nowhere.status_code, nowhere.text) == (404, "uploads: 404")
+    assert (wrong_method.status_code, wrong_method.text) == (405, "uploads: 405")
+    assert (nobody.status_code, nobody.text) == (404, "Not Found")
+
+
+def test_a_vendor_has_controls_which_are_no_requests_to_it(
+    sandbox: SandboxClient,
+) -> None:
+    put(sandbox, b"x" * 60)
+    before = requests.get(f"{sandbox.url}/_sandbox/uploads/kept", timeout=10)
+    sandbox.reset()
+
+    after = requests.get(f"{sandbox.url}/_sandbox/uploads/kept", timeout=10)
+
+    assert (before.json(), after.json()) == (60, 0)
+    assert sandbox.requests() == []
+
+
+def test_the_host_is_told_once_it_is_due_and_once_only_whatever_it_answers(
+    sandbox: SandboxClient,
+) -> None:
+    with web() as host:
+        host.replies = [reply(302, Location=host.url("/elsewhere")), reply(200)]
+        sandbox.settings(uploads={"url": host.url("/told")})
+        put(sandbox, b"x" * 100)
+        early = sandbox.send_callbacks()
+        sandbox.set_clock(60)
+
+        due = callbacks(sandbox)["due"]
+        (sent,) = sandbox.send_callbacks()
+        done = sandbox.send_callbacks()
+        again = sandbox.send_callbacks(again=True)
+
+    assert (early, due, done) == ([], 1, [])
+    assert (sent["status"], sent["events"]) == (302, ["f1 0"])
+    assert [callback["status"] for callback in again] == [200]
+    assert [request.path for request in host.requests] == ["/told", "/told"]
+    assert host.requests[0].headers["x-of"] == "f1 0"
+    state = callbacks(sandbox)
+    assert (state["due"], len(state["sent"])) == (0, 2)
+
+
+def callbacks(sandbox: SandboxClient) -> Any:
+    return requests.get(f"{sandbox.url}/_sandbox/callbacks", timeout=10).json()
