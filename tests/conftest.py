@@ -55,6 +55,15 @@ def shared_media() -> Path:
 
 
 @pytest.fixture(scope="session")
+def shared_contracts() -> Path:
+    """The API documents that vendors have published."""
+    folder = ROOT.parent / "shared" / "contracts"
+    if not folder.is_dir():
+        pytest.skip(f"no documents in {folder}: they are not part of the repository")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
     with embedded_redis(tmp_path_factory.mktemp("redis")) as server:
         yield server

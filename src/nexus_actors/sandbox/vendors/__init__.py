@@ -1,4 +1,4 @@
-"""The vendors, one module each."""
+"""The vendors, one module or package each."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from typing import Any, Final
 
 from nexus_actors.sandbox.base import Vendor
 
+from .sendgrid import SendGrid
 from .webhook import WebhookReceiver
 
 
 #: All of them; a name here is all that a new module needs.
-VENDORS: Final[tuple[type[Vendor[Any]], ...]] = (WebhookReceiver,)
+VENDORS: Final[tuple[type[Vendor[Any]], ...]] = (
+    SendGrid,
+    WebhookReceiver,
+)
