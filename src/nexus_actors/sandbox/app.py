@@ -126,7 +126,7 @@ class Sandbox:
     async def _refuse_path(self, request: Request, error: Any) -> Response:
         name = request.scope["path"].split("/")[1]
         if name in self.vendors:
-            return self.vendors[name].refuse_path(error.status_code)
+            return self.vendors[name].refuse_path(request, error.status_code)
         return PlainTextResponse(error.detail, error.status_code)
 
     # what a test, a person or the page reads and sets

@@ -135,7 +135,7 @@ class Vendor(ABC, Generic[S]):
         """Return what else tests may ask, relative to ``/_sandbox/<name>``."""
         return ()
 
-    def refuse_path(self, status: int) -> Response:
+    def refuse_path(self, _: Request, status: int) -> Response:
         """Return the answer where no route is (404), or none for the method (405)."""
         return Response(status_code=status)
 

@@ -64,7 +64,7 @@ class Uploads(Vendor[UploadSettings]):
     def controls(self) -> Sequence[BaseRoute]:
         return [Route("/kept", lambda _: JSONResponse(len(self._kept)))]
 
-    def refuse_path(self, status: int) -> Response:
+    def refuse_path(self, _: Request, status: int) -> Response:
         return PlainTextResponse(f"uploads: {status}", status)
 
     def events(self) -> Sequence[Event]:

@@ -7,11 +7,13 @@ from typing import Any, Final
 from nexus_actors.sandbox.base import Vendor
 
 from .sendgrid import SendGrid
+from .twilio import Twilio
 from .webhook import WebhookReceiver
 
 
 #: All of them; a name here is all that a new module needs.
 VENDORS: Final[tuple[type[Vendor[Any]], ...]] = (
     SendGrid,
+    Twilio,
     WebhookReceiver,
 )

@@ -115,7 +115,7 @@ class SendGrid(Vendor[SendGridSettings]):
         ]
         return [self._route(*endpoint) for endpoint in endpoints]
 
-    def refuse_path(self, status: int) -> Response:
+    def refuse_path(self, _: Request, status: int) -> Response:
         text = {404: "not found", 405: "method not allowed"}[status]
         return refusal(status, problem(text)).response
 
