@@ -151,7 +151,7 @@ class Sandbox:
                     for name, vendor in self.vendors.items()
                 ),
             ],
-            exception_handlers={ValueError: _bad_request},
+            exception_handlers={ValueError: _bad_request, Refusal: _refuse},
         )
 
     async def _page(self, _: Request) -> Response:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from nexus_actors.sandbox.base import Vendor
 
+from .fcm import Fcm
 from .sendgrid import SendGrid
 from .twilio import Twilio
 from .webhook import WebhookReceiver
@@ -13,6 +14,7 @@ from .webhook import WebhookReceiver
 
 #: All of them; a name here is all that a new module needs.
 VENDORS: Final[tuple[type[Vendor[Any]], ...]] = (
+    Fcm,
     SendGrid,
     Twilio,
     WebhookReceiver,
