@@ -20,6 +20,9 @@ class Map:
 #: dictionary an object that may have these names and no others.
 Shape = type | Map | list["Shape"] | dict[str, "Shape"]
 
+#: How many objects and arrays may stand in each other.
+MAX_DEPTH: Final = 100
+
 #: What JSON calls the types.
 NAMES: Final = {
     str: "string",
@@ -56,12 +59,14 @@ def parse_json(body: bytes) -> Any:
     """Return what *body* stands for.
 
     Raises:
-        ValueError: It is no JSON, or has text that cannot be written as UTF-8.
+        ValueError: It is no JSON, is nested too deeply, or has text that cannot be
+            written as UTF-8.
     """
     try:
         value = json.loads(body, parse_constant=_refuse)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    _check_depth(value)
     json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair
     return value
 
@@ -96,6 +101,16 @@ def _is_a(value: Any, kind: type) -> bool:
     if isinstance(value, bool):
         return kind is bool
     return isinstance(value, kind) or (kind is float and isinstance(value, int))
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner = [list(n.values()) if isinstance(n, dict) else n for n in level]
+        level = [item for node in inner if isinstance(node, list) for item in node]
+        if not level:
+            return
+    raise ValueError("nested too deeply")
 
 
 def _refuse(constant: str) -> NoReturn:

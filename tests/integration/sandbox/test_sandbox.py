@@ -65,6 +65,16 @@ def test_a_message_takes_effect_once_however_often_it_arrives(
     }
 
 
+@pytest.mark.parametrize("body", ['"\\ud800"', "[" * 100_000, "{"])
+def test_a_message_that_is_no_proper_json_is_kept_as_text(
+    nexus_sandbox: SandboxClient, body: str
+) -> None:
+    assert deliver(nexus_sandbox, body=body).status_code == 200
+
+    (effect,) = nexus_sandbox.truth()["webhook"]
+    assert effect["details"]["body"] == body
+
+
 def test_endpoints_do_not_share_their_ids(nexus_sandbox: SandboxClient) -> None:
     deliver(nexus_sandbox, endpoint="orders")
     deliver(nexus_sandbox, endpoint="invoices")

@@ -41,8 +41,16 @@ def test_what_fits_is_not() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"NaN", b"[" * 100_000, b'"\\ud800"', b'"\xff"', b"1" * 5000]
+    "body",
+    [
+        *(b"", b"{", b"NaN", b'"\\ud800"', b'"\xff"', b"1" * 5000),
+        *(b"[" * 100_000, b"[" * 101 + b"]" * 101, b'{"a":' * 101 + b"1" + b"}" * 101),
+    ],
 )
 def test_what_is_no_json_or_cannot_be_written_again_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - any text will do
         parse_json(body)
+
+
+def test_what_is_nested_is_no_fault_within_reason() -> None:
+    assert parse_json(b"[" * 99 + b"]" * 99)

@@ -8,6 +8,7 @@ from nexus_actors.sandbox.base import Vendor
 
 from .fcm import Fcm
 from .sendgrid import SendGrid
+from .slack import Slack
 from .twilio import Twilio
 from .webhook import WebhookReceiver
 
@@ -16,6 +17,7 @@ from .webhook import WebhookReceiver
 VENDORS: Final[tuple[type[Vendor[Any]], ...]] = (
     Fcm,
     SendGrid,
+    Slack,
     Twilio,
     WebhookReceiver,
 )

@@ -16,7 +16,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-import json
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Final
@@ -27,6 +26,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from nexus_actors.sandbox.base import Clock, Effect, Refusal, Settings, Vendor
+from nexus_actors.sandbox.shapes import parse_json
 
 
 #: The secret of a sandbox that was told no other.  It guards nothing.
@@ -180,6 +180,6 @@ def _decoded(text: str) -> bytes | None:
 def _parsed(body: bytes) -> Any:
     """Return the JSON, or the text of what is none."""
     try:
-        return json.loads(body)
+        return parse_json(body)
     except ValueError:
         return body.decode(errors="replace")
