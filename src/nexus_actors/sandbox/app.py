@@ -156,9 +156,8 @@ class Sandbox:
 
     async def _page(self, _: Request) -> Response:
         page = files("nexus_actors.sandbox") / "page.html"
-        return HTMLResponse(
-            page.read_text("utf-8"), headers={"Cache-Control": "no-store"}
-        )
+        headers = {"Cache-Control": "no-store", "Content-Security-Policy": POLICY}
+        return HTMLResponse(page.read_text("utf-8"), headers=headers)
 
     async def _get_requests(self, request: Request) -> Response:
         since = int(request.query_params.get("since", "0"))
@@ -222,6 +221,13 @@ class Sandbox:
         self.reset()
         return Response(status_code=204)
 
+
+#: What the page may load, and the mails that it shows: nothing from any other host.
+POLICY: Final = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src 'self' data:; media-src 'self'; connect-src 'self'; form-action 'none'; "
+    "base-uri 'none'"
+)
 
 #: What ``PUT /_sandbox/settings`` takes: by vendor, the fields that change.
 CHANGES: Final = TypeAdapter(dict[str, dict[str, Any]])
