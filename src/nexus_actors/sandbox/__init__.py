@@ -10,7 +10,8 @@ imports nothing of ours, so that a mistake of theirs is not repeated here.
 
 To add a vendor, write a module in `vendors` with one subclass of `Vendor` and name it
 in `vendors.VENDORS`; the webhook receiver is the pattern.  Faults, clock, request log,
-truth, settings, reset and the page come with the base class.
+truth, settings, reset and the page come with the base class.  What it tells a host's
+own server is sent by `callbacks`, `limits` counts calls, and `shapes` checks JSON.
 """
 
 from __future__ import annotations
