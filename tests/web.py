@@ -133,6 +133,21 @@ def web(
             thread.join(5)
 
 
+@contextmanager
+def serving(**files: bytes) -> Iterator[str]:
+    """Serve *files* by name; any other leads to the first; yield the address."""
+    first = "/" + next(iter(files))
+
+    def answer(connection: socket.socket, request: Request) -> None:
+        found = files.get(request.path.strip("/"))
+        given = reply(302, Location=first) if found is None else reply(200, found)
+        given(connection, request)
+
+    with web() as site:
+        site.replies = [answer]
+        yield site.url("")
+
+
 def certificate(folder: Path, *names: str) -> tuple[Path, ssl.SSLContext]:
     """Make a certificate for *names* that is its own authority."""
     cert, key = folder / "cert.pem", folder / "key.pem"

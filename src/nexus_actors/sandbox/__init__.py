@@ -2,8 +2,10 @@
 
 One server plays every vendor, each below a path of its own (``/webhook/…``), and tells
 afterwards what really took effect.  A script of faults disturbs chosen requests before,
-during or after they take effect.  What vendors share is in `base`, the vendors are
-modules of `vendors`, the faults are in `faults`, and `app` brings them together.
+during or after they take effect.  What vendors share is in `base`, and what
+some of them share in `oauth` (logins), `media` (files), `forms` (bodies) and `window`
+(limits); the vendors are modules of `vendors`, the faults are in `faults`, and `app`
+brings them together.
 
 It is written from the vendors' documentation and not from what our adapters send, and
 imports nothing of ours, so that a mistake of theirs is not repeated here.

@@ -14,7 +14,13 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import (
+    FileResponse,
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    Response,
+)
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
@@ -50,6 +56,7 @@ class Sandbox:
         self.clock = Clock()
         self.log = RequestLog(log_file)
         self._resets = 0
+        self.vendors: dict[str, Vendor[Any]] = {}
         self.reset(faults)
 
     def reset(self, faults: Iterable[Fault] = ()) -> None:
@@ -58,9 +65,9 @@ class Sandbox:
         self.clock.offset_s = 0
         self.log.clear()
         self.script = FaultScript(faults)
-        self.vendors: dict[str, Vendor[Any]] = {
-            kind.name: kind(self.clock) for kind in self._kinds
-        }
+        for vendor in self.vendors.values():
+            vendor.media.clear()
+        self.vendors = {kind.name: kind(self.clock) for kind in self._kinds}
         self.callbacks = Callbacks(self.vendors)
         self._control = self._control_app()
         self._vendors = Starlette(
@@ -137,6 +144,8 @@ class Sandbox:
                 Route("/", self._page),
                 Route("/_sandbox/requests", self._get_requests),
                 Route("/_sandbox/truth", self._get_truth),
+                Route("/_sandbox/posts", self._get_posts),
+                Route("/_sandbox/media/{vendor}/{id}", self._get_media),
                 Route("/_sandbox/faults", self._get_faults, methods=["GET"]),
                 Route("/_sandbox/faults", self._put_faults, methods=["PUT"]),
                 Route("/_sandbox/settings", self._get_settings, methods=["GET"]),
@@ -167,6 +176,23 @@ class Sandbox:
 
     async def _get_truth(self, _: Request) -> Response:
         return JSONResponse(self.truth())
+
+    async def _get_posts(self, _: Request) -> Response:
+        vendors = self.vendors.items()
+        return JSONResponse(
+            {name: posts for name, v in vendors if (posts := [*map(asdict, v.posts())])}
+        )
+
+    async def _get_media(self, request: Request) -> Response:
+        vendor = self.vendors.get(request.path_params["vendor"])
+        file = vendor.media.get(request.path_params["id"]) if vendor else None
+        if not file:
+            return Response(status_code=404)
+        return FileResponse(
+            file.path,
+            media_type=file.kind or "application/octet-stream",
+            headers={"X-Content-Type-Options": "nosniff"},
+        )
 
     async def _get_faults(self, _: Request) -> Response:
         return JSONResponse(

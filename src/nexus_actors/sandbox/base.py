@@ -14,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
+from .media import Media
+
 
 class Settings(BaseModel):
     """How a vendor behaves; every field has a default, and may be changed at any time.
@@ -40,7 +42,12 @@ class Clock:
 
     def iso(self) -> str:
         """Return the time as ISO 8601, in UTC."""
-        return datetime.fromtimestamp(self.now(), UTC).isoformat("T", "milliseconds")
+        return iso(self.now())
+
+
+def iso(seconds: float) -> str:
+    """Return seconds since the epoch as ISO 8601, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat("T", "milliseconds")
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a mistake
@@ -98,6 +105,32 @@ class Callback:
     body: bytes
     events: tuple[str, ...]
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """A post as it stands now, for the page and for tests.
+
+    Attributes:
+        id: The vendor's name for it.
+        kind: What it is, in the vendor's word: a video, a reel, a photo.
+        account: The channel, page or person that it belongs to.
+        text: Title or caption.
+        state: In the vendor's word.
+        at: When it was made, as ISO 8601.
+        publish_at: When the vendor will show it by itself.
+        media: Its file, below ``/_sandbox/media/<vendor>/``.
+        media_type: What that is; None if it is neither a film nor a picture.
+    """
+
+    id: str
+    kind: str
+    account: str
+    text: str
+    state: str
+    at: str
+    publish_at: str | None = None
+    media: str | None = None
+    media_type: str | None = None
+
 
 class Vendor(ABC, Generic[S]):
     """One vendor: its routes, its state, and the list of what took effect.
@@ -126,6 +159,7 @@ class Vendor(ABC, Generic[S]):
         self.clock = clock
         self.settings = self.defaults
         self.effects: list[Effect] = []
+        self.media = Media()
 
     @abstractmethod
     def routes(self) -> Sequence[BaseRoute]:
@@ -146,6 +180,14 @@ class Vendor(ABC, Generic[S]):
     def callbacks(self, _: Sequence[Event]) -> Sequence[Callback]:
         """Return the requests that tell these events."""
         return ()
+
+    def posts(self) -> list[Post]:
+        """Return the posts of a vendor that has any, in the order of their making."""
+        return []
+
+    def url(self, request: Request, path: str) -> str:
+        """Return the address of *path* at this vendor, for an answer to *request*."""
+        return f"{request.base_url.replace(path='')}/{self.name}{path}"
 
     def configure(self, changes: dict[str, Any]) -> None:
         """Change some of the settings.

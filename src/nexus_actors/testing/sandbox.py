@@ -57,6 +57,14 @@ class SandboxClient:
         truth: dict[str, list[dict[str, Any]]] = self._call("GET", "truth")
         return truth
 
+    def posts(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the posts as they stand now, by vendor; vendors without are left out.
+
+        See `nexus_actors.sandbox.base.Post`.
+        """
+        posts: dict[str, list[dict[str, Any]]] = self._call("GET", "posts")
+        return posts
+
     def requests(self) -> list[dict[str, Any]]:
         """Return the requests that vendors got."""
         exchanges: list[dict[str, Any]] = self._call("GET", "requests")
