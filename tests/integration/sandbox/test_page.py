@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import requests
@@ -213,3 +214,26 @@ def test_nothing_is_wider_than_the_screen(
 
     expect(page.locator("#truth iframe")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_post_is_read_and_its_film_played(
+    page: Page, nexus_sandbox: SandboxClient, clip: Path
+) -> None:
+    youtube = f"{nexus_sandbox.url}/youtube"
+    insert = f"{youtube}/upload/youtube/v3/videos?part=snippet,status"
+    token = {"Authorization": "Bearer ya29.sandbox-access-token"}
+    body = {
+        "snippet": {"title": "A walk"},
+        "status": {"privacyStatus": "private", "publishAt": "2099-01-02T03:04:05Z"},
+    }
+    opened = requests.post(
+        f"{insert}&uploadType=resumable", json=body, headers=token, timeout=10
+    )
+    requests.put(opened.headers["Location"], clip.read_bytes(), timeout=10)
+
+    post = page.locator("#posts summary")
+    expect(post).to_contain_text("A walk")
+    post.press("Enter")
+
+    expect(page.get_by_text("2099-01-02 03:04:05 UTC")).to_be_visible()
+    page.wait_for_function("document.querySelector('#posts video').duration > 0")

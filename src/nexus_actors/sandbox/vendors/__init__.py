@@ -11,6 +11,7 @@ from .sendgrid import SendGrid
 from .slack import Slack
 from .twilio import Twilio
 from .webhook import WebhookReceiver
+from .youtube import YouTube
 
 
 #: All of them; a name here is all that a new module needs.
@@ -20,4 +21,6 @@ VENDORS: Final[tuple[type[Vendor[Any]], ...]] = (
     Slack,
     Twilio,
     WebhookReceiver,
+    WebhookReceiver,
+    YouTube,
 )
