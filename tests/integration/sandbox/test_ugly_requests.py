@@ -10,6 +10,8 @@ import requests
 from starlette.routing import Route
 
 from nexus_actors.sandbox import Sandbox, running
+from nexus_actors.sandbox.vendors.tiktok import TikTok
+from nexus_actors.sandbox.vendors.tiktok.settings import TikTokSettings
 from nexus_actors.sandbox.vendors.youtube import YouTube
 from nexus_actors.sandbox.vendors.youtube.settings import YouTubeSettings
 
@@ -43,6 +45,7 @@ HEADERS: Final[list[dict[str, str]]] = [
     ("vendor", "token", "node"),
     [
         (YouTube, YouTubeSettings().channels[0].access_token, ""),
+        (TikTok, TikTokSettings().creators[0].access_token, ""),
     ],
 )
 def test_an_ugly_request_is_refused(vendor: Any, token: str, node: str) -> None:

@@ -10,6 +10,7 @@ from .fcm import Fcm
 from .sendgrid import SendGrid
 from .slack import Slack
 from .twilio import Twilio
+from .tiktok import TikTok
 from .webhook import WebhookReceiver
 from .youtube import YouTube
 
@@ -23,4 +24,5 @@ VENDORS: Final[tuple[type[Vendor[Any]], ...]] = (
     WebhookReceiver,
     WebhookReceiver,
     YouTube,
+    TikTok,
 )
