@@ -10,6 +10,8 @@ import requests
 from starlette.routing import Route
 
 from nexus_actors.sandbox import Sandbox, running
+from nexus_actors.sandbox.vendors.instagram import Instagram
+from nexus_actors.sandbox.vendors.instagram.settings import InstagramSettings
 from nexus_actors.sandbox.vendors.tiktok import TikTok
 from nexus_actors.sandbox.vendors.tiktok.settings import TikTokSettings
 from nexus_actors.sandbox.vendors.youtube import YouTube
@@ -46,6 +48,11 @@ HEADERS: Final[list[dict[str, str]]] = [
     [
         (YouTube, YouTubeSettings().channels[0].access_token, ""),
         (TikTok, TikTokSettings().creators[0].access_token, ""),
+        (
+            Instagram,
+            InstagramSettings().accounts[0].access_token,
+            InstagramSettings().accounts[0].id,
+        ),
     ],
 )
 def test_an_ugly_request_is_refused(vendor: Any, token: str, node: str) -> None:

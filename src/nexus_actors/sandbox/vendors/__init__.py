@@ -10,6 +10,7 @@ from .fcm import Fcm
 from .sendgrid import SendGrid
 from .slack import Slack
 from .twilio import Twilio
+from .instagram import Instagram
 from .tiktok import TikTok
 from .webhook import WebhookReceiver
 from .youtube import YouTube
@@ -25,4 +26,5 @@ VENDORS: Final[tuple[type[Vendor[Any]], ...]] = (
     WebhookReceiver,
     YouTube,
     TikTok,
+    Instagram,
 )

@@ -1,0 +1,1 @@
+"""What Instagram and Facebook have in common: the Graph API and Facebook Login."""
