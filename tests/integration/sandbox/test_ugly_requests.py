@@ -10,6 +10,8 @@ import requests
 from starlette.routing import Route
 
 from nexus_actors.sandbox import Sandbox, running
+from nexus_actors.sandbox.vendors.facebook import Facebook
+from nexus_actors.sandbox.vendors.facebook.settings import FacebookSettings
 from nexus_actors.sandbox.vendors.instagram import Instagram
 from nexus_actors.sandbox.vendors.instagram.settings import InstagramSettings
 from nexus_actors.sandbox.vendors.tiktok import TikTok
@@ -52,6 +54,11 @@ HEADERS: Final[list[dict[str, str]]] = [
             Instagram,
             InstagramSettings().accounts[0].access_token,
             InstagramSettings().accounts[0].id,
+        ),
+        (
+            Facebook,
+            FacebookSettings().pages[0].access_token,
+            FacebookSettings().pages[0].id,
         ),
     ],
 )

@@ -10,6 +10,7 @@ from .fcm import Fcm
 from .sendgrid import SendGrid
 from .slack import Slack
 from .twilio import Twilio
+from .facebook import Facebook
 from .instagram import Instagram
 from .tiktok import TikTok
 from .webhook import WebhookReceiver
@@ -27,4 +28,5 @@ VENDORS: Final[tuple[type[Vendor[Any]], ...]] = (
     YouTube,
     TikTok,
     Instagram,
+    Facebook,
 )
