@@ -105,6 +105,7 @@ class Callback:
     body: bytes
     events: tuple[str, ...]
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
     """A post as it stands now, for the page and for tests.

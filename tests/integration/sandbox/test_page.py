@@ -236,4 +236,10 @@ def test_a_post_is_read_and_its_film_played(
     post.press("Enter")
 
     expect(page.get_by_text("2099-01-02 03:04:05 UTC")).to_be_visible()
-    page.wait_for_function("document.querySelector('#posts video').duration > 0")
+    seconds = page.locator("#posts video").evaluate(
+        """film => film.duration || new Promise(tell => {
+          film.onloadedmetadata = () => tell(film.duration);
+          film.onerror = () => tell(film.error.message);
+        })"""
+    )
+    assert seconds > 0

@@ -85,7 +85,7 @@ class SendGridSettings(Settings):
     outcomes: dict[str, tuple[Outcome, ...]] = Field(default_factory=dict)
     step_s: PositiveFloat = 1
     webhook_url: str = ""
-    webhook_secret: str = "sandbox"  # noqa: S105 - it guards nothing
+    webhook_secret: str = "sandbox"
 
 
 class SendGrid(Vendor[SendGridSettings]):
