@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from conftest import until
 from nexus_actors import CoreSettings, RedisBroker, jobs
 from nexus_actors.core.models import Model
 from nexus_actors.engine.actor import Actor
+from nexus_actors.testing.reply_proxy import ReplyProxy
 
 
 class Body(Model):
@@ -90,9 +89,11 @@ def working(broker: dramatiq.Broker, *, threads: int = 2) -> Iterator[dramatiq.W
         worker.stop(timeout=10_000)
 
 
-def ended(message: dramatiq.Message[Any], broker: RedisBroker) -> jobs.JobRecord:
+def ended(
+    message: dramatiq.Message[Any], broker: RedisBroker, seconds: float = 20
+) -> jobs.JobRecord:
     """Return the record of a job once it has ended."""
-    return jobs.wait(message.message_id, broker=broker, timeout_s=20)
+    return jobs.wait(message.message_id, broker=broker, timeout_s=seconds)
 
 
 def running(message: dramatiq.Message[Any], broker: RedisBroker) -> bool:
@@ -106,70 +107,10 @@ def held(broker: RedisBroker) -> int:
     return sum(int(broker.client.scard(key)) for key in keys)
 
 
-class LossyProxy:
-    """Stands between a client and a Redis socket, and loses answers when told to."""
-
-    def __init__(self, target: str) -> None:
-        self._target = target
-        self._lose: bytes | None = None
-        self.lost = threading.Event()
-        self._open: list[socket.socket] = []
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.url = f"redis://127.0.0.1:{self._server.getsockname()[1]}/0"
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def lose_answer_to(self, command: bytes) -> None:
-        """Drop the next connection on which *command* passed, once it is answered."""
-        self.lost.clear()
-        self._lose = command
-
-    def _serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._server.accept()
-                threading.Thread(target=self._pass, args=(client,), daemon=True).start()
-
-    def _pass(self, client: socket.socket) -> None:
-        server = socket.socket(socket.AF_UNIX)
-        self._open += [client, server]
-        server.connect(self._target)
-        doomed = threading.Event()
-
-        def answer() -> None:
-            with suppress(OSError):
-                while data := server.recv(65536):
-                    if doomed.is_set():
-                        self.lost.set()
-                        break
-                    client.sendall(data)
-            close(client, server)
-
-        threading.Thread(target=answer, daemon=True).start()
-        with suppress(OSError):
-            while data := client.recv(65536):
-                if self._lose is not None and self._lose in data:
-                    self._lose = None
-                    doomed.set()
-                server.sendall(data)
-        if not doomed.is_set():
-            close(client, server)
-
-    def close(self) -> None:
-        close(self._server, *self._open)
-
-
-def close(*sockets: socket.socket) -> None:
-    for item in sockets:
-        with suppress(OSError):
-            item.shutdown(socket.SHUT_RDWR)
-        item.close()
-
-
 @pytest.fixture
-def proxy(redis_url: str) -> Iterator[LossyProxy]:
-    proxy = LossyProxy(redis_url.removeprefix("unix://"))
-    yield proxy
-    proxy.close()
+def proxy(redis_url: str) -> Iterator[ReplyProxy]:
+    with ReplyProxy(redis_url) as proxy:
+        yield proxy
 
 
 def settled(broker: RedisBroker, queue: str = "tests") -> None:

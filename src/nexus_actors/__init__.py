@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         UnsupportedFeatureError,
     )
     from .core.settings import CoreSettings
-    from .engine import events, jobs
+    from .engine import events, jobs, schedule
     from .engine.broker import RedisBroker
 else:
     __getattr__, __dir__ = lazy_names(
@@ -65,6 +65,7 @@ else:
             ".engine.broker": ("RedisBroker",),
             ".engine.events": ("events",),
             ".engine.jobs": ("jobs",),
+            ".engine.schedule": ("schedule",),
         },
     )
 
@@ -91,5 +92,6 @@ __all__ = [
     "UnsupportedFeatureError",
     "events",
     "jobs",
+    "schedule",
     "setup",
 ]

@@ -50,8 +50,9 @@ def test_every_warning_of_a_video_is_in_the_reference() -> None:
 
 
 def test_every_event_that_is_told_is_in_the_reference() -> None:
-    sources = [p.read_text("utf-8") for p in (PACKAGE / "engine").rglob("*.py")]
-    told = {name for text in sources for name in re.findall(r'"(job\.[a-z]+)"', text)}
+    files = [p for p in (PACKAGE / "engine").rglob("*") if p.suffix in {".py", ".lua"}]
+    text = "".join(path.read_text("utf-8") for path in files)
+    told = set(re.findall(r"""["'](job\.[a-z]+)["']""", text))
 
     assert told == names_in_tables("events.md")
 

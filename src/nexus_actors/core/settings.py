@@ -205,6 +205,15 @@ class CoreSettings(Settings):
         own("STORAGE_URL_TTL_S", "how long a signed URL of S3 is good; 7 days at most"),
         Field(ge=60, le=7 * 86400),
     ] = 86400
+    heartbeat_timeout_s: Annotated[
+        float,
+        own(
+            "HEARTBEAT_TIMEOUT_S",
+            "how long a worker may give no sign of life before others take over "
+            "what it ran",
+        ),
+        Field(ge=1, le=3600),
+    ] = 20.0
     job_ttl_s: Annotated[
         int, own("JOB_TTL_S", "how long a finished job can be looked up"), Field(gt=0)
     ] = 7 * 86400

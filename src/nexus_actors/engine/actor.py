@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from importlib import import_module
 from queue import Queue
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 import dramatiq
 from dramatiq import Broker, Message
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+#: Options of an actor that go with its messages: a host that only sends knows them.
+SENT_ALONG: Final = {"priority", "track"}
 
 _attaching = threading.Lock()
 
@@ -130,6 +133,8 @@ class Actor(dramatiq.Actor[P, R]):
         broker = self.broker
         refuse_unknown(options, broker)
         make_room(broker, self.queue_name)
+        for name in SENT_ALONG & self._wanted_options.keys() & broker.actor_options:
+            options.setdefault(name, self._wanted_options[name])
         return super().message_with_options(kwargs=body, **options)
 
     def parse(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:

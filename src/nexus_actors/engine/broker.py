@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import threading
-import time
-from collections.abc import Iterable
-from importlib.resources import files
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Final
-from uuid import uuid4
 
 import dramatiq
 import redis
-from dramatiq import Message, MessageProxy, Middleware
+from dramatiq import Message, MessageProxy, Middleware, Worker
 from dramatiq.brokers.redis import RedisBroker as StockRedisBroker
-from dramatiq.common import dq_name, q_name
-from dramatiq.errors import DecodeError
+from dramatiq.common import q_name
 from dramatiq.middleware import (
     AgeLimit,
     Callbacks,
@@ -31,31 +29,39 @@ from dramatiq.middleware import (
 )
 
 from nexus_actors.core import clock
-from nexus_actors.core.errors import UnsupportedFeatureError
+from nexus_actors.core.errors import InvalidRequestError, UnsupportedFeatureError
 from nexus_actors.core.logs import get_logger
 from nexus_actors.core.settings import CoreSettings
 
-from .connection import connect, unavailable
-from .consumer import Consumer, decode
-from .delivery import Delivery
+from . import jobs
+from .connection import check_server, connect, unavailable
+from .consumer import Consumer
+from .cron import Entry
+from .delivery import Delivered
 from .events import MAX_EVENTS
 from .middleware.jobs import JobsMiddleware
 from .middleware.retries import Retries
 from .protocol import OwnBroker
+from .recovery import Lease, Pulse, Watch
+from .schedule import Timer
+from .scripts import Scripts
 from .slots import HostSlots, default_slots
 
 
 log = get_logger(__name__)
 
-#: How often a process says that it lives, in seconds; the others wait for a minute.
-BEAT_S: Final = 5.0
+#: The priority of a message that names none; 0 is the most urgent, 9 the least.
+DEFAULT_PRIORITY: Final = 5
 
-#: Where the Lua scripts lie.
-SCRIPTS: Final = files("nexus_actors.engine") / "lua"
+#: What only this broker knows of, of an actor or of a message.
+OWN_OPTIONS: Final = {"cron", "priority", "time_zone", "track"}
+
+#: How many messages are stored in one step.
+BATCH: Final = 500
 
 
 class RedisBroker(OwnBroker, StockRedisBroker):
-    """Dramatiq's Redis broker, with job records, events and slots.
+    """Dramatiq's Redis broker, with job records, events, a schedule and slots.
 
     Args:
         settings: Where Redis is, and the defaults of retries and concurrency.
@@ -66,43 +72,73 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         self, settings: CoreSettings, *, middleware: Iterable[Middleware] = ()
     ) -> None:
         self.settings = settings
-        self.deliveries: dict[str, Delivery] = {}
         self.slots: dict[str, HostSlots] = {}
-        self.places = threading.Semaphore(1)
+        self.crons: dict[str, Entry] = {}
         self.draining = threading.Event()
+        self.alone = threading.Lock()
+        self.places = threading.Semaphore(1)
+        self.threads = 1
         super().__init__(  # type: ignore[no-untyped-call]
             client=connect(settings),
             namespace=settings.redis_namespace,
             middleware=[*_middleware(settings), *middleware],
         )
-        self._enqueue = self._script("enqueue")
-        self._settle = self._script("settle")
-        self._pid = os.getpid()
-        self._beat_at = 0.0
+        self.actor_options |= OWN_OPTIONS
+        self.run = Scripts(self.client, self.namespace)
+        self.lease = self._new_lease()
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self._timer: Timer | None = None
+        self._pulse: Pulse | None = None
 
-    @property
-    def consumer_class(self) -> type[Consumer]:
-        """The consumer that respects slots and settles in one step."""
-        return Consumer
+    def _new_lease(self) -> Lease:
+        timeout_s = self.settings.heartbeat_timeout_s
+        return Lease(self.client, self.run, self.namespace, timeout_s)
 
-    def delivery_of(self, message: MessageProxy) -> Delivery:
-        """Return what this process holds for *message*, made on first use."""
-        key: str = message.options["redis_message_id"]
-        return self.deliveries.setdefault(key, Delivery())
+    # Consuming
 
-    def resume(self, threads: int) -> None:
-        """Fetch for *threads* worker threads from now on."""
-        if self._pid != os.getpid():  # made before a fork: siblings have the same id
-            self._pid, self.broker_id = os.getpid(), str(uuid4())
-        self.places = threading.Semaphore(threads)
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Any:  # noqa: ARG002 - dramatiq's signature; we fetch what can be run
+        """Return a consumer of one queue, for a worker that has been started."""
+        return Consumer(self, queue_name)
+
+    def declare_queue(self, queue_name: str) -> None:
+        """Let workers of this broker consume a queue.
+
+        It has no delay queue: what is delayed is in the schedule, not in workers.
+        """
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues.add(queue_name)
+            self.emit_after("declare_queue", queue_name)
+
+    def resume(self, worker: Worker) -> None:
+        """Fetch for the threads of *worker* from now on.
+
+        Raises:
+            ConfigurationError: The server is none that this broker can work with.
+        """
+        check_server(self.client)
+        self.lease = self._new_lease()  # one made before a fork is its siblings', too
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self.threads = worker.worker_threads
+        self.places = threading.Semaphore(self.threads)
+        self.alone = threading.Lock()
         self.draining.clear()
+        watch = Watch(self.client, self.run, self.namespace, self.lease)
+        self._pulse = Pulse(self.lease, watch)
+        self._pulse.start()
+        self._timer = Timer(self)
+        self._timer.start()
 
     def drain(self) -> None:
         """Fetch nothing more: this process shuts down."""
         self.draining.set()
 
-    def _script(self, name: str) -> Any:
-        return self.client.register_script((SCRIPTS / f"{name}.lua").read_text())
+    def leave(self) -> None:
+        """End this process's lease: it runs nothing any more."""
+        if self._timer and self._pulse:
+            self._timer.stop()
+            self._pulse.stop()
+            self._timer = self._pulse = None
 
     def limit(self, queue_name: str) -> None:
         """Let at most the configured number of this queue's jobs run on this host."""
@@ -110,138 +146,140 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         folder = self.settings.temp_dir / "slots" / queue_name
         self.slots[queue_name] = HostSlots(folder, count)
 
+    def every(self, actor: dramatiq.Actor[..., Any], cron: str, time_zone: str) -> None:
+        """Send *actor* a message without arguments at the times of *cron*.
+
+        Raises:
+            ConfigurationError: The expression or the time zone is none.
+        """
+        name = actor.actor_name
+        self.crons[name] = Entry(name, actor.queue_name, cron, time_zone)
+
+    # Sending
+
     def enqueue(
         self, message: Message[Any], *, delay: int | None = None
     ) -> Message[Any]:
         """Store *message* and record its job; *delay* is in milliseconds.
 
         Where it is not known whether that has happened, the same message can be sent
-        again: a job that is known, and has not failed, is not stored a second time.
+        again: a job that is known, and has not failed, is not stored a second time.  A
+        job that sends its own message is run again when this run has ended.
 
         Raises:
             BrokerUnavailable: Redis does not answer; the message may be stored or not.
+            InvalidRequestError: The priority is not one of 0 to 9.
         """
-        held = self.deliveries.get(message.options.get("redis_message_id", ""))
-        if held and held.delayed:
-            return self._move(held, message)
-        first = "redis_message_id" not in message.options
-        queued = self.prepare(message, delay=delay)
-        self.emit_before("enqueue", queued, delay)
-        now = clock.now_ms()
-        fields = {
-            "state": "queued" if delay is None else "scheduled",
-            "actor": queued.actor_name,
-            "queue": q_name(queued.queue_name),
-        }
-        if first:
-            fields["enqueued_at"] = str(queued.message_timestamp)
+        return self.enqueue_many([message], delay=delay)[0]
+
+    def enqueue_many(
+        self, messages: Iterable[Message[Any]], *, delay: int | None = None
+    ) -> list[Message[Any]]:
+        """Store many messages as `enqueue` does, some hundred in a step.
+
+        Raises:
+            BrokerUnavailable: Redis does not answer; send the same messages again.
+            InvalidRequestError: A priority is not one of 0 to 9; nothing is stored.
+        """
+        prepared = [self.prepare(message) for message in messages]
+        due = None if delay is None else clock.now_ms() + delay
+        for message in prepared:
+            self.emit_before("enqueue", message, delay)
+        strangers = [item for item in prepared if not self._is_again(item, due)]
+        for start in range(0, len(strangers), BATCH):
+            self._store(strangers[start : start + BATCH], due)
+        for message in prepared:
+            self.emit_after("enqueue", message, delay)
+        return prepared
+
+    def _is_again(self, message: Message[Any], due: int | None) -> bool:
+        """If it is the running job's own message, note that it is to run again."""
+        job = jobs.running()
+        if job is None or job.delivery is None or job.id != message.message_id:
+            return False
+        job.delivery.outcome = "again"
+        job.delivery.successor, job.delivery.due = message, due
+        return True
+
+    def _store(self, messages: Sequence[Message[Any]], due: int | None) -> None:
+        arguments: list[Any] = []
+        for message in messages:
+            arguments += self.stored_as(message, due)
         try:
-            stored = self._enqueue(
-                keys=[self.namespace],
-                args=[
-                    queued.queue_name,
-                    queued.options["redis_message_id"],
-                    queued.encode(),
-                    queued.message_id,
-                    json.dumps(fields),
-                    "job.enqueued" if first else "",
-                    json.dumps({"actor": queued.actor_name, "queue": fields["queue"]}),
-                    now,
-                    MAX_EVENTS,
-                ],
-            )
+            stored = self.run("enqueue", clock.now_ms(), MAX_EVENTS, *arguments)
         except redis.RedisError as error:
             raise unavailable(self.client, error) from error
-        if not stored:
-            log.info("job.already_known", message_id=message.message_id)
-        self.emit_after("enqueue", queued, delay)
-        return queued
+        for message, is_new in zip(messages, stored, strict=True):
+            if not is_new:
+                log.info("job.already_known", message_id=message.message_id)
 
-    def _move(self, held: Delivery, message: Message[Any]) -> Message[Any]:
-        """Note that a delayed message is due: it moves in the step that ends its delay.
+    def stored_as(self, message: Message[Any], due: int | None) -> list[Any]:
+        """Return what the script that stores *message* is told of it."""
+        options = message.options
+        return [
+            message.queue_name,
+            message.message_id,
+            message.encode(),
+            message.message_id,
+            int(options.get("track") is not False),
+            message.actor_name,
+            options.get("priority", DEFAULT_PRIORITY),
+            "" if due is None else due,
+            message.message_timestamp,
+            _origin(message.actor_name, message.queue_name),
+        ]
 
-        Stored now and acknowledged later, it would run twice after a crash in between.
+    def prepare(self, message: Message[Any] | MessageProxy) -> Message[Any]:
+        """Return *message* as it will be stored: under its own id, as of now.
+
+        Raises:
+            InvalidRequestError: The priority is not one of 0 to 9.
         """
-        queued = self.prepare(message, delay=None)
-        self.emit_before("enqueue", queued, None)
-        held.outcome, held.successor = "again", queued
-        held.job_fields = {"state": "queued"}
-        self.emit_after("enqueue", queued, None)
-        return queued
-
-    def prepare(
-        self, message: Message[Any] | MessageProxy, *, delay: int | None
-    ) -> Message[Any]:
-        """Return *message* as it is stored: with an id of its own and a due time."""
-        options: dict[str, Any] = {"redis_message_id": str(uuid4())}
+        options: dict[str, Any] = {"redis_message_id": message.message_id}
+        actor = self.actors.get(message.actor_name)
+        for name in ("priority", "track"):
+            value = message.options.get(name)
+            if value is None and actor is not None:
+                value = actor.options.get(name)
+            if value is not None:
+                options[name] = value
+        check_priority(options.get("priority", DEFAULT_PRIORITY))
         queue_name = q_name(message.queue_name)
-        if delay is not None:
-            queue_name = dq_name(queue_name)
-            options["eta"] = clock.now_ms() + delay
         copy: Message[Any] = message.copy(queue_name=queue_name, options=options)
-        if delay is None:
-            copy.options.pop("eta", None)
+        copy.options.pop("eta", None)
         return copy
 
-    def settle(self, queue_name: str, message: MessageProxy) -> None:
+    # Ending
+
+    def settle(self, message: Delivered) -> None:
         """End this process's delivery of *message* as was noted."""
-        run = self.delivery_of(message)
+        run = message.delivery
         successor = run.successor
-        ttl = 0 if run.outcome == "again" else self.settings.job_ttl_s
-        self._settle(
-            keys=[self.namespace],
-            args=[
-                queue_name,
-                self.broker_id,
-                message.options["redis_message_id"],
-                run.outcome,
-                clock.now_ms(),
-                successor.queue_name if successor else "",
-                successor.options["redis_message_id"] if successor else "",
-                successor.encode() if successor else b"",
-                message.message_id if run.job_fields else "",
-                json.dumps(run.job_fields),
-                ttl,
-                run.event,
-                json.dumps(run.event_body),
-                MAX_EVENTS,
-            ],
+        fields = [part for item in run.job_fields.items() for part in item]
+        done = self.run(
+            "settle",
+            *(run.outcome, run.queue, run.owner, message.redis_id),
+            *(clock.now_ms(), MAX_EVENTS),
+            successor.message_id if successor else "",
+            successor.encode() if successor else b"",
+            successor.options.get("priority", DEFAULT_PRIORITY) if successor else "",
+            "" if run.due is None else run.due,
+            json.dumps(run.why),
+            message.message_id if run.tracked else "",
+            0 if run.outcome == "again" else self.settings.job_ttl_s,
+            *(run.event, json.dumps(run.event_body)),
+            *fields,
         )
-        self.deliveries.pop(message.options["redis_message_id"], None)
+        if not done:
+            log.warning("job.end_not_counted", message_id=message.message_id)
 
-    def reclaim(self, queue_name: str) -> None:
-        """Return to the queue what Redis takes to be here, and is not.
-
-        A lost connection leaves such messages: fetched, but the answer never came; or
-        delayed, and dropped by dramatiq.  What cannot be read is dead-lettered.
-        """
-        acks = f"{self.namespace}:__acks__.{self.broker_id}.{queue_name}"
-        ids: Any = self.client.smembers(acks)
-        for key in ids:
-            redis_id = key.decode()
-            held = self.deliveries.get(redis_id)
-            if held and not held.delayed:
-                continue
-            self.deliveries.pop(redis_id, None)
-            data: Any = self.client.hget(f"{self.namespace}:{queue_name}.msgs", key)
-            try:
-                if data is not None:
-                    decode(data, queue_name)
-                self.do_requeue(queue_name, redis_id)
-            except DecodeError:
-                self.do_nack(queue_name, redis_id)
-                log.exception("message.unreadable", queue=queue_name, redis_id=redis_id)
-
-    def beat(self) -> None:
-        """Say that this process lives, also while it fetches nothing.
-
-        Otherwise a process that is busy for a minute is taken for dead, and what it
-        runs is run by another one, too.
-        """
-        if time.monotonic() - self._beat_at >= BEAT_S:
-            self._beat_at = time.monotonic()
-            sign = {self.broker_id: clock.now_ms()}
-            self.client.zadd(f"{self.namespace}:__heartbeats__", sign)
+    def bury(self, queue_name: str, redis_id: str, *, reason: str) -> None:
+        """Make a dead letter of what this process has fetched and cannot even read."""
+        why = json.dumps({"reason": reason, "at": clock.now_ms()})
+        self.run(
+            *("settle", "dead", queue_name, self.lease.worker, redis_id),
+            *(clock.now_ms(), MAX_EVENTS, "", "", "", "", why, "", 0, "", ""),
+        )
 
     def tell(
         self,
@@ -267,9 +305,38 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         )
         pipeline.execute()
 
+    # What dramatiq's own methods ask for
+
+    def do_qsize(self, queue_name: str) -> int:
+        """Return how many messages wait, run or are scheduled; for tests."""
+        pipeline = self.client.pipeline()
+        pipeline.hlen(f"{self.namespace}:{queue_name}.msgs")
+        pipeline.hlen(f"{self.namespace}:{queue_name}.DQ.msgs")
+        pipeline.hvals(f"{self.namespace}:__schedule__.msgs")
+        here, delayed, scheduled = pipeline.execute()
+        queues = [q_name(Message.decode(data).queue_name) for data in scheduled]
+        return int(here) + int(delayed) + queues.count(queue_name)
+
     def close(self) -> None:
         """Close the connections to Redis."""
         self.client.close()
+
+
+def check_priority(priority: Any) -> None:
+    """Refuse what is no priority.
+
+    Raises:
+        InvalidRequestError: It is not an integer from 0 to 9.
+    """
+    if type(priority) is not int or not 0 <= priority <= 9:  # noqa: PLR2004 - the scale
+        raise InvalidRequestError(
+            f"priority: {priority!r} is not an integer from 0, the most urgent, to 9"
+        )
+
+
+@lru_cache(maxsize=256)
+def _origin(actor: str, queue: str) -> str:
+    return json.dumps({"actor": actor, "queue": queue})
 
 
 def _middleware(settings: CoreSettings) -> list[Middleware]:

@@ -14,7 +14,13 @@ from nexus_actors.core.settings import CoreSettings
 
 
 #: Seconds to wait for a connection, and for an answer.  Nothing here blocks longer.
-TIMEOUT_S: Final = 5.0
+TIMEOUT_S: Final = 4.0
+
+#: The oldest Redis that has the commands of our scripts.
+MIN_VERSION: Final = (6, 2)
+
+#: How Redis Cluster answers a script that names one key and uses several.
+CLUSTER_ERRORS: Final = ("MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN")
 
 
 def connect(settings: CoreSettings) -> redis.Redis:
@@ -68,9 +74,44 @@ def describe(client: redis.Redis) -> str:
 
 
 def unavailable(client: redis.Redis, error: Exception) -> BrokerUnavailable:
-    """Turn redis-py's *error* into ours, saying what to do."""
+    """Turn redis-py's *error* into ours, saying what to do.
+
+    Raises:
+        ConfigurationError: The server is none that can be used.
+    """
     reason = str(error).split("\n", 1)[0] or type(error).__name__
+    is_cluster = reason.startswith(CLUSTER_ERRORS) or "non local key" in reason
+    if is_cluster or isinstance(error, redis.exceptions.ClusterError):
+        raise _no_cluster(client) from error
     return BrokerUnavailable(
         f"Redis at {describe(client)} cannot be used: {reason} "
         "(start it, or set REDIS_URL to one that runs)"
+    )
+
+
+def check_server(client: redis.Redis) -> None:
+    """Refuse a server that our scripts cannot run on; one that is away is no reason.
+
+    Raises:
+        ConfigurationError: It is a cluster, or too old.
+    """
+    try:
+        info: Any = client.info()
+    except redis.RedisError:
+        return  # whoever needs it waits for it, and says so
+    if info.get("cluster_enabled") or info.get("redis_mode") == "cluster":
+        raise _no_cluster(client)
+    version = str(info.get("redis_version", ""))
+    numbers = [int(part) for part in version.split(".") if part.isdigit()]
+    if tuple(numbers[:2]) < MIN_VERSION:
+        raise ConfigurationError(
+            f"Redis at {describe(client)} is version {version}; "
+            "at least 6.2 is needed, or any Valkey"
+        )
+
+
+def _no_cluster(client: redis.Redis) -> ConfigurationError:
+    return ConfigurationError(
+        f"Redis at {describe(client)} is a cluster: a queue needs a single server, "
+        "with replicas if you like"
     )

@@ -3,105 +3,231 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
+import dramatiq
 import redis
 from dramatiq import Message, MessageProxy
-from dramatiq.brokers.redis import _RedisConsumer
-from dramatiq.common import compute_backoff, dq_name
+from dramatiq.common import dq_name
 from dramatiq.errors import ActorNotFound, ConnectionClosed, DecodeError
 
+from nexus_actors.core import clock
 from nexus_actors.core.errors import ConfigurationError
+from nexus_actors.core.logs import get_logger
 
-from .delivery import Delivery
+from .delivery import Delivered, Delivery
+from .events import MAX_EVENTS
 from .middleware.jobs import note_death
+from .recovery import FIRST_REST_S, LAST_REST_S
 
 
 if TYPE_CHECKING:
     from .broker import RedisBroker
 
+log = get_logger(__name__)
+
 #: How long a consumer waits for a thread or a slot before it looks again, in seconds.
 WAIT_S: Final = 0.2
 
+#: How long it waits for a hint; plain dramatiq's producers give none.
+POLL_S: Final = 0.25
 
-class Consumer(_RedisConsumer):
+#: How long a suspect waits for a process that has nothing to do, before one that is
+#: busy takes nothing else until it has.
+PATIENCE_S: Final = 30.0
+
+
+@dataclass(slots=True)
+class _Suspect:
+    """A message that is to run alone, and the threads that are free for it so far."""
+
+    message: Delivered
+    places: int = field(default=0)
+
+
+class Consumer(dramatiq.Consumer):
     """Fetches the messages of one queue for one worker process.
 
     What is fetched is as good as started: the rest waits in Redis, where an idle
-    process can take it.  Only delayed messages wait here, as dramatiq does it.
+    process can take it.
     """
 
-    broker: RedisBroker
-
-    def __init__(
-        self, broker: RedisBroker, queue_name: str, prefetch: int, timeout: int
-    ) -> None:
-        super().__init__(broker, queue_name, prefetch, timeout)  # type: ignore[no-untyped-call]
+    def __init__(self, broker: RedisBroker, queue_name: str) -> None:
+        self.broker = broker
+        self.queue_name = queue_name
+        self._wake = f"{broker.namespace}:{queue_name}.wake"
+        self._ready: deque[Delivered] = deque()
+        self._suspect: _Suspect | None = None
+        self._suspects_since: float | None = None
+        self._rest_s = FIRST_REST_S
         with _closed_on_error():
-            broker.reclaim(queue_name)
+            broker.lease.serve(queue_name)
+            broker.lease.check()
 
     def __next__(self) -> MessageProxy | None:
         """Return the next message, or ``None`` if there is none for now."""
-        with _closed_on_error():
-            self.broker.beat()
+        try:
             if self.broker.draining.is_set():
+                self._give_back()
                 time.sleep(WAIT_S)
                 return None
-            if self.queue_name == dq_name(self.queue_name):
-                return self._next_delayed()
-            return self._next_to_run()
-
-    def _next_delayed(self) -> MessageProxy | None:
-        message: MessageProxy | None = super().__next__()  # type: ignore[no-untyped-call]
-        if message is not None:
-            check(message, self.queue_name)
-            self.broker.delivery_of(message).delayed = True
-        return message
-
-    def _next_to_run(self) -> MessageProxy | None:
-        place = self.broker.places
-        if not place.acquire(timeout=WAIT_S):
+            if self._rest_s > FIRST_REST_S:  # an answer was lost: perhaps with messages
+                self.broker.lease.check()
+            found = self._next()
+        except redis.RedisError as error:
+            self.broker.lease.suspicious.set()
+            log.warning("broker.unreachable", queue=self.queue_name, error=str(error))
+            time.sleep(self._rest_s)
+            self._rest_s = min(self._rest_s * 2, LAST_REST_S)
             return None
-        delivery = Delivery(place=place)
-        message, wait_s = None, WAIT_S
-        try:
-            if self._takes_slot(delivery):
-                message = self._fetch()
-                wait_s = self._backoff(found=message is not None)
-        finally:
-            if message is None:
-                delivery.release()
-        if message is None:
-            time.sleep(wait_s)
         else:
-            self.broker.deliveries[message.options["redis_message_id"]] = delivery
-        return message
+            self._rest_s = FIRST_REST_S
+            return found
 
-    def _takes_slot(self, delivery: Delivery) -> bool:
+    def _next(self) -> MessageProxy | None:
+        if self._ready:
+            return self._ready.popleft()
+        if self._suspect:
+            return self._next_alone(self._suspect)
+        wanted = self._free()
+        if not wanted:
+            return None
+        self._fetch(wanted)
+        if self._ready:
+            return self._ready.popleft()
+        if not self._suspect:
+            self.broker.client.blpop([self._wake], timeout=POLL_S)
+        return None
+
+    def _free(self) -> list[Delivery]:
+        """Take the threads, and slots, that are free; wait a moment for the first."""
+        place = self.broker.places
+        if self.broker.alone.locked() or not place.acquire(timeout=WAIT_S):
+            time.sleep(0.01)
+            return []
+        free = [Delivery(place=place)]
+        while place.acquire(blocking=False):
+            free.append(Delivery(place=place))
         slots = self.broker.slots.get(self.queue_name)
         if slots is None:
-            return True
-        delivery.slot = slots.take()
-        return delivery.slot is not None
+            return free
+        for delivery in free:
+            delivery.slot = slots.take()
+            if delivery.slot is None:
+                delivery.release()
+        free = [delivery for delivery in free if delivery.slot]
+        if not free:
+            time.sleep(WAIT_S)
+        return free
 
-    def _fetch(self) -> MessageProxy | None:
-        found = self.broker.do_fetch(self.queue_name, 1)
-        if not found:
-            return None
+    def _fetch(self, free: list[Delivery]) -> None:
         try:
-            return decode(found[0] or b"", self.queue_name)
-        except DecodeError:
-            self.broker.reclaim(self.queue_name)
-            return None
+            with self.broker.lease.lock:
+                suspects, found = self._run_fetch("some", len(free))
+                for key, body, number in found:
+                    self._accept(key, body, number, free)
+        finally:
+            for delivery in free:
+                delivery.release()
+        self._mind(suspects)
 
-    def _backoff(self, *, found: bool) -> float:
+    def _run_fetch(
+        self, mode: str, what: int | str
+    ) -> tuple[int, list[tuple[str, bytes, int]]]:
+        """Run the script; without a lease, nothing is found, and a new one is taken."""
+        lease = self.broker.lease
+        worker = lease.worker
+        answer = self.broker.run(
+            *("fetch", mode, self.queue_name, worker, clock.now_ms(), MAX_EVENTS),
+            *(self.broker.name, what),
+        )
+        if answer is None:
+            lease.renew(worker)
+            return 0, []
+        suspects, *rest = answer
+        keys, bodies, numbers = rest[::3], rest[1::3], rest[2::3]
+        return suspects, [
+            (key.decode(), body, number)
+            for key, body, number in zip(keys, bodies, numbers, strict=True)
+        ]
+
+    def _accept(self, key: str, body: bytes, number: int, free: list[Delivery]) -> None:
+        message = self._read(key, body)
+        if message is None:
+            return
+        delivery = free.pop()
+        delivery.owner, delivery.queue = self.broker.lease.worker, self.queue_name
+        delivery.number = number
+        delivery.tracked = message.options.get("track") is not False
+        delivered = Delivered(message, delivery)
+        self.broker.lease.take(delivered)
+        self._ready.append(delivered)
+
+    def _read(self, key: str, body: bytes) -> Message[Any] | None:
+        """Return the message; what is none becomes a dead letter."""
+        try:
+            message = decode(body, self.queue_name)
+            if message.options["redis_message_id"] == key:
+                return message
+        except DecodeError:
+            pass
+        log.error("message.unreadable", queue=self.queue_name, redis_id=key)
+        self.broker.bury(self.queue_name, key, reason="unreadable")
+        return None
+
+    def _mind(self, suspects: int) -> None:
+        """Take a suspect, if there is one and this process may run it alone."""
+        if not suspects:
+            self._suspects_since = None
+            return
+        now = time.monotonic()
+        self._suspects_since = since = self._suspects_since or now
+        is_idle = not self.broker.lease.held
+        if not (is_idle or now - since > PATIENCE_S):
+            return
+        if not self.broker.alone.acquire(blocking=False):
+            return
+        self._suspects_since = None
+        try:
+            self._reserve()
+        finally:
+            if not self._suspect:
+                self.broker.alone.release()
+
+    def _reserve(self) -> None:
+        with self.broker.lease.lock:
+            _, found = self._run_fetch("reserve", 1)
+            for key, body, number in found:
+                self._accept(key, body, number, [Delivery()])
+        if self._ready:
+            self._suspect = _Suspect(self._ready.pop())
+
+    def _next_alone(self, suspect: _Suspect) -> MessageProxy | None:
+        """Return the suspect once nothing else runs in this process."""
+        if suspect.places < self.broker.threads:
+            suspect.places += self.broker.places.acquire(timeout=WAIT_S)
+            return None
+        message, delivery = suspect.message, suspect.message.delivery
+        slots = self.broker.slots.get(self.queue_name)
+        if slots and not delivery.slot:
+            delivery.slot = slots.take()
+            if not delivery.slot:
+                time.sleep(WAIT_S)
+                return None
+        with self.broker.lease.lock:
+            _, found = self._run_fetch("begin", message.redis_id)
+        delivery.place, delivery.places = self.broker.places, suspect.places
+        self._suspect = None
+        self.broker.alone.release()
         if found:
-            self.misses = 0
-            return 0
-        self.misses, wait_ms = compute_backoff(self.misses, max_backoff=self.timeout)
-        return wait_ms / 1000
+            log.warning("message.alone", message_id=message.message_id)
+            return message
+        self._forget(message)
+        return None
 
     def ack(self, message: MessageProxy) -> None:
         """End the delivery as its run says."""
@@ -109,8 +235,8 @@ class Consumer(_RedisConsumer):
 
     def nack(self, message: MessageProxy) -> None:
         """End the delivery in the dead letters."""
-        delivery = self.broker.delivery_of(message)
-        delivery.outcome = "dead"
+        assert isinstance(message, Delivered)  # noqa: S101 - we have made it
+        message.delivery.outcome = "dead"
         error = message._exception  # noqa: SLF001 - dramatiq has no other way
         if isinstance(error, ActorNotFound):
             error = ConfigurationError(
@@ -118,24 +244,59 @@ class Consumer(_RedisConsumer):
                 "workers are upgraded before those who send",
                 code="unknown_actor",
             )
-        if not delivery.job_fields and error:
-            note_death(delivery, message, error)
+        if not message.delivery.why:
+            note_death(message.delivery, message, error or RuntimeError("rejected"))
         self._settle(message)
 
     def _settle(self, message: MessageProxy) -> None:
-        self.broker.delivery_of(message).release()
-        self.queued_message_ids.discard(message.message_id)
-        with _closed_on_error():
-            self.broker.settle(self.queue_name, message)
+        """Write the end, however long Redis cannot be reached: it is safe to repeat."""
+        assert isinstance(message, Delivered)  # noqa: S101 - we have made it
+        wait_s = FIRST_REST_S
+        while True:
+            try:
+                self.broker.settle(message)
+            except redis.RedisError as error:
+                log.warning("job.end_not_written", error=str(error), again_in_s=wait_s)
+                self.broker.lease.suspicious.set()
+                time.sleep(wait_s)
+                wait_s = min(wait_s * 2, LAST_REST_S)
+            else:
+                self._forget(message)
+                return
+
+    def _forget(self, message: Delivered) -> None:
+        self.broker.lease.drop(message)
+        message.delivery.release()
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         """Return messages that were fetched but not started to their queue."""
-        unstarted = list(messages)
-        for message in unstarted:
-            self.broker.delivery_of(message).release()
-            self.broker.deliveries.pop(message.options["redis_message_id"], None)
-        with _closed_on_error():
-            super().requeue(unstarted)  # type: ignore[no-untyped-call]
+        unstarted = [item for item in messages if isinstance(item, Delivered)]
+        self._return(unstarted, counted=True)
+
+    def _return(self, messages: list[Delivered], *, counted: bool) -> None:
+        if not messages:
+            return
+        with _closed_on_error(), self.broker.lease.lock:
+            ids = [message.redis_id for message in messages]
+            owner = self.broker.lease.worker
+            self.broker.run("requeue", self.queue_name, owner, int(counted), *ids)
+            for message in messages:
+                self._forget(message)
+
+    def _give_back(self) -> None:
+        """Return what was fetched ahead."""
+        ready, self._ready = list(self._ready), deque()
+        self._return(ready, counted=True)
+        if self._suspect:
+            suspect, self._suspect = self._suspect, None
+            if suspect.places:
+                self.broker.places.release(suspect.places)
+            self._return([suspect.message], counted=False)
+            self.broker.alone.release()
+
+    def close(self) -> None:
+        """Return what was fetched ahead."""
+        self._give_back()
 
 
 @contextmanager
@@ -147,18 +308,21 @@ def _closed_on_error() -> Iterator[None]:
         raise ConnectionClosed(error) from None
 
 
-def decode(data: bytes, queue_name: str) -> MessageProxy:
+def decode(data: bytes, queue_name: str) -> Message[Any]:
     """Return the message that *data* of this queue stands for.
 
     Raises:
         DecodeError: It is none that a worker can run, or even acknowledge.
     """
-    message = MessageProxy(Message.decode(data))
+    message: Message[Any] = Message.decode(data)
+    if message.queue_name == dq_name(queue_name):  # a stock producer has delayed it
+        message = message.copy(queue_name=queue_name)
     check(message, queue_name)
+    message.options.pop("eta", None)  # it is due
     return message
 
 
-def check(message: MessageProxy, queue_name: str) -> None:
+def check(message: Message[Any], queue_name: str) -> None:
     """Refuse what would only fail later, in the middle of dramatiq's threads.
 
     Raises:

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dramatiq import Message
+from dramatiq import Message, MessageProxy
 
 from .slots import Slot
 
@@ -15,32 +15,59 @@ from .slots import Slot
 Outcome = Literal["ack", "dead", "again"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Delivery:
     """Filled by middleware while the job runs, and carried out by the consumer.
 
     Attributes:
-        place: Counts the worker threads of this process; one is taken.
-        delayed: Whether it waits here for its due time rather than for its end.
+        owner: The worker that fetched it, as Redis knows it: a lease that was lost is
+            followed by another name.
+        queue: Where it was fetched from.
+        number: How many deliveries without an end there are, with this one.
+        lost: Another worker may run the message: what it comes to here is not told.
+        tracked: Whether the job has a record and tells events.
+        places: How many of the worker threads, which *place* counts, are taken.
         successor: The message of the next run, where the outcome is ``again``.
+        due: When that is to be, in ms since the epoch; ``None`` is now.
         job_fields: What changes in the job's record at the end.
         event: What is told at the end, with *event_body*; nothing if empty.
+        why: Of a dead letter: the reason and the error.
     """
 
+    owner: str = ""
+    queue: str = ""
+    number: int = 1
+    lost: bool = False
+    tracked: bool = True
     slot: Slot | None = None
     place: threading.Semaphore | None = None
-    delayed: bool = False
+    places: int = 1
     outcome: Outcome = "ack"
     successor: Message[Any] | None = None
+    due: int | None = None
     job_fields: dict[str, str] = field(default_factory=dict)
     event: str = ""
     event_body: dict[str, Any] = field(default_factory=dict)
+    why: dict[str, Any] = field(default_factory=dict)
 
     def release(self) -> None:
-        """Give back what the delivery holds."""
+        """Give back what the delivery holds; doing so twice is harmless."""
         if self.slot:
             self.slot.release()
             self.slot = None
         if self.place:
-            self.place.release()
+            self.place.release(self.places)
             self.place = None
+
+
+class Delivered(MessageProxy):
+    """A message that was delivered to this process."""
+
+    def __init__(self, message: Message[Any], delivery: Delivery) -> None:
+        super().__init__(message)
+        self.delivery = delivery
+
+    @property
+    def redis_id(self) -> str:
+        """The id under which Redis keeps the message."""
+        return str(self.options["redis_message_id"])

@@ -24,6 +24,8 @@ from nexus_actors.core.errors import NexusError, Postponed
 if TYPE_CHECKING:
     import redis
 
+    from .delivery import Delivery
+
 
 State = Literal[
     "scheduled", "queued", "running", "retrying", "succeeded", "dead", "cancelled"
@@ -72,6 +74,7 @@ class Job:
         told: The newest progress, whether published or not.
         hand_on: Whether dramatiq has a use for the result: a pipeline, or `Results`.
         result: What the actor has returned.
+        delivery: What this process holds for it, where a worker runs it.
     """
 
     id: str
@@ -80,6 +83,7 @@ class Job:
     told: Progress | None = None
     hand_on: bool = False
     result: Any = None
+    delivery: Delivery | None = None
     _last: Progress | None = field(default=None, init=False)
     _last_at: float = field(default=0.0, init=False)
 
@@ -87,8 +91,14 @@ class Job:
         """Return if the job may go on.
 
         Raises:
-            Postponed: The worker shuts down; the job goes back to its queue.
+            Postponed: The worker shuts down; the job goes back to its queue.  Or it
+                was out of touch, and another worker has the job: what this run comes
+                to is not told.
         """
+        if self.delivery and self.delivery.lost:
+            raise Postponed(
+                "another worker has the job", code="lease_lost", until=clock.now()
+            )
         if self.actor and stopping.is_set():
             raise Postponed("the worker shuts down", code="shutdown", until=clock.now())
 

@@ -6,23 +6,17 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import dramatiq
-from dramatiq import Message, MessageProxy
+from dramatiq import Message, MessageProxy, Worker
 
-from .delivery import Delivery
+from .delivery import Delivered, Delivery
 
 
 class OwnBroker(dramatiq.Broker, ABC):
     """A broker that keeps job records and ends deliveries in one step."""
 
     @abstractmethod
-    def delivery_of(self, message: MessageProxy) -> Delivery:
-        """Return what this process holds for *message*, made on first use."""
-
-    @abstractmethod
-    def prepare(
-        self, message: Message[Any] | MessageProxy, *, delay: int | None
-    ) -> Message[Any]:
-        """Return *message* as it will be stored: own id, queue and due time."""
+    def prepare(self, message: Message[Any] | MessageProxy) -> Message[Any]:
+        """Return *message* as it will be stored: under its own id, as of now."""
 
     @abstractmethod
     def tell(
@@ -39,9 +33,22 @@ class OwnBroker(dramatiq.Broker, ABC):
         """Run only so many of this queue's jobs at once on this host."""
 
     @abstractmethod
-    def resume(self, threads: int) -> None:
-        """Fetch for *threads* worker threads from now on."""
+    def every(self, actor: dramatiq.Actor[..., Any], cron: str, time_zone: str) -> None:
+        """Send *actor* a message without arguments at the times of *cron*."""
+
+    @abstractmethod
+    def resume(self, worker: Worker) -> None:
+        """Fetch for the threads of *worker* from now on."""
 
     @abstractmethod
     def drain(self) -> None:
         """Fetch nothing more: this process shuts down."""
+
+    @abstractmethod
+    def leave(self) -> None:
+        """End this process's lease: it runs nothing any more."""
+
+
+def delivery_of(message: MessageProxy) -> Delivery:
+    """Return what this process holds for *message*; on a foreign broker, nothing."""
+    return message.delivery if isinstance(message, Delivered) else Delivery()

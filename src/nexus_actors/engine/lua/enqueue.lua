@@ -1,29 +1,15 @@
--- Stores a message, puts it on its queue and records its job, in one step.
--- Returns 0, and does nothing, for a new message whose job is known: it was sent again
--- since nobody could tell whether it had arrived.  One that has failed may run again.
--- The queue's keys are dramatiq's own, so that stock tools and workers read them.
+-- Stores messages: each on its queue, or in the schedule; and records its job.
 --
--- KEYS[1]  namespace
--- ARGV     queue, redis id, message, job id, job fields (JSON), event (or ''),
---          event body (JSON), time in ms, greatest length of the event stream
-local ns, queue, id = KEYS[1], ARGV[1], ARGV[2]
-local job = ns .. ':job:' .. ARGV[4]
-if ARGV[6] ~= '' then
-  local state = redis.call('hget', job, 'state')
-  if state and state ~= 'dead' and state ~= 'cancelled' then
-    return 0
-  end
+-- A message whose job is known is left alone: it was sent again since nobody could
+-- tell whether it had arrived.  One that has failed may run again; then it is no dead
+-- letter any more.
+--
+-- ARGV  time, greatest length of the event stream; and for each message: queue, id,
+--       message, job id, '1' if it is tracked, actor, priority, due time or '',
+--       time of its making, event body
+-- Returns for each message 1 if it was stored.
+local stored = {}
+for at = 3, #ARGV, 10 do
+  stored[#stored + 1] = store(ARGV[1], ARGV[2], unpack(ARGV, at, at + 9))
 end
-redis.call('hset', ns .. ':' .. queue .. '.msgs', id, ARGV[3])
-redis.call('rpush', ns .. ':' .. queue, id)
-
-for field, value in pairs(cjson.decode(ARGV[5])) do
-  redis.call('hset', job, field, value)
-end
-redis.call('persist', job)
-redis.call('hdel', job, 'finished_at')
-if ARGV[6] ~= '' then
-  redis.call('xadd', ns .. ':events', 'maxlen', '~', ARGV[9], '*',
-    'event', ARGV[6], 'job', ARGV[4], 'at', ARGV[8], 'body', ARGV[7])
-end
-return 1
+return stored

@@ -1,42 +1,49 @@
 -- Ends one delivery of a message: acknowledges it, dead-letters it, or replaces it
 -- with its next run; and records what became of the job, in the same step.
--- Returns 0, and does nothing, if the message is no longer this worker's.
 --
--- KEYS[1]  namespace
--- ARGV     queue, broker id, redis id, outcome (ack, dead, again), time in ms,
---          next queue, next redis id, next message,
---          job id, job fields (JSON), seconds to keep the job (0: for ever),
---          event (or ''), event body (JSON), greatest length of the event stream
-local ns, queue, id, outcome = KEYS[1], ARGV[1], ARGV[3], ARGV[4]
-local messages = ns .. ':' .. queue .. '.msgs'
-if redis.call('srem', ns .. ':__acks__.' .. ARGV[2] .. '.' .. queue, id) == 0 then
-  return 0
+-- If the message is no longer this worker's, the first end counts: a success still
+-- counts while the message waits for another worker, and nothing does after that.
+--
+-- ARGV  outcome (ack, dead, again), queue, worker, id, time, greatest length of the
+--       event stream; next id, next message, its priority, its due time or '' (for
+--       now); why it is dead (JSON); job id, or '' if it is not tracked, seconds to
+--       keep the job (0: for ever), event (or ''), event body, job fields and values
+-- Returns 1, or 0 if nothing was done.
+local outcome, queue, worker, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local now, most = ARGV[5], ARGV[6]
+local messages = key(queue, '.msgs')
+if redis.call('srem', acks_of(worker, queue), id) == 0 then
+  if outcome ~= 'ack' or not unlist(queue, id) then
+    return 0
+  end
 end
 if outcome == 'dead' then
-  local dead = ns .. ':' .. string.gsub(queue, '%.DQ$', '') .. '.XQ'
-  local message = redis.call('hget', messages, id)
-  if message then
-    redis.call('zadd', dead, ARGV[5], id)
-    redis.call('hset', dead .. '.msgs', id, message)
+  local body = redis.call('hget', messages, id)
+  if body then
+    bury(queue, id, body, now, ARGV[11])
   end
 end
 redis.call('hdel', messages, id)
+redis.call('hdel', key(queue, '.tries'), id)
 if outcome == 'again' then
-  redis.call('hset', ns .. ':' .. ARGV[6] .. '.msgs', ARGV[7], ARGV[8])
-  redis.call('rpush', ns .. ':' .. ARGV[6], ARGV[7])
+  if ARGV[10] == '' then
+    redis.call('hset', messages, ARGV[7], ARGV[8])
+    put(queue, ARGV[7], ARGV[9])
+  else
+    schedule(ARGV[7], ARGV[10], ARGV[8])
+  end
 end
 
-if ARGV[9] ~= '' then
-  local job = ns .. ':job:' .. ARGV[9]
-  for field, value in pairs(cjson.decode(ARGV[10])) do
-    redis.call('hset', job, field, value)
+if ARGV[12] ~= '' then
+  local job = ns .. ':job:' .. ARGV[12]
+  if #ARGV > 15 then
+    redis.call('hset', job, unpack(ARGV, 16))
   end
-  if ARGV[11] ~= '0' then
-    redis.call('expire', job, ARGV[11])
+  if ARGV[13] ~= '0' then
+    redis.call('expire', job, ARGV[13])
   end
-  if ARGV[12] ~= '' then
-    redis.call('xadd', ns .. ':events', 'maxlen', '~', ARGV[14], '*',
-      'event', ARGV[12], 'job', ARGV[9], 'at', ARGV[5], 'body', ARGV[13])
+  if ARGV[14] ~= '' then
+    tell(most, ARGV[14], ARGV[12], now, ARGV[15])
   end
 end
 return 1

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 from contextlib import suppress
 from typing import Any
 
@@ -20,7 +18,7 @@ from nexus_actors.core.errors import Postponed, RejectedError
 from nexus_actors.core.logs import get_logger
 from nexus_actors.engine import jobs
 from nexus_actors.engine.delivery import Delivery
-from nexus_actors.engine.protocol import OwnBroker
+from nexus_actors.engine.protocol import OwnBroker, delivery_of
 
 from .retries import cause_of
 
@@ -43,15 +41,20 @@ class JobsMiddleware(Middleware):
     def after_declare_actor(
         self, broker: dramatiq.Broker, actor: dramatiq.Actor[..., Any]
     ) -> None:
-        """Limit the actor's queue if the actor asks for it."""
-        if isinstance(broker, OwnBroker) and actor.options.get("slots"):
+        """Limit the actor's queue, and send to it by the clock, if it asks for it."""
+        if not isinstance(broker, OwnBroker):
+            return
+        if actor.options.get("slots"):
             broker.limit(actor.queue_name)
+        if actor.options.get("cron"):
+            zone = actor.options.get("time_zone") or "UTC"
+            broker.every(actor, actor.options["cron"], zone)
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: Worker) -> None:
-        """Learn how many threads there are to feed."""
+        """Begin to fetch for the worker's threads."""
         jobs.stopping.clear()
         if isinstance(broker, OwnBroker):
-            broker.resume(worker.worker_threads)
+            broker.resume(worker)
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: Worker) -> None:  # noqa: ARG002 - dramatiq's signature
         """Ask the running jobs to stop, and fetch no more."""
@@ -59,10 +62,15 @@ class JobsMiddleware(Middleware):
         if isinstance(broker, OwnBroker):
             broker.drain()
 
+    def after_worker_shutdown(self, broker: dramatiq.Broker, worker: Worker) -> None:  # noqa: ARG002 - dramatiq's signature
+        """Leave: what still runs after dramatiq's patience is another worker's."""
+        if isinstance(broker, OwnBroker):
+            broker.leave()
+
     def before_process_message(
         self, broker: dramatiq.Broker, message: MessageProxy
     ) -> None:
-        """Make the job the one that this thread runs, and tell that it started."""
+        """Make the job the one that this thread runs; that it started is told."""
         attempt = message.options.get("retries", 0) + 1
         structlog.contextvars.bind_contextvars(
             message_id=message.message_id,
@@ -76,14 +84,14 @@ class JobsMiddleware(Middleware):
             hand_on=_is_result_wanted(broker, message),
         )
         if isinstance(broker, OwnBroker):
+            job.delivery = delivery_of(message)
             job.publish = lambda progress: _publish(broker, message, progress)
-            _tell_started(broker, message, attempt)
         jobs.begin(job)
         log.info("job.started")
 
     def after_process_message(
         self,
-        broker: dramatiq.Broker,
+        broker: dramatiq.Broker,  # noqa: ARG002 - dramatiq's signature
         message: MessageProxy,
         *,
         result: Any = None,
@@ -91,8 +99,10 @@ class JobsMiddleware(Middleware):
     ) -> None:
         """Note how the attempt ended; the consumer writes it with the settlement."""
         job = jobs.running()
-        delivery = _delivery(broker, message)
-        if exception is None:
+        delivery = delivery_of(message)
+        if exception is None and delivery.outcome == "again":
+            _note_again(delivery, message)
+        elif exception is None:
             kept = job.result if job and job.result is not None else result
             _note_success(delivery, message, kept)
         elif message.failed:
@@ -104,22 +114,18 @@ class JobsMiddleware(Middleware):
         _forget()
 
     def after_skip_message(
-        self, broker: dramatiq.Broker, message: MessageProxy
+        self,
+        broker: dramatiq.Broker,  # noqa: ARG002 - dramatiq's signature
+        message: MessageProxy,
     ) -> None:
         """Note that other middleware has refused the message before it ran."""
-        delivery = _delivery(broker, message)
+        delivery = delivery_of(message)
         if message.failed:
             reason = str(message._exception or "skipped")  # noqa: SLF001 - no other way
             note_death(delivery, message, RejectedError(reason, code="skipped"))
         else:
             _note_skip(delivery, message)
         _forget()
-
-
-def _delivery(broker: dramatiq.Broker, message: MessageProxy) -> Delivery:
-    if isinstance(broker, OwnBroker):
-        return broker.delivery_of(message)
-    return Delivery()  # nobody reads it
 
 
 def _forget() -> None:
@@ -134,21 +140,10 @@ def _is_result_wanted(broker: dramatiq.Broker, message: MessageProxy) -> bool:
     return any(options.get(name) for name in takers) or has_results_middleware(broker)
 
 
-def _tell_started(broker: OwnBroker, message: MessageProxy, attempt: int) -> None:
-    fields = {
-        "state": "running",
-        "actor": message.actor_name,
-        "queue": q_name(message.queue_name),
-        "attempt": str(attempt),
-        "enqueued_at": str(message.message_timestamp),  # if a stock producer sent it
-        "started_at": str(clock.now_ms()),
-        "worker": f"{socket.gethostname()}:{os.getpid()}",
-    }
-    with suppress(redis.RedisError):  # the job can run without its record
-        broker.tell(message, fields, "job.started", _body(message, attempt=attempt))
-
-
 def _publish(broker: OwnBroker, message: MessageProxy, progress: jobs.Progress) -> None:
+    delivery = delivery_of(message)
+    if delivery.lost or not delivery.tracked:
+        return
     value = progress.to_json()
     fields = {"progress": json.dumps(value)}
     with suppress(redis.RedisError):  # the next progress will tell
@@ -183,6 +178,7 @@ def note_death(delivery: Delivery, message: MessageProxy, error: BaseException) 
         "finished_at": str(clock.now_ms()),
         "error": json.dumps(told),
     }
+    delivery.why = {"reason": told["code"], "at": clock.now_ms(), "error": told}
     delivery.event = "job.dead"
     delivery.event_body = _body(message, error=told)
     log.error("job.dead", error=told)
@@ -193,13 +189,24 @@ def _note_retry(
 ) -> None:
     cause = cause_of(error)
     told = jobs.describe_error(cause)
-    due = delivery.successor.options.get("eta") if delivery.successor else None
     postponed = isinstance(cause, Postponed)
-    state = "queued" if due is None else "scheduled" if postponed else "retrying"
-    delivery.job_fields = {"state": state, "error": json.dumps(told)}
+    waits = "scheduled" if postponed else "retrying"
+    delivery.job_fields = {
+        "state": "queued" if delivery.due is None else waits,
+        "error": json.dumps(told),
+    }
     delivery.event = "job.postponed" if postponed else "job.retrying"
-    delivery.event_body = _body(message, error=told, due_ms=due)
-    log.warning(delivery.event, error=told, due_ms=due)
+    delivery.event_body = _body(message, error=told, due_ms=delivery.due)
+    log.warning(delivery.event, error=told, due_ms=delivery.due)
+
+
+def _note_again(delivery: Delivery, message: MessageProxy) -> None:
+    """Note that the job has sent its own message: it runs again."""
+    state = "queued" if delivery.due is None else "scheduled"
+    delivery.job_fields = {"state": state}
+    delivery.event = "job.postponed"
+    delivery.event_body = _body(message, error=None, due_ms=delivery.due)
+    log.info("job.postponed", due_ms=delivery.due)
 
 
 def _body(message: MessageProxy, **more: Any) -> dict[str, Any]:

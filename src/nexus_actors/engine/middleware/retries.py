@@ -19,7 +19,7 @@ from nexus_actors.core.errors import (
     Postponed,
     UnknownOutcomeError,
 )
-from nexus_actors.engine.protocol import OwnBroker
+from nexus_actors.engine.protocol import OwnBroker, delivery_of
 
 
 def cause_of(error: BaseException) -> BaseException:
@@ -123,6 +123,7 @@ class Retries(StockRetries):
     def _again(
         self, broker: OwnBroker, message: MessageProxy, delay: int | None
     ) -> None:
-        delivery = broker.delivery_of(message)
+        delivery = delivery_of(message)
         delivery.outcome = "again"
-        delivery.successor = broker.prepare(message, delay=delay or None)
+        delivery.successor = broker.prepare(message)
+        delivery.due = clock.now_ms() + delay if delay else None

@@ -1,0 +1,26 @@
+-- Cancels or moves a job that waits in the schedule.
+--
+-- ARGV  job id, time, greatest length of the event stream, new due time or '' to
+--       cancel, seconds to keep a cancelled job
+-- Returns 0 if the job is not there: it has begun, ended, or never was.
+local job, now, most, due = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local body = redis.call('hget', SCHEDULE .. '.msgs', job)
+if not body then
+  return 0
+end
+if due ~= '' then
+  schedule(job, due, body)
+  return 1
+end
+redis.call('zrem', SCHEDULE, job)
+redis.call('hdel', SCHEDULE .. '.msgs', job)
+local message = read(body)
+if message.tracked then
+  local record = ns .. ':job:' .. job
+  redis.call('hset', record, 'state', 'cancelled', 'finished_at', now)
+  redis.call('expire', record, ARGV[5])
+  tell(most, 'job.cancelled', job, now, cjson.encode({
+    actor = message.actor, queue = message.queue
+  }))
+end
+return 1

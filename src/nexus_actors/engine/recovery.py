@@ -1,0 +1,356 @@
+"""Who lives, who runs what, and what becomes of the messages of the dead.
+
+Each worker process holds a *lease*: its name among the heartbeats, which a thread of
+its own renews, whatever consumers and actors do.  Who has none can fetch nothing.
+Every process looks after the others.  One whose sign of life has not changed for the
+time that it has named itself is dead: a script takes its name off and returns what it
+ran, both at once, so that no message is returned twice.
+
+* Signs are compared, not read: the clocks of two machines need not agree.
+* Who has been out of touch with Redis, or has slept, watches anew before it judges.  An
+  outage is therefore nobody's death, however long it is.
+* Who was taken for dead all the same, since it was frozen or cut off, finds its name
+  gone at its next step.  It takes a new one, holds on to what nobody else has begun,
+  and gives up the rest: such a job is asked to stop, and its end is not told.
+* What Redis takes to be run here, and is not, is returned: the answer to a fetch was
+  lost, or Redis has come back with an older state.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import uuid4
+
+import redis
+from dramatiq.common import dq_name
+
+from nexus_actors.core import clock
+from nexus_actors.core.logs import get_logger
+
+from .delivery import Delivered, Delivery
+from .events import MAX_EVENTS
+from .scripts import Scripts
+
+
+log = get_logger(__name__)
+
+#: The longest time between two signs of life, in seconds.
+BEAT_S: Final = 2.0
+
+#: How long a thread waits when Redis cannot be reached: doubles up to the last.
+FIRST_REST_S: Final = 0.1
+LAST_REST_S: Final = 2.0
+
+#: How often a process compares what it runs with what Redis takes it to run, in s.
+CHECK_S: Final = 10.0
+
+#: How often it looks for dead workers of plain dramatiq, and when these are dead, in s.
+STOCK_LOOK_S: Final = 15.0
+STOCK_TIMEOUT_S: Final = 60.0
+
+#: How many messages one step returns: it must not hold up Redis.
+BATCH: Final = 200
+
+
+class Lease:
+    """The right of this process to run messages, and the messages that it runs.
+
+    Attributes:
+        worker: The name of the process in Redis; another one after a lost lease.
+        held: What it runs, by Redis id.
+        lock: Held while messages are fetched, and while the two sides are compared.
+        suspicious: Set when an answer was lost; the next beat compares the two sides.
+    """
+
+    def __init__(
+        self, client: redis.Redis, scripts: Scripts, namespace: str, timeout_s: float
+    ) -> None:
+        self.worker = str(uuid4())
+        self.held: dict[str, Delivered] = {}
+        self.lock = threading.RLock()
+        self.suspicious = threading.Event()
+        self._changing = threading.Lock()  # short: who ends a job waits for no fetch
+        self.timeout_s = timeout_s
+        self.queues: set[str] = set()
+        self._client = client
+        self._scripts = scripts
+        self._namespace = namespace
+        self._missing: set[Delivery] = set()
+
+    def serve(self, queue: str) -> None:
+        """Make known that this process fetches from *queue*: first of all."""
+        with self.lock:
+            self.queues.add(queue)
+            self._join(self.worker)
+
+    def _join(self, worker: str) -> None:
+        about = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "queues": sorted(self.queues),
+            "timeout_s": self.timeout_s,
+        }
+        self._scripts("join", worker, clock.now_ms(), json.dumps(about))
+
+    def beat(self) -> None:
+        """Say that this process lives; if that comes too late, begin a new life."""
+        worker = self.worker
+        if self.queues and not self._scripts("beat", worker, clock.now_ms()):
+            self.renew(worker)
+
+    def renew(self, lost: str) -> None:
+        """Take another name in place of *lost*, and hold on to what is still ours."""
+        with self.lock:
+            if self.worker != lost:
+                return  # another thread was faster
+            worker = str(uuid4())
+            self._join(worker)
+            self.worker = worker
+            for message in list(self.held.values()):
+                self._hold(message)
+        log.error("worker.lease_lost", worker=lost, renewed_as=worker)
+
+    def take(self, message: Delivered) -> None:
+        """Note that this process runs *message* from now on."""
+        with self._changing:
+            earlier = self.held.get(message.redis_id)
+            if earlier:
+                earlier.delivery.lost = True
+            self.held[message.redis_id] = message
+
+    def drop(self, message: Delivered) -> None:
+        """Note that this process has done with *message*."""
+        with self._changing:
+            if self.held.get(message.redis_id) is message:
+                del self.held[message.redis_id]
+
+    def check(self) -> None:
+        """Compare what this process runs with what Redis takes it to run."""
+        with self.lock:
+            known = self._acknowledged()
+            for queue, ids in known.items():
+                stray = [i for i in ids if i not in self.held]
+                if stray and self._scripts("requeue", queue, self.worker, 1, *stray):
+                    log.warning("message.stray", queue=queue, redis_ids=stray)
+            missing = {
+                message.delivery: message
+                for key, message in list(self.held.items())
+                if not message.delivery.lost
+                and key not in known.get(message.delivery.queue, ())
+            }
+            # at the first look, another thread may be about to end it
+            for delivery in missing.keys() & self._missing:
+                self._hold(missing[delivery])
+            self._missing = set(missing)
+
+    def _acknowledged(self) -> dict[str, set[str]]:
+        queues = sorted(self.queues)
+        pipeline = self._client.pipeline(transaction=False)
+        for queue in queues:
+            pipeline.smembers(f"{self._namespace}:__acks__.{self.worker}.{queue}")
+        found = [{key.decode() for key in ids} for ids in pipeline.execute()]
+        return dict(zip(queues, found, strict=True))
+
+    def _hold(self, message: Delivered) -> None:
+        delivery = message.delivery
+        if delivery.lost:
+            return
+        if self._scripts("hold", self.worker, delivery.queue, message.redis_id):
+            delivery.owner = self.worker
+        else:
+            delivery.lost = True
+            log.error("job.lost_to_another_worker", message_id=message.message_id)
+
+    def end(self) -> None:
+        """End the lease; what still runs may be run by another worker."""
+        with self.lock:
+            for message in list(self.held.values()):
+                message.delivery.lost = True
+            if self.queues:
+                recover(self._scripts, self.worker, "", self.queues)
+
+
+def recover(
+    scripts: Scripts,
+    worker: str,
+    seen: str,
+    queues: Iterable[str],
+    *,
+    ends: bool = True,
+) -> int:
+    """Return all messages of *worker* if *seen* is still its last sign of life."""
+    total, returned = 0, BATCH
+    arguments = [MAX_EVENTS, BATCH, int(ends), *queues]
+    while returned >= BATCH:
+        returned = scripts("recover", worker, seen, clock.now_ms(), *arguments)
+        total += max(0, returned)
+    return total
+
+
+@dataclass(slots=True)
+class _Sign:
+    """A sign of life, and since when it has been seen."""
+
+    value: str
+    since: float
+
+
+class Watch:
+    """Looks after the other workers, and returns the messages of those that died."""
+
+    def __init__(
+        self, client: redis.Redis, scripts: Scripts, namespace: str, lease: Lease
+    ) -> None:
+        self._client = client
+        self._scripts = scripts
+        self._namespace = namespace
+        self._lease = lease
+        self._signs: dict[str, _Sign] = {}
+
+    def forget(self) -> None:
+        """Begin to watch anew: this process was out of touch."""
+        self._signs.clear()
+
+    def look(self) -> None:
+        """Return the messages of our workers that have died."""
+        workers = self._workers()
+        names = [name for name in workers if name != self._lease.worker]
+        for name, sign in zip(names, self._read_signs(names), strict=True):
+            about = workers[name]
+            if self._is_dead(name, sign, about["timeout_s"]):
+                count = recover(self._scripts, name, sign, about["queues"])
+                del self._signs[name]
+                log.warning("worker.dead", worker=name, returned=count, **about)
+
+    def look_at_stock(self) -> None:
+        """Return the messages of plain dramatiq's workers that have died.
+
+        Their names stay among the heartbeats: they may have fetched from queues that
+        are none of ours.
+        """
+        key = f"{self._namespace}:__heartbeats__"
+        found: Any = self._client.zrange(key, 0, -1, withscores=True)
+        ours = self._workers()
+        queues = [n for queue in self._lease.queues for n in (queue, dq_name(queue))]
+        for name, score in ((name.decode(), score) for name, score in found):
+            if name in ours or not self._is_dead(name, _sign(score), STOCK_TIMEOUT_S):
+                continue
+            count = recover(self._scripts, name, _sign(score), queues, ends=False)
+            self._signs[name].since = float("inf")  # once is enough
+            if count:
+                log.warning("worker.dead", worker=name, returned=count)
+
+    def _workers(self) -> dict[str, Any]:
+        found: Any = self._client.hgetall(f"{self._namespace}:__workers__")
+        return {name.decode(): json.loads(about) for name, about in found.items()}
+
+    def _read_signs(self, names: list[str]) -> list[str]:
+        if not names:
+            return []
+        key = f"{self._namespace}:__heartbeats__"
+        scores: Any = self._client.zmscore(key, names)
+        return [_sign(score) for score in scores]
+
+    def _is_dead(self, name: str, sign: str, timeout_s: float) -> bool:
+        now = time.monotonic()
+        known = self._signs.get(name)
+        if known is None or known.value != sign:
+            self._signs[name] = _Sign(sign, now)
+            return False
+        return now - known.since >= timeout_s
+
+
+def _sign(score: float | None) -> str:
+    return "" if score is None else f"{score:.0f}"
+
+
+class Pulse:
+    """The thread that beats, compares and watches, as long as the process works."""
+
+    def __init__(self, lease: Lease, watch: Watch) -> None:
+        self._lease = lease
+        self._watch = watch
+        self._beat_s = min(BEAT_S, lease.timeout_s / 5)
+        self._loop = Loop("pulse", self._tick, on_outage=self._on_outage)
+        self._next_check = self._next_stock = 0.0
+        self._last = time.monotonic()
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._loop.start()
+
+    def stop(self) -> None:
+        """Beat no more, and end the lease."""
+        self._loop.stop()
+        self._lease.end()
+
+    def _tick(self) -> float:
+        now = time.monotonic()
+        self._lease.beat()
+        if now - self._last > 3 * self._beat_s:
+            self._watch.forget()  # this process has slept, and others may have
+        self._last = now
+        self._watch.look()
+        if self._lease.suspicious.is_set() or now >= self._next_check:
+            self._lease.suspicious.clear()
+            self._next_check = now + CHECK_S
+            self._lease.check()
+        if now >= self._next_stock:
+            self._next_stock = now + STOCK_LOOK_S
+            self._watch.look_at_stock()
+        return self._beat_s
+
+    def _on_outage(self) -> None:
+        self._watch.forget()
+        self._lease.suspicious.set()
+
+
+class Loop:
+    """A thread that does something again and again, also after an outage of Redis.
+
+    *tick* returns how many seconds to wait before the next.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        tick: Callable[[], float],
+        *,
+        on_outage: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._name = name
+        self._tick = tick
+        self._on_outage = on_outage
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, name=f"nexus-{name}", daemon=True
+        )
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread after the step that it is at."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        wait_s, rest_s = 0.0, FIRST_REST_S
+        while not self._stopped.wait(wait_s):
+            try:
+                wait_s, rest_s = self._tick(), FIRST_REST_S
+            except redis.RedisError as error:
+                log.warning("broker.unreachable", part=self._name, error=str(error))
+                self._on_outage()
+                wait_s, rest_s = rest_s, min(rest_s * 2, LAST_REST_S)
+            except Exception:  # a worker without this thread would be taken for dead
+                log.exception("engine.failed", part=self._name)
+                wait_s = LAST_REST_S

@@ -1,0 +1,166 @@
+"""The schedule: one sorted set for all that is to run later.
+
+Delays, retries and postponed jobs wait in Redis, not in workers, each until its due
+time.  Every worker process has a thread that moves what is due to its queue, some
+hundred in a step; that they all do so does no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import redis
+from dramatiq import Message
+from dramatiq.common import q_name
+
+from nexus_actors.core import clock
+
+from .connection import unavailable
+from .events import MAX_EVENTS
+from .recovery import Loop
+
+
+if TYPE_CHECKING:
+    from .broker import RedisBroker
+
+#: The longest time between two looks at what is due, in seconds.
+POLL_S: Final = 0.25
+
+#: How many messages one step moves: it must not hold up Redis.
+BATCH: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scheduled:
+    """A job that waits for its time; *due* is UTC."""
+
+    job: str
+    actor: str
+    queue: str
+    due: datetime
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the value as plain JSON types, times in ISO 8601."""
+        return {
+            "job": self.job,
+            "actor": self.actor,
+            "queue": self.queue,
+            "due": self.due.isoformat(),
+        }
+
+
+def upcoming(limit: int = 100, *, broker: RedisBroker | None = None) -> list[Scheduled]:
+    """Return the next *limit* jobs that wait for their time, the first due first.
+
+    Raises:
+        BrokerUnavailable: Redis does not answer.
+        UnsupportedFeatureError: The broker in use has no schedule.
+    """
+    broker = broker or _own()
+    key = f"{broker.namespace}:__schedule__"
+    with _translated(broker.client):
+        due: Any = broker.client.zrange(key, 0, limit - 1, withscores=True)
+        ids = [job for job, _ in due]
+        bodies: Any = broker.client.hmget(f"{key}.msgs", ids) if ids else []
+    pairs = zip(due, bodies, strict=True)
+    return [_scheduled(job, at, body) for (job, at), body in pairs if body]
+
+
+def _scheduled(job: bytes, due_ms: float, body: bytes) -> Scheduled:
+    message: Message[Any] = Message.decode(body)
+    return Scheduled(
+        job=job.decode(),
+        actor=message.actor_name,
+        queue=q_name(message.queue_name),
+        due=clock.from_ms(int(due_ms)),
+    )
+
+
+def cancel(job_id: str, *, broker: RedisBroker | None = None) -> bool:
+    """Cancel a job that waits for its time; tell whether it did.
+
+    Raises:
+        BrokerUnavailable: Redis does not answer; cancelling again is safe.
+        UnsupportedFeatureError: The broker in use has no schedule.
+    """
+    return _reschedule(job_id, "", broker or _own())
+
+
+def move(job_id: str, due: datetime, *, broker: RedisBroker | None = None) -> bool:
+    """Give a job that waits for its time another one; tell whether it did.
+
+    Args:
+        job_id: The job's id.
+        due: When it is to run; with a time zone.  In the past means at once.
+        broker: Whose schedule; by default that of the broker in use.
+
+    Raises:
+        BrokerUnavailable: Redis does not answer; moving again is safe.
+        UnsupportedFeatureError: The broker in use has no schedule.
+        ValueError: *due* has no time zone.
+    """
+    return _reschedule(job_id, str(clock.to_ms(due)), broker or _own())
+
+
+def _reschedule(job_id: str, due_ms: str, broker: RedisBroker) -> bool:
+    ttl = broker.settings.job_ttl_s
+    with _translated(broker.client):
+        return bool(
+            broker.run("reschedule", job_id, clock.now_ms(), MAX_EVENTS, due_ms, ttl)
+        )
+
+
+@contextmanager
+def _translated(client: redis.Redis) -> Iterator[None]:
+    try:
+        yield
+    except redis.RedisError as error:
+        raise unavailable(client, error) from error
+
+
+def _own() -> RedisBroker:
+    from .actor import attached_broker
+    from .broker import own_broker
+
+    return own_broker(attached_broker(), "schedule")
+
+
+class Timer:
+    """The thread that moves what is due, and sends what cron entries ask for."""
+
+    def __init__(self, broker: RedisBroker) -> None:
+        self._broker = broker
+        self._wake = f"{broker.namespace}:__schedule__.wake"
+        self._loop = Loop("timer", self._tick)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._loop.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._loop.stop()
+
+    def _tick(self) -> float:
+        for entry in list(self._broker.crons.values()):
+            entry.send_if_due(self._broker)
+        moved, next_due = promote(self._broker)
+        if moved >= BATCH:
+            return 0
+        wait_s = POLL_S
+        if next_due is not None:
+            wait_s = min(POLL_S, max(0, next_due - clock.now_ms()) / 1000)
+        if wait_s > 0:  # Redis takes 0 for ever
+            self._broker.client.blpop([self._wake], timeout=max(wait_s, 0.001))
+        return 0
+
+
+def promote(broker: RedisBroker) -> tuple[int, int | None]:
+    """Move what is due to its queue; return how many, and the next due time in ms."""
+    queues = sorted(broker.queues)
+    moved, first = broker.run("promote", clock.now_ms(), MAX_EVENTS, BATCH, *queues)
+    return moved, int(float(first)) if first else None

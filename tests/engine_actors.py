@@ -1,0 +1,45 @@
+"""Actors that real worker processes run in the engine's tests, and note what they do.
+
+Each line of the file ``NOTES`` tells what, which number, in which process, and when.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import dramatiq
+
+from nexus_actors import CoreSettings, RedisBroker
+
+
+broker = RedisBroker(CoreSettings.load())
+dramatiq.set_broker(broker)
+
+
+def note(what: str, number: int) -> None:
+    line = f"{what} {number} {os.getpid()} {time.time():.3f}\n"
+    file = os.open(os.environ["NOTES"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(file, line.encode())
+    os.close(file)
+
+
+@dramatiq.actor(max_retries=0)
+def work(number: int, seconds: float = 0) -> None:
+    """Run for *seconds*, or until there is a file called gate beside the notes."""
+    note("start", number)
+    ends = time.monotonic() + seconds
+    gate = Path(os.environ["NOTES"]).with_name("gate")
+    while time.monotonic() < ends and not gate.exists():
+        time.sleep(0.02)
+    note("end", number)
+
+
+@dramatiq.actor(max_retries=0)
+def die(number: int) -> None:
+    """Kill the process that runs it."""
+    note("start", number)
+    time.sleep(0.3)  # neighbours are in the middle of it
+    os.kill(os.getpid(), signal.SIGKILL)
