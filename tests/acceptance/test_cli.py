@@ -182,3 +182,29 @@ def test_without_a_redis_the_commands_share_an_embedded_one_that_keeps_the_queue
     assert json.loads(shown.stdout)["state"] == "queued"
     assert "embedded Redis" in shown.stderr
     assert not (tmp_path / "state" / "nexus-actors" / "redis" / "redis.pid").exists()
+
+
+def test_what_waits_for_its_time_is_listed_moved_and_cancelled(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    later = ("--delay", "3600000", "--priority", "2", "--json", body(tmp_path / "x"))
+    job = json.loads(nexus(environ, "send", "process_video", *later).stdout)["job"]
+
+    moved = nexus(environ, "schedule", "move", job, "--due", "2099-01-01T00:00+01:00")
+    listed = nexus(environ, "schedule", "list")
+    naive = nexus(environ, "schedule", "move", job, "--due", "2099-01-01T00:00")
+    cancelled = nexus(environ, "schedule", "cancel", job)
+    late = nexus(environ, "schedule", "cancel", job)
+
+    assert moved.returncode == 0, moved.stderr
+    assert json.loads(listed.stdout) == {
+        "job": job,
+        "actor": "video.process_video",
+        "queue": "video-processing",
+        "due": "2098-12-31T23:00:00+00:00",
+    }
+    assert naive.returncode == 2
+    assert "no time with a zone" in naive.stderr
+    assert json.loads(cancelled.stdout) == {"job": job, "cancelled": True}
+    assert late.returncode == 1
+    assert late.stderr.startswith("error: ")

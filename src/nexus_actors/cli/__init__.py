@@ -24,6 +24,7 @@ from .demo import demo
 from .doctor import doctor
 from .queue import events, job, send
 from .sandbox import sandbox
+from .schedule import schedule
 from .worker import worker
 
 
@@ -36,7 +37,7 @@ def cli(context: click.Context, *, verbose: bool) -> None:
     context.obj = {"verbose": verbose}
 
 
-for command in (db, demo, doctor, events, job, sandbox, send, worker):
+for command in (db, demo, doctor, events, job, sandbox, schedule, send, worker):
     cli.add_command(command)
 
 

@@ -58,16 +58,28 @@ def _refuse_constant(name: str) -> None:
 @click.option("--wait", is_flag=True, help="Follow the job and print its result.")
 @click.option("--inline", is_flag=True, help="Run it here, without a queue.")
 @click.option("--delay", type=click.IntRange(min=0), metavar="MS", help="Run it later.")
-def send(actor: str, body: str, *, wait: bool, inline: bool, delay: int | None) -> int:
+@click.option(
+    "--priority", type=click.IntRange(0, 9), help="0 is the most urgent, 5 the default."
+)
+def send(  # noqa: PLR0913 - one for each option
+    actor: str,
+    body: str,
+    *,
+    wait: bool,
+    inline: bool,
+    delay: int | None,
+    priority: int | None,
+) -> int:
     """Enqueue a message for ACTOR, such as process_video."""
-    if inline and (wait or delay is not None):
-        raise click.UsageError("--inline goes with neither --wait nor --delay")
+    if inline and (wait or delay is not None or priority is not None):
+        raise click.UsageError("--inline goes without --wait, --delay and --priority")
     chosen, fields = find_actor(actor), read_body(body)
     chosen.parse((), fields)
     if inline:
         return _run_inline(chosen, fields)
     with queue():
-        message = chosen.send_with_options(kwargs=fields, delay=delay)
+        options: dict[str, Any] = {} if priority is None else {"priority": priority}
+        message = chosen.send_with_options(kwargs=fields, delay=delay, **options)
         if not wait:
             print_json({"job": message.message_id, "actor": message.actor_name})
             return 0

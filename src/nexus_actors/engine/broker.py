@@ -110,6 +110,27 @@ class RedisBroker(OwnBroker, StockRedisBroker):
             self.queues.add(queue_name)
             self.emit_after("declare_queue", queue_name)
 
+    def declare_actor(self, actor: dramatiq.Actor[..., Any]) -> None:
+        """Let workers of this broker run an actor.
+
+        Its ``slots`` limit how many jobs of its queue run at once on this host; its
+        ``cron`` and ``time_zone`` send it messages by the clock.
+
+        Raises:
+            ConfigurationError: The cron expression or the time zone is none.
+            InvalidRequestError: The priority is not one of 0 to 9.
+        """
+        name, queue, options = actor.actor_name, actor.queue_name, actor.options
+        check_priority(options.get("priority", DEFAULT_PRIORITY))
+        if options.get("cron"):
+            zone = options.get("time_zone") or "UTC"
+            self.crons[name] = Entry(name, queue, options["cron"], zone)
+        if options.get("slots"):
+            count = self.settings.worker_concurrency or default_slots()
+            folder = self.settings.temp_dir / "slots" / queue
+            self.slots[queue] = HostSlots(folder, count)
+        super().declare_actor(actor)
+
     def resume(self, worker: Worker) -> None:
         """Fetch for the threads of *worker* from now on.
 
@@ -139,21 +160,6 @@ class RedisBroker(OwnBroker, StockRedisBroker):
             self._timer.stop()
             self._pulse.stop()
             self._timer = self._pulse = None
-
-    def limit(self, queue_name: str) -> None:
-        """Let at most the configured number of this queue's jobs run on this host."""
-        count = self.settings.worker_concurrency or default_slots()
-        folder = self.settings.temp_dir / "slots" / queue_name
-        self.slots[queue_name] = HostSlots(folder, count)
-
-    def every(self, actor: dramatiq.Actor[..., Any], cron: str, time_zone: str) -> None:
-        """Send *actor* a message without arguments at the times of *cron*.
-
-        Raises:
-            ConfigurationError: The expression or the time zone is none.
-        """
-        name = actor.actor_name
-        self.crons[name] = Entry(name, actor.queue_name, cron, time_zone)
 
     # Sending
 

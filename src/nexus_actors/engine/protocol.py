@@ -29,14 +29,6 @@ class OwnBroker(dramatiq.Broker, ABC):
         """Write *fields* to the record of a running job and publish *event*."""
 
     @abstractmethod
-    def limit(self, queue_name: str) -> None:
-        """Run only so many of this queue's jobs at once on this host."""
-
-    @abstractmethod
-    def every(self, actor: dramatiq.Actor[..., Any], cron: str, time_zone: str) -> None:
-        """Send *actor* a message without arguments at the times of *cron*."""
-
-    @abstractmethod
     def resume(self, worker: Worker) -> None:
         """Fetch for the threads of *worker* from now on."""
 

@@ -22,9 +22,9 @@ from nexus_actors import RedisBroker, events, jobs, schedule
 from nexus_actors.engine.embedded_redis import EmbeddedRedis, embedded_redis
 from nexus_actors.engine.recovery import recover
 from queues import MakeBroker, ended, held, make_actor, settled, working
+from scale import full, scaled
 
 
-FULL = os.environ.get("NEXUS_TEST_SCALE") == "full"
 TESTS = Path(__file__).resolve().parents[2]
 
 
@@ -59,7 +59,7 @@ def notes(environ: dict[str, str], tmp_path: Path) -> Notes:
     return notes
 
 
-@pytest.fixture(params=range(20 if FULL else 1))
+@pytest.fixture(params=[0, *(pytest.param(n, marks=full) for n in range(1, 20))])
 def run(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 
@@ -72,7 +72,7 @@ def send(broker: RedisBroker, actor: str, **kwargs: Any) -> dramatiq.Message[Any
 def test_what_a_killed_worker_ran_and_what_waited_is_run_by_another(
     broker: RedisBroker, start_worker: StartWorker, notes: Notes
 ) -> None:
-    timeout = {"NEXUS_HEARTBEAT_TIMEOUT_S": "10"} if FULL else {}
+    timeout = {"NEXUS_HEARTBEAT_TIMEOUT_S": scaled("2", full="10")}
     options = ("engine_actors", "-p", "1", "-t", "8")
     worker = start_worker(*options, **timeout)
     sent = [send(broker, "work", number=n, seconds=60) for n in range(16)]
@@ -86,7 +86,7 @@ def test_what_a_killed_worker_ran_and_what_waited_is_run_by_another(
     assert all(ended(message, broker).state == "succeeded" for message in sent)
     again = [(n, at) for n, _, at in notes.of("start") if at > killed]
     assert sorted(n for n, _ in again) == list(range(16))
-    assert max(at for _, at in again) - killed < (15 if FULL else 10)
+    assert max(at for _, at in again) - killed < scaled(10, full=15)
     assert held(broker) == 0
     told = [event.name for event in events.listen(since="0", wait=False)]
     assert told.count("job.recovered") == 8

@@ -38,18 +38,6 @@ class JobsMiddleware(Middleware):
         """``slots``: limit how many of the actor's queue run at once on a host."""
         return {"slots"}
 
-    def after_declare_actor(
-        self, broker: dramatiq.Broker, actor: dramatiq.Actor[..., Any]
-    ) -> None:
-        """Limit the actor's queue, and send to it by the clock, if it asks for it."""
-        if not isinstance(broker, OwnBroker):
-            return
-        if actor.options.get("slots"):
-            broker.limit(actor.queue_name)
-        if actor.options.get("cron"):
-            zone = actor.options.get("time_zone") or "UTC"
-            broker.every(actor, actor.options["cron"], zone)
-
     def before_worker_boot(self, broker: dramatiq.Broker, worker: Worker) -> None:
         """Begin to fetch for the worker's threads."""
         jobs.stopping.clear()

@@ -1,0 +1,70 @@
+"""``schedule``: what is to run later."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from .common import print_json, queue
+
+
+@click.group()
+def schedule() -> None:
+    """List, cancel or move jobs that wait for their time."""
+
+
+@schedule.command("list")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+def list_(limit: int) -> None:
+    """Show the jobs that are due next, one on a line."""
+    from nexus_actors.engine.schedule import upcoming
+
+    with queue():
+        for job in upcoming(limit):
+            print_json(job.to_json())
+
+
+@schedule.command()
+@click.argument("job_id")
+def cancel(job_id: str) -> int:
+    """Cancel job JOB_ID before it begins."""
+    from nexus_actors.engine import schedule as jobs
+
+    with queue():
+        return _report(job_id, done=jobs.cancel(job_id), word="cancelled")
+
+
+@schedule.command()
+@click.argument("job_id")
+@click.option("--due", required=True, metavar="TIME", help="ISO 8601, with a zone.")
+def move(job_id: str, due: str) -> int:
+    """Give job JOB_ID another time; one in the past means at once."""
+    from nexus_actors.engine import schedule as jobs
+
+    instant = _read_time(due)
+    with queue():
+        return _report(job_id, done=jobs.move(job_id, instant), word="moved")
+
+
+def _read_time(text: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise click.UsageError(
+            f"--due: {text!r} is no time with a zone, such as 2030-01-31T18:00:00+01:00"
+        )
+    return instant
+
+
+def _report(job_id: str, *, done: bool, word: str) -> int:
+    if done:
+        print_json({"job": job_id, word: True})
+        return 0
+    click.echo(
+        f"error: job {job_id!r} does not wait for its time; nexus-actors job shows it",
+        err=True,
+    )
+    return 1

@@ -1,0 +1,325 @@
+"""The scripts against a model: no message is ever in no place, or in two."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+import redis
+from dramatiq import Message
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from nexus_actors import RedisBroker
+from scale import scaled
+
+
+
+WORKERS = ("one", "two")
+PRIORITIES = (0, 5, 9)
+HOUR_MS = 3_600_000
+
+#: How many jobs there are in one run: few, so that much happens to each.
+MOST = 5
+
+#: Where a message may be.
+Place = tuple[str, ...]
+
+
+class Queue(RuleBasedStateMachine):
+    """Two workers, one queue; *places* and *tries* are what there ought to be."""
+
+    broker: RedisBroker
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.client = cast("redis.Redis", self.broker.client)
+        self.client.flushall()
+        self.now = HOUR_MS
+        self.made = 0
+        self.places: dict[str, Place] = {}
+        self.tries: dict[str, int] = {}
+        self.priority: dict[str, int] = {}
+        for worker in WORKERS:
+            self.run("join", worker, self.now, json.dumps({"queues": ["q"]}))
+
+    jobs = Bundle("jobs")
+
+    def run(self, name: Any, *arguments: Any) -> Any:
+        return self.broker.run(name, *arguments)
+
+    def body(self, job: str) -> bytes:
+        options = {"redis_message_id": job, "priority": self.priority[job]}
+        return Message("q", "a", (), {}, options, message_id=job).encode()
+
+    def store(self, job: str, due: int | str) -> int:
+        told = ("q", job, self.body(job), job, 1, "a", self.priority[job], due, 1, "{}")
+        [stored] = self.run("enqueue", self.now, 100, *told)
+        return int(stored)
+
+    @precondition(lambda self: self.made < MOST)
+    @rule(target=jobs, priority=st.sampled_from(PRIORITIES), later=st.booleans())
+    def enqueue(self, priority: int, *, later: bool) -> str:
+        self.made += 1
+        job = f"job-{self.made}"
+        self.priority[job] = priority
+        due = self.now + 1_000
+        assert self.store(job, due if later else "") == 1
+        self.places[job] = ("scheduled", str(due)) if later else ("waiting",)
+        return job
+
+    @rule(job=jobs, later=st.booleans())
+    def enqueue_again(self, job: str, *, later: bool) -> None:
+        """Only what has failed, or was cancelled, is stored again."""
+        due = self.now + 1_000
+        may = self.places[job][0] in {"dead", "cancelled"}
+
+        assert self.store(job, due if later else "") == may
+
+        if may:
+            self.places[job] = ("scheduled", str(due)) if later else ("waiting",)
+            self.tries.pop(job, None)
+
+    @rule(worker=st.sampled_from(WORKERS), count=st.integers(1, 3))
+    def fetch(self, worker: str, count: int) -> None:
+        answer = self.run("fetch", "some", "q", worker, self.now, 100, worker, count)
+        waiting = [job for job, place in self.places.items() if place == ("waiting",)]
+        fresh = [job for job in waiting if self.tries.get(job, 0) < 2]
+        taken = [key.decode() for key in answer[1::3]]
+
+        assert set(taken) <= set(fresh)
+        assert len(taken) == min(count, len(fresh))
+        for job, number in zip(taken, answer[3::3], strict=True):
+            self.tries[job] = self.tries.get(job, 0) + 1
+            assert number == self.tries[job]
+            self.places[job] = ("running", worker)
+        for job in set(waiting) - set(fresh):  # met on the way, or not
+            place = self.found()[job]
+            met = ("suspect",) if self.tries[job] == 2 else ("dead",)
+            assert place in {("waiting",), met}
+            if place == ("dead",):
+                self.tries.pop(job)
+            self.places[job] = place
+
+    @rule(worker=st.sampled_from(WORKERS), begins=st.booleans())
+    def fetch_suspect(self, worker: str, *, begins: bool) -> None:
+        what = (worker, self.now, 100, worker)
+        answer = self.run("fetch", "reserve", "q", *what, 1)
+        suspects = [job for job, place in self.places.items() if place == ("suspect",)]
+        assert bool(answer[1:]) == bool(suspects)
+        if not suspects:
+            return
+        job = answer[1].decode()
+        self.places[job] = ("running", worker)
+        if begins:
+            assert self.run("fetch", "begin", "q", *what, job)[3] == 3
+            self.tries[job] = 3
+
+    def runner(self, job: str) -> str | None:
+        place = self.places[job]
+        return place[1] if place[0] == "running" else None
+
+    def settle(self, outcome: str, worker: str, job: str, due: int | str = "") -> int:
+        successor = (job, self.body(job), self.priority[job], due)
+        states = {"ack": "succeeded", "dead": "dead"}
+        state = states.get(outcome) or ("queued" if due == "" else "scheduled")
+        return int(
+            self.run(
+                *("settle", outcome, "q", worker, job, self.now, 100, *successor),
+                *("{}", job, 0, "", "", "state", state),
+            )
+        )
+
+    @rule(job=jobs, outcome=st.sampled_from("ads"), stale=st.booleans())
+    def end(self, job: str, outcome: str, *, stale: bool) -> None:
+        """End a delivery, perhaps one that is not the worker's any more."""
+        worker = self.runner(job) or WORKERS[0]
+        if stale:
+            worker = WORKERS[worker == WORKERS[0]]
+        words = {"a": "ack", "d": "dead", "s": "again"}
+        is_its = self.runner(job) == worker
+        waits = self.places[job][0] in {"waiting", "suspect"}
+        counts = is_its or (waits and outcome == "a")
+
+        assert self.settle(words[outcome], worker, job) == counts
+
+        if counts:
+            places = {"a": ("done",), "d": ("dead",), "s": ("waiting",)}
+            self.places[job] = places[outcome]
+            self.tries.pop(job, None)
+
+    @rule(job=jobs)
+    def retry_later(self, job: str) -> None:
+        worker = self.runner(job)
+        if worker:
+            due = self.now + 1_000
+            assert self.settle("again", worker, job, due) == 1
+            self.places[job] = ("scheduled", str(due))
+            self.tries.pop(job, None)
+
+    @rule(job=jobs, worker=st.sampled_from(WORKERS), counted=st.booleans())
+    def give_back(self, job: str, worker: str, *, counted: bool) -> None:
+        is_its = self.runner(job) == worker
+
+        assert self.run("requeue", "q", worker, int(counted), job) == is_its
+
+        if is_its:
+            self.places[job] = ("waiting",)
+            self.tries[job] = self.tries.get(job, 0) - counted
+            if self.tries[job] <= 0:
+                del self.tries[job]
+
+    @rule(worker=st.sampled_from(WORKERS), later=st.booleans())
+    def fail_and_send_again(self, worker: str, *, later: bool) -> None:
+        """Fail for good, and be sent once more."""
+        for job in list(self.places):
+            if self.runner(job) == worker:
+                self.end(job, "d", stale=False)
+                self.enqueue_again(job, later=later)
+
+    @rule(job=jobs, worker=st.sampled_from(WORKERS))
+    def hold(self, job: str, worker: str) -> None:
+        waits = self.places[job][0] in {"waiting", "suspect"}
+        is_its = self.runner(job) == worker
+
+        assert self.run("hold", worker, "q", job) == (waits or is_its)
+
+        if waits:
+            self.places[job] = ("running", worker)
+
+    @rule(worker=st.sampled_from(WORKERS), lives=st.booleans())
+    def recover(self, worker: str, *, lives: bool) -> None:
+        """Take a worker for dead; it comes back at once."""
+        seen = self.now - 1 if lives else self.now
+        self.run("beat", worker, self.now)
+        theirs = [job for job in self.places if self.runner(job) == worker]
+
+        answer = self.run("recover", worker, str(seen), self.now, 100, 200, "1", "q")
+
+        assert answer == (-1 if lives else len(theirs))
+        if lives:
+            return
+        for job in theirs:
+            self.places[job] = ("waiting",)
+        assert self.run("beat", worker, self.now) == 0
+        assert self.run("fetch", "some", "q", worker, self.now, 100, worker, 1) is None
+        self.run("join", worker, self.now, "{}")
+
+    @rule(ms=st.sampled_from([0, 500, 2_000]))
+    def promote(self, ms: int) -> None:
+        self.now += ms
+        self.run("promote", self.now, 100, 100, "q")
+        for job, place in self.places.items():
+            if place[0] == "scheduled" and int(place[1]) <= self.now:
+                self.places[job] = ("waiting",)
+
+    @rule(job=jobs, ms=st.sampled_from([None, 0, 5_000]))
+    def reschedule(self, job: str, ms: int | None) -> None:
+        due = "" if ms is None else self.now + ms
+        waits = self.places[job][0] == "scheduled"
+
+        assert self.run("reschedule", job, self.now, 100, due, 100) == waits
+
+        if waits:
+            kept = ("scheduled", str(due))
+            self.places[job] = ("cancelled",) if ms is None else kept
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def crash(self, worker: str) -> None:
+        """Fetch something and die of it."""
+        self.fetch(worker, 1)
+        self.recover(worker, lives=False)
+
+    def found(self) -> dict[str, Place]:
+        """Read where each message is, and that it is nowhere else."""
+        read = Reader(self.client)
+        listed = [*read.ids("q"), *read.ids("q.p0"), *read.ids("q.p9")]
+        running = [(job, w) for w in WORKERS for job in read.members(f"__acks__.{w}.q")]
+        suspects, dead = read.ids("q.suspects"), read.scored("q.XQ")
+        due = read.scored("__schedule__")
+        stored = [*listed, *(job for job, _ in running), *suspects]
+
+        assert len(stored) == len(set(stored))
+        assert set(stored) == read.fields("q.msgs")
+        assert set(dead) == read.fields("q.XQ.msgs") == read.fields("q.XQ.meta")
+        assert set(due) == read.fields("__schedule__.msgs")
+        every = [*stored, *dead, *due]
+        assert len(every) == len(set(every))
+        return {
+            **dict.fromkeys(listed, ("waiting",)),
+            **{job: ("running", worker) for job, worker in running},
+            **dict.fromkeys(suspects, ("suspect",)),
+            **dict.fromkeys(dead, ("dead",)),
+            **{job: ("scheduled", str(int(at))) for job, at in due.items()},
+        }
+
+    @invariant()
+    def every_message_is_in_its_place(self) -> None:
+        gone = {("done",), ("cancelled",)}
+        wanted = {job: place for job, place in self.places.items() if place not in gone}
+
+        assert self.found() == wanted
+
+        counts: Any = self.client.hgetall("dramatiq:q.tries")
+        assert {key.decode(): int(n) for key, n in counts.items()} == self.tries
+
+    @invariant()
+    def every_job_is_told_where_it_is(self) -> None:
+        words = {"waiting": "queued", "suspect": "queued", "done": "succeeded"}
+        for job, place in self.places.items():
+            state: Any = self.client.hget(f"dramatiq:job:{job}", "state")
+            held_or_moved = place[0] in {"running", "waiting", "suspect"}
+            wanted = words.get(place[0], place[0])
+            assert state.decode() == wanted or held_or_moved
+
+    @invariant()
+    def whoever_waits_can_be_found(self) -> None:
+        """Each list with something in it is among those that are looked at."""
+        bands: Any = self.client.smembers("dramatiq:q.bands")
+        for priority in (0, 9):
+            if self.client.llen(f"dramatiq:q.p{priority}"):
+                assert str(priority).encode() in bands
+
+
+class Reader:
+    def __init__(self, client: redis.Redis) -> None:
+        self.client: Any = client
+
+    def ids(self, key: str) -> list[str]:
+        return [i.decode() for i in self.client.lrange(f"dramatiq:{key}", 0, -1)]
+
+    def members(self, key: str) -> list[str]:
+        return [i.decode() for i in self.client.smembers(f"dramatiq:{key}")]
+
+    def fields(self, key: str) -> set[str]:
+        return {i.decode() for i in self.client.hkeys(f"dramatiq:{key}")}
+
+    def scored(self, key: str) -> dict[str, float]:
+        found = self.client.zrange(f"dramatiq:{key}", 0, -1, withscores=True)
+        return {i.decode(): at for i, at in found}
+
+
+def test_the_scripts_keep_every_message_in_one_place(broker: RedisBroker) -> None:
+    class Bound(Queue):
+        pass
+
+    Bound.broker = broker
+    run_state_machine_as_test(
+        Bound,
+        settings=settings(
+            max_examples=scaled(25, full=1_000),
+            stateful_step_count=40,
+            deadline=None,
+            derandomize=scaled(True, full=False),
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
