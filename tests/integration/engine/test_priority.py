@@ -15,8 +15,6 @@ from queues import MakeBroker, ended, make_actor, settled, working
 from scale import scaled
 
 
-
-
 def work(number: int = 0) -> int:
     return number
 

@@ -22,7 +22,6 @@ from nexus_actors import RedisBroker
 from scale import scaled
 
 
-
 WORKERS = ("one", "two")
 PRIORITIES = (0, 5, 9)
 HOUR_MS = 3_600_000
