@@ -106,8 +106,10 @@ class Consumer(dramatiq.Consumer):
     def _free(self) -> list[Delivery]:
         """Take the threads, and slots, that are free; wait a moment for the first."""
         place = self.broker.places
-        if self.broker.alone.locked() or not place.acquire(timeout=WAIT_S):
-            time.sleep(0.01)
+        if self.broker.alone.locked():
+            time.sleep(WAIT_S)
+            return []
+        if not place.acquire(timeout=WAIT_S):
             return []
         free = [Delivery(place=place)]
         while place.acquire(blocking=False):

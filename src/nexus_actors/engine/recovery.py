@@ -23,8 +23,9 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 from uuid import uuid4
 
@@ -54,6 +55,9 @@ CHECK_S: Final = 10.0
 #: How often it looks for dead workers of plain dramatiq, and when these are dead, in s.
 STOCK_LOOK_S: Final = 15.0
 STOCK_TIMEOUT_S: Final = 60.0
+
+#: How often it looks for messages that are in no place, in seconds.
+SWEEP_S: Final = 60.0
 
 #: How many messages one step returns: it must not hold up Redis.
 BATCH: Final = 200
@@ -247,6 +251,22 @@ class Watch:
             if count:
                 log.warning("worker.dead", worker=name, returned=count)
 
+    def sweep(self) -> None:
+        """Let messages wait that are stored and in no place.
+
+        A place is missing where there are more messages than places; only then each
+        message is looked for, some at a time.
+        """
+        for queue in ("", *sorted(self._lease.queues)):
+            if self._scripts("sweep", queue, clock.now_ms()) > 0:
+                key = f"{self._namespace}:{queue or '__schedule__'}.msgs"
+                stored = (message_id for message_id, _ in self._client.hscan_iter(key))
+                found = sum(
+                    self._scripts("sweep", queue, clock.now_ms(), *ids)
+                    for ids in _chunks(stored)
+                )
+                log.error("message.orphans", queue=queue or "schedule", found=found)
+
     def _workers(self) -> dict[str, Any]:
         found: Any = self._client.hgetall(f"{self._namespace}:__workers__")
         return {name.decode(): json.loads(about) for name, about in found.items()}
@@ -267,6 +287,12 @@ class Watch:
         return now - known.since >= timeout_s
 
 
+def _chunks(ids: Iterable[bytes]) -> Iterator[list[bytes]]:
+    found = iter(ids)
+    while chunk := list(islice(found, BATCH)):
+        yield chunk
+
+
 def _sign(score: float | None) -> str:
     return "" if score is None else f"{score:.0f}"
 
@@ -279,7 +305,7 @@ class Pulse:
         self._watch = watch
         self._beat_s = min(BEAT_S, lease.timeout_s / 5)
         self._loop = Loop("pulse", self._tick, on_outage=self._on_outage)
-        self._next_check = self._next_stock = 0.0
+        self._next_check = self._next_stock = self._next_sweep = 0.0
         self._last = time.monotonic()
 
     def start(self) -> None:
@@ -289,7 +315,10 @@ class Pulse:
     def stop(self) -> None:
         """Beat no more, and end the lease."""
         self._loop.stop()
-        self._lease.end()
+        try:
+            self._lease.end()
+        except redis.RedisError as error:  # it ends by itself, only later
+            log.warning("broker.unreachable", part="leave", error=str(error))
 
     def _tick(self) -> float:
         now = time.monotonic()
@@ -305,6 +334,9 @@ class Pulse:
         if now >= self._next_stock:
             self._next_stock = now + STOCK_LOOK_S
             self._watch.look_at_stock()
+        if now >= self._next_sweep:
+            self._next_sweep = now + SWEEP_S
+            self._watch.sweep()
         return self._beat_s
 
     def _on_outage(self) -> None:

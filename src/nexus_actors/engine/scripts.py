@@ -32,6 +32,7 @@ Name = Literal[
     "requeue",
     "reschedule",
     "settle",
+    "sweep",
 ]
 
 #: Where the scripts lie.

@@ -19,8 +19,9 @@ from dramatiq.brokers.redis import RedisBroker as StockRedisBroker
 
 from conftest import StartWorker, already_gone, until
 from nexus_actors import RedisBroker, events, jobs, schedule
+from nexus_actors.core import clock
 from nexus_actors.engine.embedded_redis import EmbeddedRedis, embedded_redis
-from nexus_actors.engine.recovery import recover
+from nexus_actors.engine.recovery import Watch, recover
 from queues import MakeBroker, ended, held, make_actor, settled, working
 from scale import full, scaled
 
@@ -337,3 +338,33 @@ def test_what_a_dead_worker_of_plain_dramatiq_held_is_returned(
     assert [item.job for item in schedule.upcoming()] == ["later"]
     assert held(broker) == 0
     stock.close()
+
+
+def test_messages_that_are_in_no_place_are_found(broker: RedisBroker) -> None:
+    def work(number: int = 0) -> int:
+        return number
+
+    actor = make_actor(work)
+    urgent = actor.send_with_options(kwargs={"number": 1}, priority=2)
+    held_by_nobody = actor.send(number=2)
+    later = actor.send_with_options(kwargs={"number": 3}, delay=60_000)
+    untouched = actor.send(number=4)
+    broker.client.delete("dramatiq:tests.p2", "dramatiq:__schedule__")
+    broker.client.lrem("dramatiq:tests", 1, held_by_nobody.message_id)
+    broker.client.sadd("dramatiq:__acks__.gone.tests", held_by_nobody.message_id)
+
+    broker.lease.serve("tests")
+    watch = Watch(broker.client, broker.run, broker.namespace, broker.lease)
+    watch.sweep()
+    watch.sweep()
+
+    assert broker.client.lrange("dramatiq:tests.p2", 0, -1) == [
+        urgent.message_id.encode()
+    ]
+    assert broker.client.lrange("dramatiq:tests", 0, -1) == [
+        untouched.message_id.encode(),
+        held_by_nobody.message_id.encode(),
+    ]
+    [due] = schedule.upcoming()
+    assert due.job == later.message_id
+    assert due.due <= clock.now()

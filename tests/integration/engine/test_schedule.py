@@ -37,9 +37,11 @@ def work(number: int = 0) -> int:
     return number
 
 
+@pytest.mark.parametrize("protocol", ["", "?protocol=3"])
 def test_what_waits_is_listed_in_its_order_moved_and_cancelled(
-    broker: RedisBroker,
+    make_broker: MakeBroker, redis_url: str, protocol: str
 ) -> None:
+    broker = make_broker(url=redis_url + protocol)
     actor = make_actor(work)
     sent = [
         actor.send_with_options(kwargs={"number": hours}, delay=hours * HOUR_MS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import suppress
 from typing import Any
 
@@ -14,7 +15,7 @@ from dramatiq.common import q_name
 from dramatiq.worker import has_results_middleware
 
 from nexus_actors.core import clock
-from nexus_actors.core.errors import Postponed, RejectedError
+from nexus_actors.core.errors import ConfigurationError, Postponed, RejectedError
 from nexus_actors.core.logs import get_logger
 from nexus_actors.engine import jobs
 from nexus_actors.engine.delivery import Delivery
@@ -41,8 +42,12 @@ class JobsMiddleware(Middleware):
     def before_worker_boot(self, broker: dramatiq.Broker, worker: Worker) -> None:
         """Begin to fetch for the worker's threads."""
         jobs.stopping.clear()
-        if isinstance(broker, OwnBroker):
+        if not isinstance(broker, OwnBroker):
+            return
+        try:
             broker.resume(worker)
+        except ConfigurationError as error:  # dramatiq would log it and go on
+            sys.exit(f"error: {error.message}")
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: Worker) -> None:  # noqa: ARG002 - dramatiq's signature
         """Ask the running jobs to stop, and fetch no more."""
