@@ -37,7 +37,7 @@ from . import jobs
 from .connection import check_server, connect, unavailable
 from .consumer import Consumer
 from .cron import Entry
-from .delivery import Delivered
+from .delivery import Delivered, Delivery
 from .events import MAX_EVENTS
 from .middleware.jobs import JobsMiddleware
 from .middleware.retries import Retries
@@ -78,6 +78,7 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         self.alone = threading.Lock()
         self.places = threading.Semaphore(1)
         self.threads = 1
+        self.worker: Worker | None = None
         super().__init__(  # type: ignore[no-untyped-call]
             client=connect(settings),
             namespace=settings.redis_namespace,
@@ -140,7 +141,7 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         check_server(self.client)
         self.lease = self._new_lease()  # one made before a fork is its siblings', too
         self.name = f"{socket.gethostname()}:{os.getpid()}"
-        self.threads = worker.worker_threads
+        self.worker, self.threads = worker, worker.worker_threads
         self.places = threading.Semaphore(self.threads)
         self.alone = threading.Lock()
         self.draining.clear()
@@ -257,34 +258,46 @@ class RedisBroker(OwnBroker, StockRedisBroker):
 
     # Ending
 
-    def settle(self, message: Delivered) -> None:
-        """End this process's delivery of *message* as was noted."""
+    def settle(self, message: Delivered, *, and_take: bool = False) -> list[Any]:
+        """End this process's delivery of *message* as was noted.
+
+        Returns:
+            What the script returns of the next message, which it takes if told to.
+        """
         run = message.delivery
-        successor = run.successor
-        fields = [part for item in run.job_fields.items() for part in item]
-        done = self.run(
-            "settle",
-            *(run.outcome, run.queue, run.owner, message.redis_id),
-            *(clock.now_ms(), MAX_EVENTS),
-            successor.message_id if successor else "",
-            successor.encode() if successor else b"",
-            successor.options.get("priority", DEFAULT_PRIORITY) if successor else "",
-            "" if run.due is None else run.due,
-            json.dumps(run.why),
-            message.message_id if run.tracked else "",
-            0 if run.outcome == "again" else self.settings.job_ttl_s,
-            *(run.event, json.dumps(run.event_body)),
-            *fields,
-        )
+        arguments: list[Any] = [run.outcome, run.queue, run.owner, message.redis_id]
+        arguments += [clock.now_ms(), MAX_EVENTS]
+        arguments += [int(and_take), self.lease.worker, self.name]
+        if run.tracked or run.outcome != "ack":
+            arguments += self._end_of(message, run)
+        taken: list[Any]
+        done, *taken = self.run("settle", *arguments)
         if not done:
             log.warning("job.end_not_counted", message_id=message.message_id)
+        return taken
+
+    def _end_of(self, message: Delivered, run: Delivery) -> list[Any]:
+        """Return what follows the end: another run, a dead letter, the record."""
+        following: list[Any] = ["", "", "", ""]
+        if run.successor:
+            priority = run.successor.options.get("priority", DEFAULT_PRIORITY)
+            due = "" if run.due is None else run.due
+            following = [run.successor.message_id, run.successor.encode()]
+            following += [priority, due]
+        following.append(json.dumps(run.why) if run.why else "")
+        if run.tracked:
+            ttl_s = 0 if run.outcome == "again" else self.settings.job_ttl_s
+            body = json.dumps(run.event_body)
+            following += [message.message_id, ttl_s, run.event, body]
+            following += [part for item in run.job_fields.items() for part in item]
+        return following
 
     def bury(self, queue_name: str, redis_id: str, *, reason: str) -> None:
         """Make a dead letter of what this process has fetched and cannot even read."""
         why = json.dumps({"reason": reason, "at": clock.now_ms()})
         self.run(
             *("settle", "dead", queue_name, self.lease.worker, redis_id),
-            *(clock.now_ms(), MAX_EVENTS, "", "", "", "", why, "", 0, "", ""),
+            *(clock.now_ms(), MAX_EVENTS, 0, "", "", "", "", "", "", why),
         )
 
     def tell(

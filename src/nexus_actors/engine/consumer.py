@@ -36,6 +36,9 @@ WAIT_S: Final = 0.2
 #: How long it waits for a hint; plain dramatiq's producers give none.
 POLL_S: Final = 0.25
 
+#: For how long a thread takes one message after another, in seconds.
+GO_ON_S: Final = 0.2
+
 #: How long a suspect waits for a process that has nothing to do, before one that is
 #: busy takes nothing else until it has.
 PATIENCE_S: Final = 30.0
@@ -128,46 +131,46 @@ class Consumer(dramatiq.Consumer):
 
     def _fetch(self, free: list[Delivery]) -> None:
         try:
-            with self.broker.lease.lock:
-                suspects, found = self._run_fetch("some", len(free))
-                for key, body, number in found:
-                    self._accept(key, body, number, free)
+            suspects, found = self._run_fetch("some", len(free), free)
         finally:
             for delivery in free:
                 delivery.release()
+        self._ready.extend(found)
         self._mind(suspects)
 
     def _run_fetch(
-        self, mode: str, what: int | str
-    ) -> tuple[int, list[tuple[str, bytes, int]]]:
+        self, mode: str, what: int | str, free: list[Delivery]
+    ) -> tuple[int, list[Delivered]]:
         """Run the script; without a lease, nothing is found, and a new one is taken."""
         lease = self.broker.lease
-        worker = lease.worker
-        answer = self.broker.run(
-            *("fetch", mode, self.queue_name, worker, clock.now_ms(), MAX_EVENTS),
-            *(self.broker.name, what),
-        )
-        if answer is None:
-            lease.renew(worker)
-            return 0, []
-        suspects, *rest = answer
-        keys, bodies, numbers = rest[::3], rest[1::3], rest[2::3]
-        return suspects, [
-            (key.decode(), body, number)
-            for key, body, number in zip(keys, bodies, numbers, strict=True)
-        ]
+        with lease.turnstile.passing():
+            worker = lease.worker
+            answer = self.broker.run(
+                *("fetch", mode, self.queue_name, worker, clock.now_ms(), MAX_EVENTS),
+                *(self.broker.name, what),
+            )
+            if answer is not None:
+                return answer[0], self._accept(answer[1:], worker, free)
+        lease.renew(worker)
+        return 0, []
 
-    def _accept(self, key: str, body: bytes, number: int, free: list[Delivery]) -> None:
-        message = self._read(key, body)
-        if message is None:
-            return
-        delivery = free.pop()
-        delivery.owner, delivery.queue = self.broker.lease.worker, self.queue_name
-        delivery.number = number
-        delivery.tracked = message.options.get("track") is not False
-        delivered = Delivered(message, delivery)
-        self.broker.lease.take(delivered)
-        self._ready.append(delivered)
+    def _accept(
+        self, taken: list[Any], worker: str, free: list[Delivery]
+    ) -> list[Delivered]:
+        """Return what a script has taken, each with one of the *free* deliveries."""
+        accepted = []
+        for key, body, number in zip(*[iter(taken)] * 3, strict=True):
+            message = self._read(key.decode(), body)
+            if message is None:
+                continue
+            delivery = free.pop()
+            delivery.owner, delivery.queue = worker, self.queue_name
+            delivery.number = number
+            delivery.tracked = message.options.get("track") is not False
+            delivered = Delivered(message, delivery)
+            self.broker.lease.take(delivered)
+            accepted.append(delivered)
+        return accepted
 
     def _read(self, key: str, body: bytes) -> Message[Any] | None:
         """Return the message; what is none becomes a dead letter."""
@@ -201,12 +204,9 @@ class Consumer(dramatiq.Consumer):
                 self.broker.alone.release()
 
     def _reserve(self) -> None:
-        with self.broker.lease.lock:
-            _, found = self._run_fetch("reserve", 1)
-            for key, body, number in found:
-                self._accept(key, body, number, [Delivery()])
-        if self._ready:
-            self._suspect = _Suspect(self._ready.pop())
+        _, found = self._run_fetch("reserve", 1, [Delivery()])
+        if found:
+            self._suspect = _Suspect(found[0])
 
     def _next_alone(self, suspect: _Suspect) -> MessageProxy | None:
         """Return the suspect once nothing else runs in this process."""
@@ -220,20 +220,35 @@ class Consumer(dramatiq.Consumer):
             if not delivery.slot:
                 time.sleep(WAIT_S)
                 return None
-        with self.broker.lease.lock:
-            _, found = self._run_fetch("begin", message.redis_id)
+        _, found = self._run_fetch("begin", message.redis_id, [delivery])
         delivery.place, delivery.places = self.broker.places, suspect.places
         self._suspect = None
         self.broker.alone.release()
         if found:
             log.warning("message.alone", message_id=message.message_id)
-            return message
+            return found[0]
         self._forget(message)
         return None
 
     def ack(self, message: MessageProxy) -> None:
-        """End the delivery as its run says."""
-        self._settle(message)
+        """End the delivery as its run says, and take the next if there is time.
+
+        Where jobs are short, a thread that has to wait for the consumer to find it
+        another one would wait for as long as it works.
+        """
+        assert isinstance(message, Delivered)  # noqa: S101 - we have made it
+        following = self._settle(message, and_take=self._may_go_on(message.delivery))
+        if following and self.broker.worker:
+            self.broker.worker.consumers[self.queue_name].handle_message(following)
+
+    def _may_go_on(self, delivery: Delivery) -> bool:
+        """Whether the thread that ran a job may take the next one of the queue.
+
+        Only for a moment: other queues, and suspects, wait for threads, too.
+        """
+        age_s = time.monotonic() - delivery.since
+        is_busy = self.broker.draining.is_set() or self.broker.alone.locked()
+        return age_s < GO_ON_S and delivery.places == 1 and not is_busy
 
     def nack(self, message: MessageProxy) -> None:
         """End the delivery in the dead letters."""
@@ -250,21 +265,34 @@ class Consumer(dramatiq.Consumer):
             note_death(message.delivery, message, error or RuntimeError("rejected"))
         self._settle(message)
 
-    def _settle(self, message: MessageProxy) -> None:
+    def _settle(
+        self, message: MessageProxy, *, and_take: bool = False
+    ) -> Delivered | None:
         """Write the end, however long Redis cannot be reached: it is safe to repeat."""
         assert isinstance(message, Delivered)  # noqa: S101 - we have made it
         wait_s = FIRST_REST_S
         while True:
             try:
-                self.broker.settle(message)
+                return self._settle_once(message, and_take=and_take)
             except redis.RedisError as error:
                 log.warning("job.end_not_written", error=str(error), again_in_s=wait_s)
                 self.broker.lease.suspicious.set()
                 time.sleep(wait_s)
-                wait_s = min(wait_s * 2, LAST_REST_S)
-            else:
-                self._forget(message)
-                return
+                wait_s, and_take = min(wait_s * 2, LAST_REST_S), False
+
+    def _settle_once(self, message: Delivered, *, and_take: bool) -> Delivered | None:
+        """Write the end; return the next message, which has the thread of this one."""
+        lease, ended = self.broker.lease, message.delivery
+        with lease.turnstile.passing():
+            worker = lease.worker
+            taken = self.broker.settle(message, and_take=and_take)
+            lease.drop(message)
+            found = self._accept(taken[1:], worker, [ended.next()])
+        if found:
+            ended.slot = ended.place = None
+            return found[0]
+        ended.release()
+        return None
 
     def _forget(self, message: Delivered) -> None:
         self.broker.lease.drop(message)
@@ -278,7 +306,7 @@ class Consumer(dramatiq.Consumer):
     def _return(self, messages: list[Delivered], *, counted: bool) -> None:
         if not messages:
             return
-        with _closed_on_error(), self.broker.lease.lock:
+        with _closed_on_error(), self.broker.lease.turnstile.passing():
             ids = [message.redis_id for message in messages]
             owner = self.broker.lease.worker
             self.broker.run("requeue", self.queue_name, owner, int(counted), *ids)

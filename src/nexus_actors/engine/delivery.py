@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -27,6 +28,7 @@ class Delivery:
         lost: Another worker may run the message: what it comes to here is not told.
         tracked: Whether the job has a record and tells events.
         places: How many of the worker threads, which *place* counts, are taken.
+        since: When the thread was taken; monotonic, in seconds.
         successor: The message of the next run, where the outcome is ``again``.
         due: When that is to be, in ms since the epoch; ``None`` is now.
         job_fields: What changes in the job's record at the end.
@@ -42,6 +44,7 @@ class Delivery:
     slot: Slot | None = None
     place: threading.Semaphore | None = None
     places: int = 1
+    since: float = field(default_factory=time.monotonic)
     outcome: Outcome = "ack"
     successor: Message[Any] | None = None
     due: int | None = None
@@ -49,6 +52,10 @@ class Delivery:
     event: str = ""
     event_body: dict[str, Any] = field(default_factory=dict)
     why: dict[str, Any] = field(default_factory=dict)
+
+    def next(self) -> Delivery:
+        """Return one that holds the same thread and slot, for another message."""
+        return Delivery(slot=self.slot, place=self.place, since=self.since)
 
     def release(self) -> None:
         """Give back what the delivery holds; doing so twice is harmless."""

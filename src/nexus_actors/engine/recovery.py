@@ -24,6 +24,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -63,13 +64,49 @@ SWEEP_S: Final = 60.0
 BATCH: Final = 200
 
 
+class Turnstile:
+    """Many may pass at a time; who closes it waits for them, and is alone."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._closed = False
+
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """Be one of many."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._closed)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """Be alone."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._closed)
+            self._closed = True
+            self._changed.wait_for(lambda: not self._inside)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._closed = False
+                self._changed.notify_all()
+
+
 class Lease:
     """The right of this process to run messages, and the messages that it runs.
 
     Attributes:
         worker: The name of the process in Redis; another one after a lost lease.
         held: What it runs, by Redis id.
-        lock: Held while messages are fetched, and while the two sides are compared.
+        turnstile: Passed by who fetches, closed while the two sides are compared.
         suspicious: Set when an answer was lost; the next beat compares the two sides.
     """
 
@@ -78,7 +115,7 @@ class Lease:
     ) -> None:
         self.worker = str(uuid4())
         self.held: dict[str, Delivered] = {}
-        self.lock = threading.RLock()
+        self.turnstile = Turnstile()
         self.suspicious = threading.Event()
         self._changing = threading.Lock()  # short: who ends a job waits for no fetch
         self.timeout_s = timeout_s
@@ -90,7 +127,7 @@ class Lease:
 
     def serve(self, queue: str) -> None:
         """Make known that this process fetches from *queue*: first of all."""
-        with self.lock:
+        with self.turnstile.closed():
             self.queues.add(queue)
             self._join(self.worker)
 
@@ -111,7 +148,7 @@ class Lease:
 
     def renew(self, lost: str) -> None:
         """Take another name in place of *lost*, and hold on to what is still ours."""
-        with self.lock:
+        with self.turnstile.closed():
             if self.worker != lost:
                 return  # another thread was faster
             worker = str(uuid4())
@@ -125,7 +162,7 @@ class Lease:
         """Note that this process runs *message* from now on."""
         with self._changing:
             earlier = self.held.get(message.redis_id)
-            if earlier:
+            if earlier and earlier.delivery is not message.delivery:
                 earlier.delivery.lost = True
             self.held[message.redis_id] = message
 
@@ -137,7 +174,7 @@ class Lease:
 
     def check(self) -> None:
         """Compare what this process runs with what Redis takes it to run."""
-        with self.lock:
+        with self.turnstile.closed():
             known = self._acknowledged()
             for queue, ids in known.items():
                 stray = [i for i in ids if i not in self.held]
@@ -174,7 +211,7 @@ class Lease:
 
     def end(self) -> None:
         """End the lease; what still runs may be run by another worker."""
-        with self.lock:
+        with self.turnstile.closed():
             for message in list(self.held.values()):
                 message.delivery.lost = True
             if self.queues:

@@ -41,7 +41,8 @@ FOLDER: Final = files("nexus_actors.engine") / "lua"
 
 @cache
 def _text(name: str) -> str:
-    return (FOLDER / "common.lua").read_text() + (FOLDER / f"{name}.lua").read_text()
+    shared = ["common", "take"] if name in {"fetch", "settle"} else ["common"]
+    return "".join((FOLDER / f"{part}.lua").read_text() for part in [*shared, name])
 
 
 class Scripts:

@@ -127,15 +127,14 @@ class Queue(RuleBasedStateMachine):
         return place[1] if place[0] == "running" else None
 
     def settle(self, outcome: str, worker: str, job: str, due: int | str = "") -> int:
-        successor = (job, self.body(job), self.priority[job], due)
+        successor = (0, "", "", job, self.body(job), self.priority[job], due)
         states = {"ack": "succeeded", "dead": "dead"}
         state = states.get(outcome) or ("queued" if due == "" else "scheduled")
-        return int(
-            self.run(
-                *("settle", outcome, "q", worker, job, self.now, 100, *successor),
-                *("{}", job, 0, "", "", "state", state),
-            )
+        [done] = self.run(
+            *("settle", outcome, "q", worker, job, self.now, 100, *successor),
+            *("{}", job, 0, "", "", "state", state),
         )
+        return int(done)
 
     @rule(job=jobs, outcome=st.sampled_from("ads"), stale=st.booleans())
     def end(self, job: str, outcome: str, *, stale: bool) -> None:

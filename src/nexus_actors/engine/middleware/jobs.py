@@ -80,7 +80,7 @@ class JobsMiddleware(Middleware):
             job.delivery = delivery_of(message)
             job.publish = lambda progress: _publish(broker, message, progress)
         jobs.begin(job)
-        log.info("job.started")
+        _log(delivery_of(message), "job.started")
 
     def after_process_message(
         self,
@@ -127,10 +127,12 @@ def _forget() -> None:
 
 
 def _is_result_wanted(broker: dramatiq.Broker, message: MessageProxy) -> bool:
+    if has_results_middleware(broker):
+        return True
     actor = broker.actors.get(message.actor_name)
-    options = (actor.options if actor else {}) | message.options
+    options = (message.options, actor.options if actor else {})
     takers = ("pipe_target", "on_success")
-    return any(options.get(name) for name in takers) or has_results_middleware(broker)
+    return any(chosen.get(name) for name in takers for chosen in options)
 
 
 def _publish(broker: OwnBroker, message: MessageProxy, progress: jobs.Progress) -> None:
@@ -143,16 +145,21 @@ def _publish(broker: OwnBroker, message: MessageProxy, progress: jobs.Progress) 
         broker.tell(message, fields, "job.progress", _body(message, **value))
 
 
+def _log(delivery: Delivery, event: str) -> None:
+    (log.info if delivery.tracked else log.debug)(event)
+
+
 def _note_success(delivery: Delivery, message: MessageProxy, result: Any) -> None:
-    delivery.job_fields = {
-        "state": "succeeded",
-        "finished_at": str(clock.now_ms()),
-        "result": encode_result(result),
-        "error": "null",
-    }
-    delivery.event = "job.succeeded"
-    delivery.event_body = _body(message)
-    log.info("job.succeeded")
+    if delivery.tracked:
+        delivery.job_fields = {
+            "state": "succeeded",
+            "finished_at": str(clock.now_ms()),
+            "result": encode_result(result),
+            "error": "null",
+        }
+        delivery.event = "job.succeeded"
+        delivery.event_body = _body(message)
+    _log(delivery, "job.succeeded")
 
 
 def _note_skip(delivery: Delivery, message: MessageProxy) -> None:
