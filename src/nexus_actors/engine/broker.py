@@ -13,6 +13,7 @@ import socket
 import threading
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import groupby
 from typing import Any, Final
 
 import dramatiq
@@ -105,8 +106,12 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         """Let workers of this broker consume a queue.
 
         It has no delay queue: what is delayed is in the schedule, not in workers.
+
+        Raises:
+            InvalidRequestError: The name is one of the broker's own keys.
         """
         if queue_name not in self.queues:
+            check_queue(queue_name)
             self.emit_before("declare_queue", queue_name)
             self.queues.add(queue_name)
             self.emit_after("declare_queue", queue_name)
@@ -190,14 +195,21 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         """
         prepared = [self.prepare(message) for message in messages]
         due = None if delay is None else clock.now_ms() + delay
-        for message in prepared:
-            self.emit_before("enqueue", message, delay)
+        if self._is_heard("before_enqueue"):
+            for message in prepared:
+                self.emit_before("enqueue", message, delay)
         strangers = [item for item in prepared if not self._is_again(item, due)]
         for start in range(0, len(strangers), BATCH):
             self._store(strangers[start : start + BATCH], due)
-        for message in prepared:
-            self.emit_after("enqueue", message, delay)
+        if self._is_heard("after_enqueue"):
+            for message in prepared:
+                self.emit_after("enqueue", message, delay)
         return prepared
+
+    def _is_heard(self, hook: str) -> bool:
+        """Whether any middleware has *hook*: for many messages, calling none pays."""
+        silent = getattr(Middleware, hook)
+        return any(getattr(type(item), hook) is not silent for item in self.middleware)
 
     def _is_again(self, message: Message[Any], due: int | None) -> bool:
         """If it is the running job's own message, note that it is to run again."""
@@ -210,37 +222,42 @@ class RedisBroker(OwnBroker, StockRedisBroker):
 
     def _store(self, messages: Sequence[Message[Any]], due: int | None) -> None:
         arguments: list[Any] = []
-        for message in messages:
-            arguments += self.stored_as(message, due)
+        for common, alike in groupby(messages, self.common_to):
+            parts = [self.own_to(message) for message in alike]
+            arguments += [*common, len(parts)]
+            arguments += [part for each in parts for part in each]
+        when = "" if due is None else due
         try:
-            stored = self.run("enqueue", clock.now_ms(), MAX_EVENTS, *arguments)
+            stored = self.run("enqueue", clock.now_ms(), MAX_EVENTS, when, *arguments)
         except redis.RedisError as error:
             raise unavailable(self.client, error) from error
         for message, is_new in zip(messages, stored, strict=True):
             if not is_new:
                 log.info("job.already_known", message_id=message.message_id)
 
-    def stored_as(self, message: Message[Any], due: int | None) -> list[Any]:
-        """Return what the script that stores *message* is told of it."""
+    @staticmethod
+    def common_to(message: Message[Any]) -> tuple[Any, ...]:
+        """Return what the script that stores *message* is told of it and its likes."""
         options = message.options
-        return [
+        return (
             message.queue_name,
-            message.message_id,
-            message.encode(),
-            message.message_id,
             int(options.get("track") is not False),
             message.actor_name,
             options.get("priority", DEFAULT_PRIORITY),
-            "" if due is None else due,
-            message.message_timestamp,
             _origin(message.actor_name, message.queue_name),
-        ]
+        )
+
+    @staticmethod
+    def own_to(message: Message[Any]) -> tuple[Any, ...]:
+        """Return what the script that stores *message* is told of it alone."""
+        return message.message_id, message.encode(), message.message_timestamp
 
     def prepare(self, message: Message[Any] | MessageProxy) -> Message[Any]:
         """Return *message* as it will be stored: under its own id, as of now.
 
         Raises:
-            InvalidRequestError: The priority is not one of 0 to 9.
+            InvalidRequestError: The priority is not one of 0 to 9, or the name of the
+                queue is one of the broker's own keys.
         """
         options: dict[str, Any] = {"redis_message_id": message.message_id}
         actor = self.actors.get(message.actor_name)
@@ -252,6 +269,7 @@ class RedisBroker(OwnBroker, StockRedisBroker):
                 options[name] = value
         check_priority(options.get("priority", DEFAULT_PRIORITY))
         queue_name = q_name(message.queue_name)
+        check_queue(queue_name)
         copy: Message[Any] = message.copy(queue_name=queue_name, options=options)
         copy.options.pop("eta", None)
         return copy
@@ -350,6 +368,18 @@ def check_priority(priority: Any) -> None:
     if type(priority) is not int or not 0 <= priority <= 9:  # noqa: PLR2004 - the scale
         raise InvalidRequestError(
             f"priority: {priority!r} is not an integer from 0, the most urgent, to 9"
+        )
+
+
+def check_queue(name: str) -> None:
+    """Refuse a queue whose list would be another of our keys.
+
+    Raises:
+        InvalidRequestError: It is called ``events``, or begins as our keys do.
+    """
+    if name == "events" or name.startswith(("job:", "__")):
+        raise InvalidRequestError(
+            f"queue {name!r}: the broker has a key of this name; choose another"
         )
 
 

@@ -94,6 +94,7 @@ class Entry:
             message_id=f"{self.actor}@{due}",
             message_timestamp=due,
         )
-        stored = broker.stored_as(broker.prepare(message), None)
+        message = broker.prepare(message)
+        stored = (*broker.common_to(message), *broker.own_to(message))
         now = clock.now_ms()
-        broker.run("cron", self.actor, due, now, MAX_EVENTS, *stored)
+        broker.run("cron", self.actor, due, now, MAX_EVENTS, "", *stored)

@@ -306,7 +306,11 @@ class Watch:
 
     def _workers(self) -> dict[str, Any]:
         found: Any = self._client.hgetall(f"{self._namespace}:__workers__")
-        return {name.decode(): json.loads(about) for name, about in found.items()}
+        return {
+            name.decode(): {"timeout_s": STOCK_TIMEOUT_S, "queues": []}
+            | json.loads(about)
+            for name, about in found.items()
+        }
 
     def _read_signs(self, names: list[str]) -> list[str]:
         if not names:

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 #: The longest time between two looks at what is due, in seconds.
 POLL_S: Final = 0.25
 
+#: By how much an idle Redis may be late to end a wait, in seconds: shorter waits are
+#: done here, where what is to run before their end is seen only after it.
+REDIS_TICK_S: Final = 0.1
+
 #: How many messages one step moves: it must not hold up Redis.
 BATCH: Final = 100
 
@@ -154,8 +158,9 @@ class Timer:
         wait_s = POLL_S
         if next_due is not None:
             wait_s = min(POLL_S, max(0, next_due - clock.now_ms()) / 1000)
-        if wait_s > 0:  # Redis takes 0 for ever
-            self._broker.client.blpop([self._wake], timeout=max(wait_s, 0.001))
+        if wait_s <= REDIS_TICK_S:
+            return wait_s
+        self._broker.client.blpop([self._wake], timeout=wait_s - REDIS_TICK_S)
         return 0
 
 

@@ -147,6 +147,18 @@ def test_what_is_no_priority_is_refused(broker: RedisBroker, priority: Any) -> N
     assert not broker.client.keys("*")
 
 
+@pytest.mark.parametrize("queue", ["events", "job:1", "__schedule__"])
+def test_a_queue_that_would_be_another_key_is_refused(
+    broker: RedisBroker, queue: str
+) -> None:
+    actor = make_actor(work, queue=queue)
+
+    with pytest.raises(InvalidRequestError, match="choose another"):
+        actor.send(number=1)
+    with pytest.raises(InvalidRequestError, match="choose another"):
+        actor.declare_on(broker)
+
+
 def test_many_messages_are_stored_in_a_few_steps_and_only_once(
     broker: RedisBroker,
 ) -> None:

@@ -60,8 +60,9 @@ class Queue(RuleBasedStateMachine):
         return Message("q", "a", (), {}, options, message_id=job).encode()
 
     def store(self, job: str, due: int | str) -> int:
-        told = ("q", job, self.body(job), job, 1, "a", self.priority[job], due, 1, "{}")
-        [stored] = self.run("enqueue", self.now, 100, *told)
+        common = (due, "q", 1, "a", self.priority[job], "{}", 1)
+        told = (job, self.body(job), 1)
+        [stored] = self.run("enqueue", self.now, 100, *common, *told)
         return int(stored)
 
     @precondition(lambda self: self.made < MOST)

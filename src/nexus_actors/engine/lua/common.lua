@@ -125,11 +125,12 @@ local function unlist(queue, id)
   return false
 end
 
-local function is_known(queue, id, job, tracked)
+local function is_known(queue, id, tracked)
   if not tracked then
-    return redis.call('hexists', SCHEDULE .. '.msgs', job) == 1
+    return redis.call('hexists', SCHEDULE .. '.msgs', id) == 1
   end
-  local state = redis.call('hget', ns .. ':job:' .. job, 'state')
+  local record = ns .. ':job:' .. id
+  local state = redis.call('hget', record, 'state')
   if state and state ~= 'dead' and state ~= 'cancelled' then
     return true
   end
@@ -137,18 +138,18 @@ local function is_known(queue, id, job, tracked)
     redis.call('zrem', key(queue, '.XQ'), id)
     redis.call('hdel', key(queue, '.XQ.msgs'), id)
     redis.call('hdel', key(queue, '.XQ.meta'), id)
-    redis.call('del', ns .. ':job:' .. job)
+    redis.call('del', record)
   end
   return false
 end
 
 -- Stores a message unless its job is known: on its queue, or in the schedule if *due*
--- is not ''; and records its job.
+-- is not ''; and records its job.  What we store has the job's id.
 local function store(
-  now, most, queue, id, body, job, tracked, actor, priority, due, sent_at, told
+  now, most, due, queue, tracked, actor, priority, told, id, body, sent_at
 )
   tracked = tracked == '1'
-  if is_known(queue, id, job, tracked) then
+  if is_known(queue, id, tracked) then
     return 0
   end
   if due == '' then
@@ -160,13 +161,13 @@ local function store(
     if redis.call('hexists', key(queue, '.msgs'), id) == 1 then
       return 0
     end
-    schedule(job, due, body)
+    schedule(id, due, body)
   end
   if tracked then
-    redis.call('hset', ns .. ':job:' .. job,
+    redis.call('hset', ns .. ':job:' .. id,
       'state', due == '' and 'queued' or 'scheduled',
       'actor', actor, 'queue', queue, 'enqueued_at', sent_at)
-    tell(most, 'job.enqueued', job, now, told)
+    tell(most, 'job.enqueued', id, now, told)
   end
   return 1
 end
