@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from nexus_actors import (
 )
 from nexus_actors.engine.embedded_redis import EmbeddedRedis, embedded_redis
 from queues import MakeBroker, ended, held, make_actor, settled, working
+from scale import scaled
 
 
 class Counter:
@@ -230,25 +232,23 @@ def test_every_message_outlives_a_redis_that_is_killed_and_started_again(
     counter = Counter(fail_first)
     actor = make_actor(counter, min_backoff=3_000, max_backoff=3_000)
     actor.declare_on(broker)
-    sent = [actor.send(number=number) for number in range(100)]
-    sent += [
-        actor.send_with_options(kwargs={"number": number}, delay=2_000)
-        for number in range(101, 105)
-    ]
+    count = scaled(120, full=5_000)
+    messages = [actor.message(number=number) for number in range(count)]
+    sent = sender.enqueue_many(messages[: count * 2 // 3])
+    sent += sender.enqueue_many(messages[count * 2 // 3 :], delay=2_000)
     wait_for_disk(sender.client)
 
     with working(broker, threads=4):
-        until(lambda: len(counter.runs) > 40)
+        until(lambda: len(counter.runs) > count * 2 // 5)
         kill(own_server)
         with embedded_redis(own_server.state):
             until(lambda: answers(sender.client))
-            records = [ended(message, sender) for message in sent]
+            records = [ended(message, sender, scaled(20, full=120)) for message in sent]
             until(lambda: sender.do_qsize("tests") == 0, 40)
 
             assert {record.state for record in records} == {"succeeded"}
-            runs = [counter.runs.count(n) for n in range(105) if n != 100]
-            expected = [2 if n in failed else 1 for n in range(105) if n != 100]
-            assert runs == expected
+            runs = collections.Counter(counter.runs)
+            assert runs == {n: 2 if n in failed else 1 for n in range(count)}
             assert held(sender) == 0
 
 
