@@ -107,6 +107,7 @@ def test_a_stopped_worker_gives_back_what_it_has_not_started(
     assert counter.runs == [0]
     assert broker.client.llen("dramatiq:tests") == 4
     assert len(schedule.upcoming()) == 1
+    assert broker.client.zcard("dramatiq:__heartbeats__") == 0  # it has left
     assert held(broker) == 0
 
 
