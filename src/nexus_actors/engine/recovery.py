@@ -48,7 +48,7 @@ BEAT_S: Final = 2.0
 
 #: How long a thread waits when Redis cannot be reached: doubles up to the last.
 FIRST_REST_S: Final = 0.1
-LAST_REST_S: Final = 2.0
+LAST_REST_S: Final = 1.0
 
 #: How often a process compares what it runs with what Redis takes it to run, in s.
 CHECK_S: Final = 10.0
