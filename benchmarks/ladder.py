@@ -63,7 +63,7 @@ def contestants(scale: float) -> Iterator[Contestants]:
         clip = Path(folder) / "clip.mp4"
         make_clip(clip, tools, max(0.2, SECONDS * scale))
         media = probe(admit(str(clip), Path(folder), settings), tools, settings)
-        plan = make_plan(media, ProcessVideoOptions(), settings, ffmpeg_version="")
+        plan = make_plan(media, ProcessVideoOptions(), settings, tools=tools)
         each = [alone(plan, rung) for rung in plan.video]
         yield {
             "nexus-actors": partial(encode, [plan], clip, tools),

@@ -95,7 +95,7 @@ def encoded(
         source = admit(str(film_source(name)), folder, settings)
         media = probe(source, tools, settings)
         options = ProcessVideoOptions()
-        plan = make_plan(media, options, settings, ffmpeg_version=tools.version)
+        plan = make_plan(media, options, settings, tools=tools)
         for number in encode_folders(plan):
             (folder / "encoded" / number).mkdir(parents=True)
         run_tool(encode_command(plan, source.path, folder / "encoded", tools))

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import ffmpeg
 
+from .codecs import encoder_options
 from .models import AudioRendition, Plan, Watermark
 from .tools import INPUT_GUARD, Tools
 
@@ -122,8 +123,6 @@ def _options(plan: Plan) -> dict[str, Any]:
     gop_s = top.gop / top.fps
     half_frame = 1 / (2 * top.fps)
     options: dict[str, Any] = {
-        "c:v": "libx264",
-        "preset": plan.preset,
         "pix_fmt": "yuv420p",
         "sc_threshold": 0,
         "flags:v": "+cgop",
@@ -154,14 +153,9 @@ def _options(plan: Plan) -> dict[str, Any]:
     if plan.threads:
         options |= {"threads": plan.threads, "filter_complex_threads": 2}
     for number, rung in enumerate(plan.video):
-        options |= {
-            f"profile:v:{number}": rung.profile,
-            f"crf:v:{number}": rung.crf,
-            f"maxrate:v:{number}": rung.maxrate,
-            f"bufsize:v:{number}": rung.bufsize,
-            f"g:v:{number}": rung.gop,
-            f"keyint_min:v:{number}": rung.gop,
-        }
+        options |= encoder_options(
+            rung, number, preset=plan.preset, threads=plan.threads
+        )
     for number, track in enumerate(plan.audio):
         options[f"b:a:{number}"] = track.bitrate
     return options

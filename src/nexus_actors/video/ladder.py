@@ -2,31 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
+from math import ceil
 from typing import Final
 
-from .models import MediaInfo, VideoRendition, VideoStream
+from .models import (
+    LadderName,
+    MediaInfo,
+    ProcessVideoOptions,
+    RenditionOptions,
+    VideoRendition,
+    VideoStream,
+)
+from .settings import VideoSettings
+
+
+#: A part of a source's frame rate is taken for a rung only if it is still smooth.
+SMOOTH: Final = Fraction(24000, 1001)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rung:
-    """One entry of a ladder, named by the short side of the picture; rates in bit/s."""
+    """One entry of a ladder, named by the short side of the picture; rates in bit/s.
+
+    Above 30 frames a second, *maxrate* is *fast_share* times as much.  *max_fps* is
+    kept unless fewer than *least_fps* frames were left.
+    """
 
     short: int
     crf: int
     maxrate: int
-    fast: bool = False
+    max_fps: int = 60
+    least_fps: Fraction = SMOOTH
+    fast_share: Fraction = Fraction(3, 2)
 
 
 #: Rungs below 720 are for small screens and weak networks: at most 30 frames a second.
 DEFAULT: Final = (
-    Rung(short=1080, crf=22, maxrate=6_000_000, fast=True),
-    Rung(short=720, crf=23, maxrate=3_500_000, fast=True),
-    Rung(short=480, crf=24, maxrate=1_600_000),
-    Rung(short=360, crf=25, maxrate=900_000),
-    Rung(short=240, crf=26, maxrate=400_000),
+    Rung(short=1080, crf=22, maxrate=6_000_000),
+    Rung(short=720, crf=23, maxrate=3_500_000),
+    Rung(short=480, crf=24, maxrate=1_600_000, max_fps=30),
+    Rung(short=360, crf=25, maxrate=900_000, max_fps=30),
+    Rung(short=240, crf=26, maxrate=400_000, max_fps=30),
 )
+
+#: The named ladders, each from large to small.
+LADDERS: Final[Mapping[LadderName, tuple[Rung, ...]]] = {
+    "default": DEFAULT,
+    "mobile": (
+        Rung(short=720, crf=25, maxrate=2_000_000, max_fps=30),
+        Rung(short=480, crf=26, maxrate=1_000_000, max_fps=30),
+        Rung(short=360, crf=27, maxrate=600_000, max_fps=30),
+        Rung(short=240, crf=28, maxrate=300_000, max_fps=30),
+    ),
+    "premium": (
+        Rung(short=2160, crf=20, maxrate=20_000_000),
+        Rung(short=1440, crf=20, maxrate=12_000_000),
+        Rung(short=1080, crf=20, maxrate=8_000_000),
+        Rung(short=720, crf=21, maxrate=4_500_000),
+        Rung(short=480, crf=23, maxrate=2_000_000, max_fps=30),
+        Rung(short=360, crf=25, maxrate=900_000, max_fps=30),
+        Rung(short=240, crf=26, maxrate=400_000, max_fps=30),
+    ),
+}
 
 #: Frame rates that most videos have, and how near a reading must be to be one of them.
 COMMON_RATES: Final = tuple(
@@ -37,15 +78,15 @@ NEAR: Final = Fraction(1, 500)
 NEAR_VARYING: Final = Fraction(1, 50)
 NEAR_GRID: Final = Fraction(1, 10)
 
-#: Most frames a second of any rendition, and of a slow rung.
+#: Most frames a second of any rendition, and of what counts as slow.
 TOP_FPS: Final = 60
 SLOW_FPS: Final = 30
 
-#: Half of a frame rate is taken only if it is still smooth.
-LEAST_HALF: Final = Fraction(24000, 1001)
-
 #: Longest side that H.264 decoders commonly take.
 MAX_LONG_SIDE: Final = 4096
+
+#: Less than this, in bit/s, no picture can be encoded with.
+LEAST_RATE: Final = 100_000
 
 #: A rung with less than this share of its usual rate would only repeat another.
 LEAST_SHARE: Final = 0.2
@@ -54,17 +95,65 @@ LEAST_SHARE: Final = 0.2
 CODEC_FACTOR: Final = {"hevc": 1.6, "vp9": 1.6, "av1": 2.0}
 
 
+def rungs_of(options: ProcessVideoOptions, settings: VideoSettings) -> tuple[Rung, ...]:
+    """Return the ladder that *options* ask for, from large to small."""
+    share = Fraction(settings.video_bitrate, DEFAULT[0].maxrate)
+    if options.ladder == "custom":
+        wanted = sorted(options.renditions, key=lambda r: -r.resolution)
+        return tuple(_custom(rendition, share) for rendition in wanted)
+    return tuple(
+        replace(rung, maxrate=int(rung.maxrate * share))
+        for rung in LADDERS[options.ladder]
+    )
+
+
+def _custom(wanted: RenditionOptions, share: Fraction) -> Rung:
+    """Fill in what the host has left open."""
+    usual = _usual(wanted.resolution)
+    rung = Rung(
+        short=wanted.resolution,
+        crf=wanted.crf or usual.crf,
+        maxrate=int(usual.maxrate * share),
+        max_fps=wanted.max_fps,
+        least_fps=Fraction(0),
+    )
+    if wanted.max_bitrate is None:
+        return rung
+    return replace(rung, maxrate=wanted.max_bitrate, fast_share=Fraction(1))
+
+
+def _usual(short: int) -> Rung:
+    """Return the rung of the usual figures for any size."""
+    known = LADDERS["premium"][:2] + DEFAULT
+    for above, below in pairwise(known):
+        if above.short >= short >= below.short:
+            return _between(above, below, short)
+    nearest = known[0] if short > known[0].short else known[-1]
+    maxrate = nearest.maxrate * short // nearest.short
+    return replace(nearest, short=short, maxrate=max(50_000, maxrate))
+
+
 def renditions(
-    media: MediaInfo, ladder: tuple[Rung, ...] = DEFAULT
+    media: MediaInfo, ladder: tuple[Rung, ...] = DEFAULT, *, exact: bool = False
 ) -> tuple[VideoRendition, ...]:
-    """Return what to encode of *media*, from large to small."""
+    """Return what to encode of *media*, from large to small.
+
+    A ladder that is *exact* loses the rungs that are larger than the source, and
+    nothing else is added to it or left out of it.
+    """
     video = media.video
     assert video is not None  # noqa: S101 - the probe refuses a file without picture
     width, height = _within_limit(video.display_width, video.display_height)
-    master = output_rate(video)
-    rungs = [_at_rate(r, master) for r in _choose(min(width, height), ladder)]
-    capped = _cap_by_source(rungs, media, video)
-    return tuple(_rendition(rung, width, height, master) for rung in capped)
+    rungs = _choose(min(width, height), ladder, exact=exact)
+    rates = _rates(output_rate(video), rungs)
+    made = [
+        _rendition(rung, width, height, fps, rates[0])
+        for rung, fps in zip(rungs, rates, strict=True)
+    ]
+    worth = _worth(media, video)
+    if exact:
+        return tuple(_capped(r, min(r.maxrate, worth or r.maxrate)) for r in made)
+    return tuple(_spaced(made, worth))
 
 
 def _within_limit(width: int, height: int) -> tuple[int, int]:
@@ -99,73 +188,94 @@ def output_rate(video: VideoStream) -> Fraction:
     return max(rate.limit_denominator(1001), Fraction(1))
 
 
-def _choose(short: int, ladder: tuple[Rung, ...]) -> list[Rung]:
+def _choose(short: int, ladder: tuple[Rung, ...], *, exact: bool) -> list[Rung]:
     kept = [rung for rung in ladder if rung.short <= short]
     above = [rung for rung in ladder if rung.short > short]
     if not kept:  # smaller than the smallest rung
         return [replace(ladder[-1], short=short)]
-    if above and kept[0].short < 0.9 * short:
+    if above and kept[0].short < 0.9 * short and not exact:
         kept.insert(0, _between(above[-1], kept[0], short))
     return kept
 
 
 def _between(above: Rung, below: Rung, short: int) -> Rung:
-    """Return a rung of the source's own size, its cap in proportion."""
+    """Return a rung of a size between two, its cap in proportion."""
     share = (short - below.short) / (above.short - below.short)
     maxrate = below.maxrate + share * (above.maxrate - below.maxrate)
-    return replace(below, short=short, maxrate=int(maxrate), fast=above.fast)
+    return replace(below, short=short, maxrate=int(maxrate), max_fps=above.max_fps)
 
 
-def _cap_by_source(
-    rungs: list[Rung], media: MediaInfo, video: VideoStream
-) -> list[Rung]:
-    """Spend no more than the source is worth; drop rungs that then hardly differ."""
+def _worth(media: MediaInfo, video: VideoStream) -> int:
+    """Return the bit/s above which a rendition cannot gain; 0 if that is not known."""
     # a header may say too little for the picture: what is not sound may all be picture
     sound = sum(track.bit_rate or 0 for track in media.audio)
     source = max(video.bit_rate or 0, (media.bit_rate or 0) - sound)
-    worth = 1.2 * source * CODEC_FACTOR.get(video.codec, 1.0)
-    chosen: list[Rung] = []
-    for rung in rungs:
-        cap = rung.maxrate
+    worth = int(1.2 * source * CODEC_FACTOR.get(video.codec, 1.0))
+    return max(worth, LEAST_RATE) if worth else 0
+
+
+def _spaced(made: list[VideoRendition], worth: int) -> list[VideoRendition]:
+    """Spend no more than the source is worth; drop what then hardly differs."""
+    chosen: list[VideoRendition] = []
+    for rendition in made:
+        cap = rendition.maxrate
         if worth and not chosen:
-            cap = min(cap, max(int(worth), 100_000))
+            cap = min(cap, worth)
         if chosen and cap > 0.85 * chosen[-1].maxrate:
             cap = int(0.6 * chosen[-1].maxrate)
-            if cap < LEAST_SHARE * rung.maxrate:
+            if cap < LEAST_SHARE * rendition.maxrate:
                 continue
-        chosen.append(replace(rung, maxrate=cap))
+        chosen.append(_capped(rendition, cap))
     return chosen
 
 
-def _at_rate(rung: Rung, master: Fraction) -> Rung:
-    """Return *rung* with half as much again to spend where frames are many."""
-    fast = _rate(rung, master) > SLOW_FPS
-    return replace(rung, maxrate=rung.maxrate * 3 // 2) if fast else rung
+def _capped(rendition: VideoRendition, maxrate: int) -> VideoRendition:
+    return replace(rendition, maxrate=maxrate, bufsize=2 * maxrate)
 
 
-def _rendition(rung: Rung, width: int, height: int, master: Fraction) -> VideoRendition:
+def _rendition(
+    rung: Rung, width: int, height: int, fps: Fraction, master: Fraction
+) -> VideoRendition:
     scale = Fraction(rung.short, min(width, height))
-    fps = _rate(rung, master)
+    maxrate = int(rung.maxrate * rung.fast_share) if fps > SLOW_FPS else rung.maxrate
     return VideoRendition(
         name=str(rung.short),
         width=_even(width * scale, width),
         height=_even(height * scale, height),
         fps=fps,
         # all rungs cut at the same instants: two seconds of the fastest one
-        gop=int(max(1, round(2 * master)) * fps / master),
+        gop=int(frames_of_gop(master) * fps / master),
         crf=rung.crf,
-        maxrate=rung.maxrate,
-        bufsize=2 * rung.maxrate,
-        profile="high",
+        maxrate=maxrate,
+        bufsize=2 * maxrate,
     )
 
 
-def _rate(rung: Rung, master: Fraction) -> Fraction:
-    """Return *master*, or half of it: only whole divisions keep key frames aligned."""
-    half = master / 2
-    if rung.fast or half < LEAST_HALF or round(2 * master) % 2:
-        return master
-    return half
+def frames_of_gop(fps: Fraction) -> int:
+    """Return how many frames at *fps* are two seconds, as nearly as they can be."""
+    return max(1, round(2 * fps))
+
+
+def _rates(source: Fraction, rungs: list[Rung]) -> list[Fraction]:
+    """Return each rung's rate: none shows more frames than a larger one."""
+    first = _divided(source, rungs[0], rungs[0].max_fps)
+    rates = [first]
+    for rung in rungs[1:]:
+        cap = min(rung.max_fps, ceil(rates[-1]))
+        rates.append(_divided(first, rung, cap, frames_of_gop(first)))
+    return rates
+
+
+def _divided(rate: Fraction, rung: Rung, cap: int, gop: int = 0) -> Fraction:
+    """Return *rate*, or the largest whole part of it that is at most *cap*.
+
+    Of a *gop*, the part must have whole frames, too: so key frames stay aligned.
+    """
+    for divisor in range(1, ceil(rate) + 1):
+        part = rate / divisor
+        if part <= cap and gop % divisor == 0:
+            return part if part >= rung.least_fps else rate
+    return rate
 
 
 def _even(size: Fraction, limit: int) -> int:

@@ -14,12 +14,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, AliasGenerator, ConfigDict, Field, field_validator
+from pydantic import (
+    AliasChoices,
+    AliasGenerator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from nexus_actors.core.errors import ForbiddenUrlError
 from nexus_actors.core.models import Model
 from nexus_actors.core.urls import WebUrl, is_web
+
+from .settings import Preset, VideoBitrate
 
 
 #: What may stand in an object key: a host's id without a path in it.
@@ -35,6 +44,11 @@ OBJECT = re.compile(r"s3://[^/]+/.+")
 
 Format = Literal["hls", "dash", "mp4"]
 
+VideoCodec = Literal["h264", "hevc", "av1"]
+
+#: Which renditions to make; `ladder` holds their figures.
+LadderName = Literal["default", "mobile", "premium", "custom"]
+
 
 class Message(Model):
     """A message's body: snake_case, with the original system's camelCase accepted."""
@@ -46,17 +60,52 @@ class Message(Model):
     )
 
 
+class RenditionOptions(Message):
+    """One rendition of the ``custom`` ladder.
+
+    Attributes:
+        resolution: The short side of the picture, in pixels, even: 720 is 1280 x 720,
+            and 720 x 1280 of an upright video.  What is larger than the source is left
+            out, with a warning.
+        max_bitrate: The most that it may spend, in bit/s or such as ``3500k``; that of
+            the default ladder by default.
+        crf: The quality below that, as x264 counts: lower is better.
+        max_fps: The most frames a second; reached by whole division of the source's
+            rate.
+    """
+
+    resolution: Annotated[int, Field(ge=16, le=4096, multiple_of=2)]
+    max_bitrate: VideoBitrate | None = None
+    crf: Annotated[int | None, Field(ge=1, le=51)] = None
+    max_fps: Annotated[int, Field(ge=1, le=60)] = 60
+
+
 class ProcessVideoOptions(Message):
     """What to make of the source.
 
     Attributes:
         formats: Which of ``hls``, ``dash`` and ``mp4`` to make; all by default.
+        ladder: Which renditions to make: ``default`` has 240 to 1080 lines, ``mobile``
+            240 to 720 for small screens and weak networks, ``premium`` 240 to 2160 at
+            higher quality, ``custom`` those of *renditions*.  None is larger than the
+            source.
+        renditions: Those of the ``custom`` ladder, each with a resolution of its own.
+        codecs: The video codecs; ``h264`` is always among them.  ``hevc`` and ``av1``
+            are further renditions in HLS and DASH, for players that know them: the
+            same look for fewer bits, and much more time to encode.
+        preset: The encoder's trade of time against size; ``FFMPEG_PRESET`` by default.
         thumbnails: Whether to make the poster and the thumbnails.
         watermark: Whether to put the worker's mark, ``WATERMARK_PATH``, on the picture;
             ``WATERMARK_ENABLED`` decides by default.
     """
 
     formats: Annotated[tuple[Format, ...], Field(min_length=1)] = ("hls", "dash", "mp4")
+    ladder: LadderName = "default"
+    renditions: Annotated[
+        tuple[RenditionOptions, ...], Field(max_length=12, validate_default=True)
+    ] = ()
+    codecs: tuple[VideoCodec, ...] = ("h264",)
+    preset: Preset | None = None
     thumbnails: bool = True
     watermark: bool | None = None
 
@@ -64,6 +113,25 @@ class ProcessVideoOptions(Message):
     @classmethod
     def _each_once(cls, value: tuple[Format, ...]) -> tuple[Format, ...]:
         return tuple(dict.fromkeys(value))
+
+    @field_validator("codecs")
+    @classmethod
+    def _h264_and_others(cls, value: tuple[VideoCodec, ...]) -> tuple[VideoCodec, ...]:
+        return tuple(dict.fromkeys(("h264", *sorted(value, reverse=True))))
+
+    @field_validator("renditions")
+    @classmethod
+    def _are_those_of_a_custom_ladder(
+        cls, value: tuple[RenditionOptions, ...], info: ValidationInfo
+    ) -> tuple[RenditionOptions, ...]:
+        custom = info.data.get("ladder", "custom") == "custom"
+        if value and not custom:
+            raise ValueError('need "ladder": "custom"')
+        if custom and not value and "ladder" in info.data:
+            raise ValueError("are missing: the custom ladder is made of them")
+        if len({rendition.resolution for rendition in value}) < len(value):
+            raise ValueError("must each have a resolution of its own")
+        return value
 
 
 class ProcessVideoRequest(Message):
@@ -270,7 +338,7 @@ class VideoRendition:
     crf: int
     maxrate: int
     bufsize: int
-    profile: str
+    codec: VideoCodec = "h264"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,8 +397,8 @@ class Plan:
         hash: Of the source's sha256, the options, the settings that matter, the
             planner's version and ffmpeg's.
         duration: Of the output, in seconds.
-        video: From the largest to the smallest; all have the same aspect, and
-            frame rates that divide the first one's.
+        video: From the largest to the smallest, in H.264 first, then in the other
+            codecs; all have the same aspect, and frame rates that divide the first's.
         segment_gops: How many groups of pictures make one segment.
         flatten: Whether the picture has transparent parts, to be laid on white.
         pre_filters: The filter chain before the first scale (deinterlace, tone
@@ -345,7 +413,7 @@ class Plan:
     thumbnails: tuple[Thumbnail, ...]
     formats: tuple[Format, ...]
     segment_gops: int
-    preset: str
+    preset: Preset
     flatten: bool = False
     pre_filters: tuple[Filter, ...]
     watermark: Watermark | None
@@ -425,10 +493,18 @@ class Track:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presentation:
-    """All tracks that one set of manifests describes; video from large to small."""
+    """All tracks that one set of manifests describes, in the plan's order."""
 
     video: tuple[Track, ...]
     audio: tuple[Track, ...]
+
+    @property
+    def by_codec(self) -> tuple[tuple[Track, ...], ...]:
+        """The video of each codec, from large to small; H.264 is the first."""
+        groups: dict[str, list[Track]] = {}
+        for track in self.video:
+            groups.setdefault(track.codecs.partition(".")[0], []).append(track)
+        return tuple(tuple(group) for group in groups.values())
 
     @property
     def duration(self) -> float:

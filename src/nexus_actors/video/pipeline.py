@@ -283,7 +283,7 @@ class Pipeline:
             media,
             self.request.options,
             self.settings,
-            ffmpeg_version=self.tools.version,
+            tools=self.tools,
             threads=self.threads,
         )
         if plan.watermark:

@@ -7,8 +7,9 @@ import json
 from dataclasses import asdict
 from typing import Any, Final
 
+from .codecs import CODECS, in_codec
 from .ffprobe import number
-from .ladder import renditions
+from .ladder import Rung, renditions, rungs_of
 from .models import (
     AudioRendition,
     AudioStream,
@@ -21,11 +22,12 @@ from .models import (
     VideoStream,
 )
 from .settings import VideoSettings
+from .tools import Tools
 from .watermark import plan_watermark
 
 
 #: Raise it when the same inputs shall make other outputs than before.
-PLANNER: Final = 2
+PLANNER: Final = 3
 
 #: Groups of pictures of two seconds each that make one segment.
 SEGMENT_GOPS: Final = 2
@@ -68,27 +70,44 @@ def make_plan(
     options: ProcessVideoOptions,
     settings: VideoSettings,
     *,
-    ffmpeg_version: str,
+    tools: Tools,
     threads: int = 0,
 ) -> Plan:
-    """Decide what is made of *media*; *threads* 0 leaves the number to ffmpeg.
+    """Decide what is made of *media*.
+
+    Args:
+        media: The source's record.
+        options: What the host asks for.
+        settings: The worker's.
+        tools: What encodes it: other versions make other bytes.
+        threads: Of each encoder; 0 leaves the number to ffmpeg.
 
     Raises:
         ConfigurationError: The watermark that is set cannot be read.
     """
     video = media.video
     assert video is not None  # noqa: S101 - the probe refuses a file without picture
-    rungs = renditions(media)
+    ladder, exact = rungs_of(options, settings), options.ladder == "custom"
+    rungs = renditions(media, ladder, exact=exact)
     marked = options.watermark
     if marked is None:
         marked = settings.watermark_enabled
     mark = plan_watermark(settings, rungs[0]) if marked else None
+    made = [c for c in options.codecs if CODECS[c].encoder in tools.encoders]
+    warnings: list[str] = []
+    warnings.extend(f"{c}_not_available" for c in options.codecs if c not in made)
+    if marked and not mark:
+        warnings.append("watermark_not_set")
+    if exact:
+        warnings += _too_large(ladder, rungs)
     inputs = {
         "planner": PLANNER,
-        "ffmpeg": ffmpeg_version,
+        "ffmpeg": tools.version,
         "source": media.sha256,
         "options": options.to_json(),
         "preset": settings.ffmpeg_preset,
+        "video_bitrate": settings.video_bitrate,
+        "codecs": made,
         "audio_bitrate": settings.audio_bitrate,
         "watermark": asdict(mark) if mark else None,
     }
@@ -96,17 +115,17 @@ def make_plan(
         hash=_hash(inputs),
         duration=_whole_frames(media.duration, rungs[0]),
         video_index=video.index,
-        video=rungs,
+        video=rungs + tuple(r for c in made[1:] for r in in_codec(rungs, c)),
         audio=_audio(media.audio, settings),
         thumbnails=_thumbnails(rungs[0]) if options.thumbnails else (),
         formats=options.formats,
         segment_gops=SEGMENT_GOPS,
-        preset=settings.ffmpeg_preset,
+        preset=options.preset or settings.ffmpeg_preset,
         flatten=has_alpha(video),
         pre_filters=tuple(_pre_filters(video, rungs[0])),
         watermark=mark,
         threads=threads,
-        warnings=("watermark_not_set",) if marked and not mark else (),
+        warnings=tuple(warnings),
     )
 
 
@@ -128,7 +147,7 @@ def _audio(
     if not streams:
         return ()
     chosen = max(streams, key=lambda s: (s.default, s.channels, -s.index))
-    stereo = bits(settings.audio_bitrate)
+    stereo = settings.audio_bitrate
     return (
         AudioRendition(
             name="0",
@@ -143,10 +162,16 @@ def _audio(
     )
 
 
-def bits(text: str) -> int:
-    """Return the bit/s that ``128k`` or ``1M`` means."""
-    factor = {"k": 1_000, "M": 1_000_000}.get(text[-1], 1)
-    return int(text.rstrip("kM")) * factor
+def _too_large(asked: tuple[Rung, ...], made: tuple[VideoRendition, ...]) -> list[str]:
+    """Name what a host has asked for and does not get."""
+    names = {rendition.name for rendition in made}
+    warnings: list[str] = []
+    warnings.extend(
+        f"rendition_{rung.short}_larger_than_source"
+        for rung in asked
+        if str(rung.short) not in names
+    )
+    return warnings
 
 
 def _thumbnails(rung: VideoRendition) -> tuple[Thumbnail, ...]:

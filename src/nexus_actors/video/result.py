@@ -57,7 +57,7 @@ def _mp4(
     shown: Presentation, published: Published, root: Path
 ) -> tuple[Mp4Output, ...]:
     made = []
-    for track in shown.video:
+    for track in shown.by_codec[0]:
         path = f"mp4/{track.name}.mp4"
         made.append(
             Mp4Output(

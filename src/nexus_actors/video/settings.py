@@ -4,14 +4,33 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
 from nexus_actors.core.settings import Settings, own, shared
 
 
-#: libx264's presets, from fast to small.
+#: What the letters behind a number of bits mean.
+UNITS: Final = {"": 1, "k": 1_000, "K": 1_000, "M": 1_000_000}
+
+
+def bits(value: object) -> object:
+    """Return the bit/s that ``128k`` or ``1M`` means; what is no text as it is."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"([0-9]{1,9})([kKM]?)", value)
+    if not found:
+        raise ValueError("must be a number of bits a second, such as 128k or 6M")
+    return int(found[1]) * UNITS[found[2]]
+
+
+#: A bit rate in bit/s, as a number or with a unit.  The bounds are what a picture and a
+#: stereo track can be encoded at.
+VideoBitrate = Annotated[int, BeforeValidator(bits), Field(ge=50_000, le=200_000_000)]
+AudioBitrate = Annotated[int, BeforeValidator(bits), Field(ge=16_000, le=512_000)]
+
+#: The encoders' presets, from fast to small.
 Preset = Literal[
     "ultrafast",
     "superfast",
@@ -49,13 +68,20 @@ class VideoSettings(Settings):
         Path | None, own("FFPROBE", "the ffprobe program; found on PATH by default")
     ] = None
     ffmpeg_preset: Annotated[
-        Preset, shared("FFMPEG_PRESET", "libx264's trade of time against size")
+        Preset, shared("FFMPEG_PRESET", "the encoder's trade of time against size")
     ] = "veryfast"
+    video_bitrate: Annotated[
+        VideoBitrate,
+        shared(
+            "VIDEO_BITRATE",
+            "the most that 1080 lines of the default ladder may spend, in bit/s, such "
+            "as 4M; the caps of all ladders follow in proportion",
+        ),
+    ] = 6_000_000
     audio_bitrate: Annotated[
-        str,
-        shared("AUDIO_BITRATE", "of a stereo track, in bit/s; k and M are understood"),
-        Field(pattern=r"^[1-9][0-9]*[kM]?$"),
-    ] = "128k"
+        AudioBitrate,
+        shared("AUDIO_BITRATE", "of a stereo track, in bit/s, such as 128k"),
+    ] = 128_000
     watermark_enabled: Annotated[
         bool, shared("WATERMARK_ENABLED", "mark videos whose message does not say")
     ] = False

@@ -67,7 +67,7 @@ def make_stills(
     root, tools, run = bench.root, bench.tools, bench.run
     scratch.mkdir(parents=True, exist_ok=True)
     (root / "thumb").mkdir(parents=True, exist_ok=True)
-    smallest = join(presentation.video[-1], root, scratch / "small.mp4")
+    smallest = join(presentation.by_codec[0][-1], root, scratch / "small.mp4")
     largest = join(presentation.video[0], root, scratch / "large.mp4")
     every = presentation.duration <= SHORT_S
     printed = run(score_command(smallest, tools, every=every))

@@ -13,6 +13,7 @@ from typing import Final
 
 from nexus_actors.core.errors import MissingToolError
 
+from .codecs import ENCODERS
 from .errors import EncodeError
 from .settings import VideoSettings
 
@@ -49,11 +50,12 @@ INPUT_GUARD: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """Where ffmpeg and ffprobe are, and which version the first is."""
+    """Where ffmpeg and ffprobe are; the version of the first, and its encoders."""
 
     ffmpeg: Path
     ffprobe: Path
     version: str
+    encoders: frozenset[str] = ENCODERS
 
 
 def find_tools(settings: VideoSettings) -> Tools:
@@ -63,7 +65,7 @@ def find_tools(settings: VideoSettings) -> Tools:
     setting names, or from PATH.
 
     Raises:
-        MissingToolError: One is missing; says how to install it.
+        MissingToolError: One is missing or cannot encode; says how to install it.
         EncodeError: ffmpeg did not answer in time, which may pass.
     """
     ffmpeg = _find("ffmpeg", settings.ffmpeg) or _bundled()
@@ -71,7 +73,7 @@ def find_tools(settings: VideoSettings) -> Tools:
     if ffmpeg is None or ffprobe is None:
         name = "ffmpeg" if ffmpeg is None else "ffprobe"
         raise MissingToolError(f"{name} is not installed: {install_command()}")
-    return Tools(ffmpeg, ffprobe, version_of(ffmpeg))
+    return Tools(ffmpeg, ffprobe, version_of(ffmpeg), encoders_of(ffmpeg))
 
 
 def environment() -> dict[str, str]:
@@ -137,6 +139,21 @@ def decoders_of(ffmpeg: Path) -> frozenset[str]:
     found = frozenset(row[1] for row in rows if len(row) > 1 and row[0][:1] == "D")
     if not found:  # "no codec at all" would refuse every video for good
         raise MissingToolError(f"{ffmpeg} is not a working ffmpeg: {install_command()}")
+    return found
+
+
+@lru_cache(maxsize=8)
+def encoders_of(ffmpeg: Path) -> frozenset[str]:
+    """Return the names of the encoders that *ffmpeg* has.
+
+    Raises:
+        MissingToolError: It does not run, or cannot encode H.264.
+        EncodeError: It did not answer in time, which may pass.
+    """
+    rows = map(str.split, ask([str(ffmpeg), "-hide_banner", "-encoders"]).splitlines())
+    found = frozenset(row[1] for row in rows if len(row) > 1)
+    if "libx264" not in found:
+        raise MissingToolError(f"{ffmpeg} has no libx264: {install_command()}")
     return found
 
 

@@ -43,14 +43,15 @@ def verify(plan: Plan, presentation: Presentation, bench: Workbench) -> list[str
     if "dash" in plan.formats:
         check_manifest(root / MANIFEST, presentation)
     if "mp4" in plan.formats:
-        for track in presentation.video:
+        for track in presentation.by_codec[0]:
             longest = max(t.duration for t in (track, *presentation.audio))
             check_mp4(root / f"mp4/{track.name}.mp4", longest)
     for still in root.glob("thumb/*"):
         check_file(still)
-    lowest = presentation.video[-1]
-    for name in dict.fromkeys((lowest.segments[0].name, lowest.segments[-1].name)):
-        check_decodes(lowest, name, bench)
+    for *_, lowest in presentation.by_codec:
+        first, last = lowest.segments[0].name, lowest.segments[-1].name
+        for name in dict.fromkeys((first, last)):
+            check_decodes(lowest, name, bench)
     return warnings
 
 

@@ -61,9 +61,7 @@ def test_a_good_file_is_known_and_planned_as_it_is(
     settings = VideoSettings.load()
 
     media = probe(admit(str(shared_media / name), tmp_path, settings), tools, settings)
-    plan = make_plan(
-        media, ProcessVideoOptions(), settings, ffmpeg_version=tools.version
-    )
+    plan = make_plan(media, ProcessVideoOptions(), settings, tools=tools)
 
     check_record(media.to_json(), ENTRIES[name]["expected"])
     check_sizes([(r.width, r.height) for r in plan.video], ENTRIES[name]["expected"])

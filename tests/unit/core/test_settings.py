@@ -122,16 +122,19 @@ def test_working_files_go_to_a_folder_of_this_users_own() -> None:
     assert default_temp_dir() != Path(default_temp_dir().parent)
 
 
-@pytest.mark.parametrize("value", ["128", "96k", "1M"])
+@pytest.mark.parametrize(
+    ("value", "bits"),
+    [("750000", 750_000), ("96k", 96_000), ("96K", 96_000), ("6M", 6_000_000)],
+)
 def test_a_bit_rate_may_have_a_unit(
-    value: str, environment: pytest.MonkeyPatch
+    value: str, bits: int, environment: pytest.MonkeyPatch
 ) -> None:
-    environment.setenv("AUDIO_BITRATE", value)
+    environment.setenv("VIDEO_BITRATE", value)
 
-    assert VideoSettings.load().audio_bitrate == value
+    assert VideoSettings.load().video_bitrate == bits
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "96 k", "96K", "fast", "1e5"])
+@pytest.mark.parametrize("value", ["0", "-1", "96 k", "96m", "fast", "1e5", "9M"])
 def test_a_bit_rate_that_is_none_is_refused(
     value: str, environment: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,18 +15,29 @@ from nexus_actors.video.tools import DEMUXERS, Tools
 from sources import media
 
 
-@pytest.fixture
-def command() -> list[str]:
+def encode(threads: int = 0, **options: Any) -> list[str]:
+    """Return the command for a source of 640 x 360."""
+    tools = Tools(Path("/bin/ffmpeg"), Path("/bin/ffprobe"), "5.1")
     plan = make_plan(
         media(width=640, height=360),
-        ProcessVideoOptions(),
+        ProcessVideoOptions.model_validate(options),
         VideoSettings.load(),
-        ffmpeg_version="5.1",
+        tools=tools,
+        threads=threads,
     )
-    assert [rung.name for rung in plan.video] == ["360", "240"]
-    assert encode_folders(plan) == ["0", "1", "2"]
-    tools = Tools(Path("/bin/ffmpeg"), Path("/bin/ffprobe"), "5.1")
+    folders = len(plan.video) + len(plan.audio)
+    assert encode_folders(plan) == [str(number) for number in range(folders)]
     return encode_command(plan, Path("/jobs/in"), Path("/jobs/tmp"), tools)
+
+
+def told(command: list[str], *names: str) -> list[str]:
+    """Return the values of options."""
+    return [command[command.index(name) + 1] for name in names]
+
+
+@pytest.fixture
+def command() -> list[str]:
+    return encode()
 
 
 WANTED = {
@@ -34,8 +46,8 @@ WANTED = {
     "-format_whitelist": DEMUXERS,
     "-max_pixels": "134217728",
     "-i": "file:/jobs/in",
-    "-c:v": "libx264",
-    "-preset": "veryfast",
+    "-c:v:0": "libx264",
+    "-preset:v:0": "veryfast",
     "-pix_fmt": "yuv420p",
     "-sc_threshold": "0",
     "-flags:v": "+cgop",
@@ -66,9 +78,7 @@ WANTED = {
 def test_the_command_has_every_flag_that_the_encode_stands_on(
     command: list[str],
 ) -> None:
-    told = {name: command[command.index(name) + 1] for name in WANTED}
-
-    assert told == WANTED
+    assert told(command, *WANTED) == list(WANTED.values())
     assert command[0] == "/bin/ffmpeg"
     assert {"-hide_banner", "-nostdin", "-nostats", "-y"} <= set(command)
     assert "/jobs/tmp/scratch.mpd" in command
@@ -101,3 +111,29 @@ def test_the_source_is_decoded_once_and_split(command: list[str]) -> None:
     assert "first_pts=0" in graph
     assert graph.count("setsar") == 2
     assert command.count("-map") == 3
+
+
+def test_each_codec_closes_its_groups_of_pictures_at_the_same_frames() -> None:
+    command = encode(codecs=["hevc", "av1"], preset="fast")
+
+    assert told(command, "-c:v:0", "-c:v:2", "-c:v:4") == [
+        *("libx264", "libx265", "libsvtav1")
+    ]
+    assert told(command, "-g:v:0", "-g:v:2", "-g:v:4") == ["60"] * 3
+    assert told(command, "-tag:v:2", "-tag:v:3") == ["hvc1", "hvc1"]
+    assert told(command, "-preset:v:0", "-preset:v:2", "-preset:v:4") == [
+        *("fast", "fast", "8")
+    ]
+    [x265, svt] = told(command, "-x265-params:v:2", "-svtav1-params:v:4")
+    assert "keyint=60:min-keyint=60:scenecut=0:open-gop=0" in x265
+    assert svt == "scd=0"
+    assert "-profile:v:4" not in command
+    assert command.count("-i") == 1
+
+
+def test_threads_are_shared_out_in_the_words_of_each_encoder() -> None:
+    command = encode(codecs=["hevc", "av1"], threads=2)
+
+    assert told(command, "-threads") == ["2"]
+    assert "pools=2" in told(command, "-x265-params:v:2")[0]
+    assert "lp=2" in told(command, "-svtav1-params:v:4")[0]

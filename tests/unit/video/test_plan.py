@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nexus_actors.video.codecs import ENCODERS
 from nexus_actors.video.models import Color, Plan, ProcessVideoOptions
-from nexus_actors.video.plan import bits, make_plan
+from nexus_actors.video.plan import make_plan
 from nexus_actors.video.settings import VideoSettings
+from nexus_actors.video.tools import Tools
 from sources import media, sound
 
 
 def plan(
     version: str = "5.1",
+    encoders: frozenset[str] = ENCODERS,
     threads: int = 0,
     options: dict[str, Any] | None = None,
     settings: dict[str, Any] | None = None,
@@ -23,7 +27,7 @@ def plan(
         media(**source),
         ProcessVideoOptions.model_validate(options or {}),
         VideoSettings.load(settings or {}),
-        ffmpeg_version=version,
+        tools=Tools(Path("ffmpeg"), Path("ffprobe"), version, encoders),
         threads=threads,
     )
 
@@ -37,6 +41,11 @@ def plan(
         {"options": {"thumbnails": False}},
         {"settings": {"ffmpeg_preset": "slow"}},
         {"settings": {"audio_bitrate": "96k"}},
+        {"settings": {"video_bitrate": "3M"}},
+        {"options": {"preset": "slow"}},
+        {"options": {"ladder": "mobile"}},
+        {"options": {"codecs": ["hevc"]}},
+        {"options": {"ladder": "custom", "renditions": [{"resolution": 720}]}},
     ],
 )
 def test_a_change_that_matters_changes_the_hash(change: dict[str, Any]) -> None:
@@ -51,6 +60,7 @@ def test_a_change_that_matters_changes_the_hash(change: dict[str, Any]) -> None:
         {"settings": {"max_duration_s": 60}},
         {"settings": {"ffmpeg": "/opt/ffmpeg"}},
         {"options": {"formats": ["hls", "dash", "mp4", "hls"]}},
+        {"options": {"codecs": ["h264", "h264"]}},
     ],
 )
 def test_a_change_that_does_not_matter_keeps_the_hash(change: dict[str, Any]) -> None:
@@ -75,6 +85,59 @@ def test_the_default_track_is_taken_else_the_one_with_most_channels(
 
     found = (track.source_index, track.channels, track.bitrate)
     assert found == (chosen, channels, bitrate)
+
+
+def test_the_preset_of_the_message_wins_over_that_of_the_settings() -> None:
+    slow = {"ffmpeg_preset": "slow"}
+
+    assert plan(settings=slow).preset == "slow"
+    assert plan(settings=slow, options={"preset": "faster"}).preset == "faster"
+
+
+def test_other_codecs_follow_h264_with_the_same_pictures_for_fewer_bits() -> None:
+    made = plan(options={"codecs": ["av1", "hevc"]}, width=640, height=360).video
+
+    assert [(r.name, r.codec) for r in made] == [
+        ("360", "h264"),
+        ("240", "h264"),
+        ("360-hevc", "hevc"),
+        ("240-hevc", "hevc"),
+        ("360-av1", "av1"),
+        ("240-av1", "av1"),
+    ]
+    assert [(r.width, r.height, r.fps, r.gop) for r in made[:2]] * 3 == [
+        (r.width, r.height, r.fps, r.gop) for r in made
+    ]
+    assert [r.maxrate for r in made[::2]] == [900_000, 562_500, 450_000]
+    assert [r.crf for r in made[::2]] == [25, 29, 38]
+
+
+def test_a_codec_that_this_ffmpeg_cannot_make_is_told_and_left_out() -> None:
+    wanted = {"codecs": ["hevc", "av1"]}
+
+    made = plan(options=wanted, encoders=frozenset({"libx264", "libsvtav1"}))
+
+    assert {rung.codec for rung in made.video} == {"h264", "av1"}
+    assert made.warnings == ("hevc_not_available",)
+    assert made.hash != plan(options=wanted).hash
+
+
+def test_a_picture_too_small_for_a_codec_is_made_in_the_others() -> None:
+    made = plan(options={"codecs": ["hevc", "av1"]}, width=50, height=40).video
+
+    assert [rung.codec for rung in made] == ["h264", "hevc"]
+
+
+def test_what_is_larger_than_the_source_is_told() -> None:
+    asked = [{"resolution": 2160}, {"resolution": 1080}, {"resolution": 480}]
+
+    made = plan(options={"ladder": "custom", "renditions": asked}, height=720)
+
+    assert [rung.name for rung in made.video] == ["480"]
+    assert made.warnings == (
+        "rendition_2160_larger_than_source",
+        "rendition_1080_larger_than_source",
+    )
 
 
 def test_without_sound_no_track_is_made() -> None:
@@ -141,8 +204,3 @@ def test_thumbnails_are_no_larger_than_the_picture(
 
     assert [still.name for still in made] == names
     assert all(s.width <= size[0] and s.height <= size[1] for s in made)
-
-
-@pytest.mark.parametrize(("text", "value"), [("5", 5), ("9k", 9000), ("1M", 10**6)])
-def test_a_bit_rate_is_read_with_its_unit(text: str, value: int) -> None:
-    assert bits(text) == value

@@ -22,8 +22,11 @@ from nexus_actors.video.plan import make_plan
 from nexus_actors.video.publish import Published
 from nexus_actors.video.result import outputs, poster, thumbnails
 from nexus_actors.video.settings import VideoSettings
+from nexus_actors.video.tools import Tools
 from sources import media
 
+
+TOOLS = Tools(Path("/bin/ffmpeg"), Path("/bin/ffprobe"), "5.1")
 
 SEGMENT = Segment(
     name="00001.m4s", size=1000, start=0, duration=4000, frames=120, fragments=()
@@ -60,7 +63,7 @@ SHOWN = Presentation(
 def plan(*formats: Format) -> Plan:
     options = ProcessVideoOptions.model_validate({"formats": formats})
     source = media(width=640, height=360)
-    return make_plan(source, options, VideoSettings.load(), ffmpeg_version="5.1")
+    return make_plan(source, options, VideoSettings.load(), tools=TOOLS)
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def original(
     shutil.copytree(root, bench.root)
     for name in plan.formats:
         packagers.get(name)().package(presentation, bench)
-    (bench.root / "thumb").mkdir()
+    (bench.root / "thumb").mkdir(exist_ok=True)
     (bench.root / "thumb" / "poster.jpg").write_bytes(b"a picture")
     return plan, presentation, bench
 

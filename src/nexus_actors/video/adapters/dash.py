@@ -48,8 +48,10 @@ def manifest(presentation: Presentation) -> bytes:
         },
     )
     period = SubElement(mpd, "Period", {"id": "0", "start": "PT0S"})
-    _video(period, presentation.video)
-    for number, track in enumerate(presentation.audio, start=1):
+    groups = presentation.by_codec
+    for number, tracks in enumerate(groups):
+        _video(period, number, tracks)
+    for number, track in enumerate(presentation.audio, start=len(groups)):
         _audio(period, number, track)
     indent(mpd)
     xml: bytes = tostring(mpd, encoding="utf-8", xml_declaration=True)
@@ -62,13 +64,15 @@ def seconds(value: float) -> str:
     return f"PT{micros / 1_000_000:.6f}".rstrip("0").rstrip(".") + "S"
 
 
-def _video(period: Element, tracks: tuple[Track, ...]) -> None:
+def _video(period: Element, number: int, tracks: tuple[Track, ...]) -> None:
+    """Write the tracks of one codec; a player prefers the later set that it knows."""
     top = tracks[0]
     group = SubElement(
         period,
         "AdaptationSet",
         {
-            "id": "0",
+            "id": str(number),
+            **({"selectionPriority": str(number + 1)} if number else {}),
             "contentType": "video",
             "mimeType": "video/mp4",
             "segmentAlignment": "true",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import chain
 from math import ceil
 from typing import Final
 
@@ -45,7 +46,8 @@ def master_playlist(presentation: Presentation) -> str:
         _audio(track, name)
         for track, name in zip(presentation.audio, names, strict=True)
     ]
-    for track in start_order(presentation.video):
+    h264, *others = presentation.by_codec
+    for track in (*start_order(h264), *chain(*others)):
         lines += [_variant(track, presentation.audio), f"v_{track.name}.m3u8"]
     lines += [_iframes(track) for track in presentation.video]
     return "\n".join(lines) + "\n"

@@ -1,0 +1,86 @@
+"""What a host may ask for beside the usual: codecs, sounds, sizes and marks."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from screening import Screen, Screening, local, run, streams
+
+
+Make = Callable[..., Path]
+
+DASH = "{urn:mpeg:dash:schema:mpd:2011}"
+H264 = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Let ffmpeg make a source; *arguments* are all but its name."""
+
+    def ffmpeg(*arguments: str, name: str = "source.mp4") -> Path:
+        target = tmp_path / name
+        run(["ffmpeg", "-v", "error", "-y", *arguments, str(target)])
+        return target
+
+    return ffmpeg
+
+
+def picture(size: str = "320x240", seconds: float = 1.2) -> list[str]:
+    return ["-f", "lavfi", "-i", f"testsrc2=size={size}:rate=25:duration={seconds}"]
+
+
+def master(shown: Screening) -> str:
+    return local(shown.result["outputs"]["hls"]["master"]["uri"]).read_text()
+
+
+def sets(shown: Screening) -> list[ET.Element]:
+    """Return the adaptation sets of the DASH manifest."""
+    manifest = local(shown.result["outputs"]["dash"]["manifest"]["uri"])
+    return list(ET.parse(manifest).iter(f"{DASH}AdaptationSet"))
+
+
+def test_every_codec_has_its_own_variants_and_its_own_set(
+    make: Make, screen: Screen
+) -> None:
+    source = make(*picture("640x360", 2.4), *H264)
+
+    shown = screen(source, formats=["hls", "dash", "mp4"], codecs=["hevc", "av1"])
+
+    assert shown.result["warnings"] == []
+    made = shown.result["outputs"]["hls"]["renditions"]
+    kinds = {"360": "avc1.", "360-hevc": "hvc1.1.6.L63", "360-av1": "av01.0.0"}
+    for name, codec in kinds.items():
+        [rendition] = [r for r in made if r["name"] == name]
+        assert rendition["codecs"].startswith(codec)
+        [found] = streams(local(rendition["playlist"]["uri"]), "v")
+        assert (found["width"], found["height"]) == (640, 360)
+        assert found["nb_read_frames"] == "60"
+        assert found["color_transfer"] == "bt709"
+    assert re.findall(r'CODECS="(\w+)', master(shown)) == [
+        *("avc1", "avc1", "hvc1", "hvc1", "av01", "av01") * 2
+    ]
+    groups = [
+        [r.attrib["codecs"][:4] for r in s.iter(f"{DASH}Representation")]
+        for s in sets(shown)
+    ]
+    assert groups == [["avc1"] * 2, ["hvc1"] * 2, ["av01"] * 2]
+    assert [file.name for file in shown.mp4s] == ["360.mp4", "240.mp4"]
+    assert {streams(file, "v")[0]["codec_name"] for file in shown.mp4s} == {"h264"}
+
+
+def test_the_ladder_and_preset_of_a_message_are_what_is_made(
+    make: Make, screen: Screen
+) -> None:
+    source = make(*picture(), *H264)
+    wanted = [{"resolution": 200, "max_bitrate": "100k"}, {"resolution": 480}]
+
+    shown = screen(source, ladder="custom", renditions=wanted, preset="superfast")
+
+    assert shown.sizes == [(266, 200)]
+    assert shown.result["warnings"] == ["rendition_480_larger_than_source"]
+    assert b"subme=1" in shown.mp4s[0].read_bytes(), "ultrafast has none"
