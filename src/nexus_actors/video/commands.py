@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +13,9 @@ from .codecs import encoder_options
 from .models import AudioRendition, Plan, Watermark
 from .tools import INPUT_GUARD, Tools
 
+
+#: ffmpeg's names of channel layouts, by their number of channels.
+LAYOUTS: Final = {1: "mono", 2: "stereo", 6: "5.1"}
 
 #: How often ffmpeg tells its progress, in seconds.
 PROGRESS_S: Final = 0.5
@@ -56,19 +61,30 @@ def _pictures(given: Any, plan: Plan) -> list[Any]:
     top = top.filter("tpad", stop=TAIL_FRAMES, stop_mode="clone")
     # a short header must not make the rungs longer than the plan
     top = top.filter("trim", duration=f"{plan.duration:.6f}")
-    if len(plan.video) == 1:
-        return [top]
-    legs = top.filter_multi_output("split", len(plan.video))
-    first = plan.video[0]
-    pictures = [legs[0]]
-    for number, rung in enumerate(plan.video[1:], start=1):
-        leg = legs[number]
-        if rung.fps != first.fps:
-            leg = leg.filter("fps", fps=f"{rung.fps.numerator}/{rung.fps.denominator}")
-            leg = leg.filter("trim", duration=f"{plan.duration:.6f}")
-        leg = leg.filter("scale", w=rung.width, h=rung.height, flags="bicubic")
-        pictures.append(leg.filter("setsar", sar=1))
-    return pictures
+    return _in_all_sizes(top, plan)
+
+
+def _in_all_sizes(top: Any, plan: Plan) -> list[Any]:
+    """Scale once to each size, which each codec encodes."""
+    uses = Counter((rung.width, rung.height, rung.fps) for rung in plan.video)
+    sizes = dict(zip(uses, _legs(top, "split", len(uses)), strict=True))
+    legs = {
+        size: _legs(_scaled(leg, *size, plan), "split", uses[size])
+        for size, leg in sizes.items()
+    }
+    return [legs[(r.width, r.height, r.fps)].pop(0) for r in plan.video]
+
+
+def _scaled(picture: Any, width: int, height: int, fps: Fraction, plan: Plan) -> Any:
+    """Make the picture smaller, from the top rung's."""
+    top = plan.video[0]
+    if fps != top.fps:
+        picture = picture.filter("fps", fps=f"{fps.numerator}/{fps.denominator}")
+        picture = picture.filter("trim", duration=f"{plan.duration:.6f}")
+    if (width, height) == (top.width, top.height):
+        return picture
+    picture = picture.filter("scale", w=width, h=height, flags="bicubic")
+    return picture.filter("setsar", sar=1)
 
 
 def _marked(picture: Any, mark: Watermark) -> Any:
@@ -101,16 +117,29 @@ def _on_white(picture: Any) -> Any:
 
 
 def _sounds(given: Any, plan: Plan) -> list[Any]:
-    return [_sound(given[str(track.source_index)], track, plan) for track in plan.audio]
+    uses = Counter(track.source_index for track in plan.audio)
+    legs = {n: _legs(given[str(n)], "asplit", count) for n, count in uses.items()}
+    return [_sound(legs[t.source_index].pop(0), t, plan) for t in plan.audio]
+
+
+def _legs(stream: Any, split: str, count: int) -> list[Any]:
+    """Return *stream* as often as it is used: one without a split goes to one place."""
+    if count == 1:
+        return [stream]
+    parts = stream.filter_multi_output(split, count)
+    return [parts[number] for number in range(count)]
 
 
 def _sound(stream: Any, track: AudioRendition, plan: Plan) -> Any:
     """Start at 0 and end with the picture: players cut at the shorter one."""
-    layout = "mono" if track.channels == 1 else "stereo"
     resample: dict[str, Any] = {"async": 1, "first_pts": 0, "min_hard_comp": 0.04}
     return (
         stream.filter("aresample", track.sample_rate, **resample)
-        .filter("aformat", channel_layouts=layout, sample_rates=track.sample_rate)
+        .filter(
+            "aformat",
+            channel_layouts=LAYOUTS[track.channels],
+            sample_rates=track.sample_rate,
+        )
         # what is too small to be filled stays as a gap in the time stamps: close it
         .filter("asetpts", "N/SR/TB")
         .filter("apad")

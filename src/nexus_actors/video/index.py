@@ -75,6 +75,7 @@ def _audio(track: AudioRendition, root: Path) -> Track:
         language=track.language,
         label=track.label,
         default=track.default,
+        purpose=track.purpose,
     )
 
 

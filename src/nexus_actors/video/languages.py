@@ -71,6 +71,72 @@ ISO_639_1: Final = {
 }
 
 
+#: What those who speak a language call it: they are the ones who look for it.
+NAMES: Final = {
+    "ar": "العربية",
+    "bg": "Български",
+    "bn": "বাংলা",
+    "ca": "Català",
+    "cs": "Čeština",
+    "da": "Dansk",
+    "de": "Deutsch",
+    "el": "Ελληνικά",
+    "en": "English",
+    "es": "Español",
+    "et": "Eesti",
+    "eu": "Euskara",
+    "fa": "فارسی",
+    "fi": "Suomi",
+    "fr": "Français",
+    "ga": "Gaeilge",
+    "he": "עברית",
+    "hi": "हिन्दी",
+    "hr": "Hrvatski",
+    "hu": "Magyar",
+    "hy": "Հայերեն",
+    "id": "Indonesia",
+    "is": "Íslenska",
+    "it": "Italiano",
+    "ja": "日本語",
+    "ka": "ქართული",
+    "ko": "한국어",
+    "lt": "Lietuvių",
+    "lv": "Latviešu",
+    "ms": "Melayu",
+    "nl": "Nederlands",
+    "no": "Norsk",
+    "pl": "Polski",
+    "pt": "Português",
+    "ro": "Română",
+    "ru": "Русский",
+    "sk": "Slovenčina",
+    "sl": "Slovenščina",
+    "sq": "Shqip",
+    "sr": "Српски",
+    "sv": "Svenska",
+    "ta": "தமிழ்",
+    "te": "తెలుగు",
+    "th": "ไทย",
+    "tr": "Türkçe",
+    "uk": "Українська",
+    "ur": "اردو",
+    "vi": "Tiếng Việt",
+    "zh": "中文",
+}
+
+
+def name_of(language: str | None) -> str | None:
+    """Return what viewers read for *language*; its tag where no name is known."""
+    tag = bcp47(language)
+    if tag is None:
+        return None
+    spoken, _, where = tag.partition("-")
+    name = NAMES.get(ISO_639_1.get(spoken.lower(), spoken.lower()))
+    if name is None:
+        return tag
+    return f"{name} ({where})" if where else name
+
+
 def bcp47(language: str | None) -> str | None:
     """Return the tag of *language*, or ``None`` if it is none or cannot be one."""
     if not language or not re.fullmatch(r"[A-Za-z0-9-]{2,35}", language):

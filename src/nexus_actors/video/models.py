@@ -94,6 +94,11 @@ class ProcessVideoOptions(Message):
             are further renditions in HLS and DASH, for players that know them: the
             same look for fewer bits, and much more time to encode.
         preset: The encoder's trade of time against size; ``FFMPEG_PRESET`` by default.
+        audio_tracks: Which of the source's sounds HLS and DASH offer: the best one of
+            each of its ``languages``, the ``default`` one alone, or ``all``, with
+            commentaries too.  MP4 has the default one.
+        surround: Whether what has more than two channels is offered in 5.1 too, beside
+            stereo.
         thumbnails: Whether to make the poster and the thumbnails.
         watermark: Whether to put the worker's mark, ``WATERMARK_PATH``, on the picture;
             ``WATERMARK_ENABLED`` decides by default.
@@ -106,6 +111,8 @@ class ProcessVideoOptions(Message):
     ] = ()
     codecs: tuple[VideoCodec, ...] = ("h264",)
     preset: Preset | None = None
+    audio_tracks: Literal["languages", "default", "all"] = "languages"
+    surround: bool = False
     thumbnails: bool = True
     watermark: bool | None = None
 
@@ -248,8 +255,11 @@ class VideoStream(Model):
     start: float
 
 
+Purpose = Literal["main", "commentary", "description"]
+
+
 class AudioStream(Model):
-    """One audio stream."""
+    """One audio stream; a *description* tells those who cannot see what is shown."""
 
     index: int
     codec: str
@@ -260,6 +270,7 @@ class AudioStream(Model):
     bit_rate: int | None
     language: str | None
     default: bool
+    purpose: Purpose = "main"
     start: float
     duration: float | None
 
@@ -343,7 +354,10 @@ class VideoRendition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioRendition:
-    """One audio track, as it will be encoded; *source_index* is ffprobe's."""
+    """One audio track, as it will be encoded; *source_index* is ffprobe's.
+
+    *label* is what viewers read; of one sound, stereo and surround have the same.
+    """
 
     name: str
     source_index: int
@@ -353,6 +367,7 @@ class AudioRendition:
     language: str | None
     label: str
     default: bool
+    purpose: Purpose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -478,6 +493,7 @@ class Track:
     language: str | None = None
     label: str = ""
     default: bool = False
+    purpose: Purpose = "main"
 
     @property
     def duration(self) -> float:
@@ -538,11 +554,23 @@ class HlsRendition(Model):
     playlist: Stored
 
 
+class HlsAudio(Model):
+    """One sound of the master; *label* is what players show."""
+
+    name: str
+    language: str | None
+    label: str
+    channels: int
+    default: bool
+    playlist: Stored
+
+
 class HlsOutput(Model):
     """HLS: open the master playlist."""
 
     master: Stored
     renditions: tuple[HlsRendition, ...]
+    audio: tuple[HlsAudio, ...] = ()
 
 
 class DashOutput(Model):

@@ -7,12 +7,11 @@ import json
 from dataclasses import asdict
 from typing import Any, Final
 
+from .audio import MOST_SOUNDS, audio_renditions, choose
 from .codecs import CODECS, in_codec
 from .ffprobe import number
 from .ladder import Rung, renditions, rungs_of
 from .models import (
-    AudioRendition,
-    AudioStream,
     Filter,
     MediaInfo,
     Plan,
@@ -37,8 +36,6 @@ THUMBNAILS: Final = (("large", 1280), ("medium", 640), ("small", 320))
 
 #: Lines from which untagged video is taken for HD.
 HD_LINES: Final = 720
-
-SAMPLE_RATE: Final = 48_000
 
 #: Transfers of high dynamic range, which need a tone map.
 HDR_TRANSFERS: Final = {"smpte2084", "arib-std-b67"}
@@ -98,6 +95,9 @@ def make_plan(
     warnings.extend(f"{c}_not_available" for c in options.codecs if c not in made)
     if marked and not mark:
         warnings.append("watermark_not_set")
+    sounds = choose(media.audio, options)
+    if len(sounds) > MOST_SOUNDS:
+        warnings.append("audio_left_out")
     if exact:
         warnings += _too_large(ladder, rungs)
     inputs = {
@@ -116,7 +116,7 @@ def make_plan(
         duration=_whole_frames(media.duration, rungs[0]),
         video_index=video.index,
         video=rungs + tuple(r for c in made[1:] for r in in_codec(rungs, c)),
-        audio=_audio(media.audio, settings),
+        audio=audio_renditions(sounds[:MOST_SOUNDS], options, settings),
         thumbnails=_thumbnails(rungs[0]) if options.thumbnails else (),
         formats=options.formats,
         segment_gops=SEGMENT_GOPS,
@@ -138,28 +138,6 @@ def _hash(inputs: dict[str, Any]) -> str:
 def _whole_frames(seconds: float, rung: VideoRendition) -> float:
     frames = max(1, round(seconds * rung.fps))
     return float(frames / rung.fps)
-
-
-def _audio(
-    streams: tuple[AudioStream, ...], settings: VideoSettings
-) -> tuple[AudioRendition, ...]:
-    """Return the track to encode: the default one, else that with most channels."""
-    if not streams:
-        return ()
-    chosen = max(streams, key=lambda s: (s.default, s.channels, -s.index))
-    stereo = settings.audio_bitrate
-    return (
-        AudioRendition(
-            name="0",
-            source_index=chosen.index,
-            channels=min(2, chosen.channels),
-            bitrate=stereo if chosen.channels > 1 else stereo // 2,
-            sample_rate=SAMPLE_RATE,
-            language=chosen.language,
-            label=chosen.language or "Audio",
-            default=True,
-        ),
-    )
 
 
 def _too_large(asked: tuple[Rung, ...], made: tuple[VideoRendition, ...]) -> list[str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from .adapters.dash import MANIFEST
+from .languages import bcp47
 from .models import (
     DashOutput,
+    HlsAudio,
     HlsOutput,
     HlsRendition,
     Mp4Output,
@@ -49,6 +51,17 @@ def _hls(shown: Presentation, published: Published) -> HlsOutput:
                 playlist=published.stored(f"hls/v_{track.name}.m3u8"),
             )
             for track in shown.video
+        ),
+        audio=tuple(
+            HlsAudio(
+                name=track.name,
+                language=bcp47(track.language),
+                label=track.label,
+                channels=track.channels,
+                default=track.default,
+                playlist=published.stored(f"hls/a_{track.name}.m3u8"),
+            )
+            for track in shown.audio
         ),
     )
 

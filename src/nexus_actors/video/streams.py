@@ -13,6 +13,7 @@ from .models import (
     Chapter,
     Color,
     Hdr,
+    Purpose,
     SubtitleStream,
     VideoStream,
 )
@@ -201,11 +202,23 @@ def read_audio(
                 bit_rate=whole(stream.get("bit_rate")),
                 language=_language(stream),
                 default=bool(stream.get("disposition", {}).get("default")),
+                purpose=_purpose(stream),
                 start=number(stream.get("start_time")) or 0.0,
                 duration=number(stream.get("duration")),
             )
         )
     return tuple(found), warnings
+
+
+def _purpose(stream: Json) -> Purpose:
+    """Return what a sound is for, by its flags, else by the words of its title."""
+    flags, tags = stream.get("disposition", {}), stream.get("tags", {})
+    title = f"{tags.get('title', '')} {tags.get('handler_name', '')}".lower()
+    if flags.get("comment") or "commentary" in title:
+        return "commentary"
+    if flags.get("visual_impaired") or "audio description" in title:
+        return "description"
+    return "main"
 
 
 def _language(stream: Json) -> str | None:

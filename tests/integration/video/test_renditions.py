@@ -84,3 +84,51 @@ def test_the_ladder_and_preset_of_a_message_are_what_is_made(
     assert shown.sizes == [(266, 200)]
     assert shown.result["warnings"] == ["rendition_480_larger_than_source"]
     assert b"subme=1" in shown.mp4s[0].read_bytes(), "ultrafast has none"
+
+
+def level(file: Path, track: int = 0) -> list[float]:
+    """Return how loud each channel of a sound is, in dB; silence is -inf."""
+    report = "astats=metadata=1:reset=0:measure_overall=none"
+    options = ["-map", f"0:a:{track}", "-af", f"{report},ametadata=print:file=-"]
+    printed = run(
+        ["ffmpeg", "-v", "error", "-i", str(file), *options, "-f", "null", "-"]
+    )
+    found = re.findall(r"astats\.(\d+)\.RMS_level=(\S+)", printed.decode())
+    return [float(value) for value in dict(found).values()]
+
+
+def test_every_language_is_offered_and_surround_stays_around(
+    make: Make, screen: Screen
+) -> None:
+    behind = "aevalsrc='0|0|0|0|0.5*sin(2764*t)|0.5*sin(2764*t)':c=5.1(side):d=1.2"
+    tone = ["-f", "lavfi", "-i", "sine=frequency=880:duration=1.2"]
+    tracks = ["-map", "0", "-map", "1", "-map", "2", "-map", "2", "-c:a", "ac3"]
+    words = ["language=ger", "language=eng", "language=eng"]
+    told = [x for n, word in enumerate(words) for x in (f"-metadata:s:a:{n}", word)]
+    told += ["-metadata:s:a:2", "title=Commentary", "-disposition:a:0", "default"]
+    source = make(
+        *picture(),
+        *["-f", "lavfi", "-i", behind],
+        *tone,
+        *tracks,
+        *H264,
+        *told,
+        name="a.mkv",
+    )
+
+    shown = screen(source, formats=["hls", "dash", "mp4"], surround=True)
+
+    offered = shown.result["outputs"]["hls"]["audio"]
+    assert [(a["label"], a["channels"], a["default"]) for a in offered] == [
+        ("Deutsch", 2, True),
+        ("English", 1, False),
+        ("Deutsch", 6, True),
+    ]
+    stereo, english, wide = [level(local(a["playlist"]["uri"])) for a in offered]
+    assert all(loud > -25 for loud in stereo)
+    assert all(loud > -25 for loud in english)
+    assert [loud > -25 for loud in wide] == [False] * 4 + [True] * 2
+    assert [s.get("lang") for s in sets(shown)] == [None, "de", "en", "de"]
+    assert [a["channels"] for a in streams(shown.mp4s[0], "a")] == [2]
+    one = screen(source, audio_tracks="default", formats=["hls"])
+    assert len(one.result["outputs"]["hls"]["audio"]) == 1

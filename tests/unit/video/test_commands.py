@@ -137,3 +137,12 @@ def test_threads_are_shared_out_in_the_words_of_each_encoder() -> None:
     assert told(command, "-threads") == ["2"]
     assert "pools=2" in told(command, "-x265-params:v:2")[0]
     assert "lp=2" in told(command, "-svtav1-params:v:4")[0]
+
+
+def test_each_size_is_scaled_once_whatever_the_number_of_codecs() -> None:
+    command = encode(codecs=["hevc", "av1"])
+
+    [graph] = told(command, "-filter_complex")
+
+    assert graph.count("scale=") == 2, "to the source's size, and to 240 lines"
+    assert graph.count("]split=3") == 2

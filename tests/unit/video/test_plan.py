@@ -45,6 +45,8 @@ def plan(
         {"options": {"preset": "slow"}},
         {"options": {"ladder": "mobile"}},
         {"options": {"codecs": ["hevc"]}},
+        {"options": {"audio_tracks": "all"}},
+        {"options": {"surround": True}},
         {"options": {"ladder": "custom", "renditions": [{"resolution": 720}]}},
     ],
 )
@@ -65,26 +67,6 @@ def test_a_change_that_matters_changes_the_hash(change: dict[str, Any]) -> None:
 )
 def test_a_change_that_does_not_matter_keeps_the_hash(change: dict[str, Any]) -> None:
     assert plan(**change).hash == plan().hash
-
-
-@pytest.mark.parametrize(
-    ("tracks", "chosen", "channels", "bitrate"),
-    [
-        ([sound()], 1, 2, 128_000),
-        ([sound(), sound(index=2, default=True)], 2, 2, 128_000),
-        ([sound(), sound(index=2, channels=6)], 2, 2, 128_000),
-        ([sound(default=True), sound(index=2, channels=6)], 1, 2, 128_000),
-        ([sound(), sound(index=2)], 1, 2, 128_000),
-        ([sound(channels=1)], 1, 1, 64_000),
-    ],
-)
-def test_the_default_track_is_taken_else_the_one_with_most_channels(
-    tracks: list[Any], chosen: int, channels: int, bitrate: int
-) -> None:
-    [track] = plan(audio=tuple(tracks)).audio
-
-    found = (track.source_index, track.channels, track.bitrate)
-    assert found == (chosen, channels, bitrate)
 
 
 def test_the_preset_of_the_message_wins_over_that_of_the_settings() -> None:
@@ -138,6 +120,15 @@ def test_what_is_larger_than_the_source_is_told() -> None:
         "rendition_2160_larger_than_source",
         "rendition_1080_larger_than_source",
     )
+
+
+def test_of_very_many_sounds_some_are_left_out_and_that_is_told() -> None:
+    many = tuple(sound(index=number) for number in range(1, 20))
+
+    made = plan(audio=many, options={"audio_tracks": "all"})
+
+    assert len(made.audio) == 16
+    assert made.warnings == ("audio_left_out",)
 
 
 def test_without_sound_no_track_is_made() -> None:

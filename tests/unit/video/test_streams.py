@@ -143,6 +143,25 @@ def test_an_unreadable_track_is_left_out_and_said(broken: dict[str, Any]) -> Non
     assert warnings == ["audio_2_unreadable"]
 
 
+@pytest.mark.parametrize(
+    ("told", "purpose"),
+    [
+        ({}, "main"),
+        ({"disposition": {"comment": 1}}, "commentary"),
+        ({"disposition": {"visual_impaired": 1}}, "description"),
+        ({"tags": {"title": "Director's Commentary"}}, "commentary"),
+        ({"tags": {"handler_name": "Audio Description"}}, "description"),
+        ({"tags": {"title": "Stereo"}}, "main"),
+    ],
+)
+def test_what_a_sound_is_for_is_told_by_its_flags_or_its_title(
+    told: dict[str, Any], purpose: str
+) -> None:
+    [found], _ = read_audio([audio(**told)])
+
+    assert found.purpose == purpose
+
+
 def test_nothing_that_tells_where_or_by_whom_survives() -> None:
     tags = {
         "title": "A film\x1b[31m",

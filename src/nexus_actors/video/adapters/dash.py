@@ -15,6 +15,7 @@ from nexus_actors.video.models import Presentation, Track
 NAMESPACE: Final = "urn:mpeg:dash:schema:mpd:2011"
 PROFILE: Final = "urn:mpeg:dash:profile:isoff-live:2011"
 CHANNELS: Final = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011"
+STEREO: Final = 2
 MANIFEST: Final = "dash/manifest.mpd"
 
 
@@ -125,9 +126,13 @@ def _audio(period: Element, number: int, track: Track) -> None:
             **({"lang": language} if language else {}),
         },
     )
-    role = {"schemeIdUri": "urn:mpeg:dash:role:2011"}
-    role["value"] = "main" if track.default else "alternate"
-    SubElement(group, "Role", role)
+    if track.label:
+        more = " 5.1" if track.channels > STEREO else ""
+        SubElement(group, "Label").text = track.label + more
+    other = track.purpose == "main" and not track.default
+    role = "alternate" if other else track.purpose
+    told = {"schemeIdUri": "urn:mpeg:dash:role:2011", "value": role}
+    SubElement(group, "Role", told)
     facts = {
         "id": f"a{track.name}",
         "codecs": track.codecs,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from itertools import chain
 from math import ceil
 from typing import Final
@@ -12,8 +11,11 @@ from nexus_actors.video.languages import bcp47
 from nexus_actors.video.models import Presentation, Track
 
 
-#: The group that all audio renditions belong to.
-AUDIO_GROUP: Final = "aac"
+#: More channels than this are not for every player.
+STEREO: Final = 2
+
+#: What Apple's players know a description of the picture by.
+DESCRIBES: Final = "public.accessibility.describes-video"
 
 #: Players start with the first variant that is listed: one near this rate, in bit/s.
 START_BITRATE: Final = 2_000_000
@@ -39,16 +41,15 @@ class HlsPackager(Packager):
 
 
 def master_playlist(presentation: Presentation) -> str:
-    """List the variants, the audio group and the I-frame playlists."""
+    """List the sounds, the variants and the I-frame playlists."""
     lines = ["#EXTM3U", "#EXT-X-VERSION:7", "#EXT-X-INDEPENDENT-SEGMENTS"]
-    names = unique([track.label or track.name for track in presentation.audio])
-    lines += [
-        _audio(track, name)
-        for track, name in zip(presentation.audio, names, strict=True)
-    ]
+    groups = audio_groups(presentation.audio) or {"": []}
+    for group, tracks in groups.items():
+        lines += _audio(group, tracks)
     h264, *others = presentation.by_codec
-    for track in (*start_order(h264), *chain(*others)):
-        lines += [_variant(track, presentation.audio), f"v_{track.name}.m3u8"]
+    for group, tracks in groups.items():
+        for track in (*start_order(h264), *chain(*others)):
+            lines += _variant(track, group, tracks)
     lines += [_iframes(track) for track in presentation.video]
     return "\n".join(lines) + "\n"
 
@@ -59,32 +60,44 @@ def start_order(tracks: tuple[Track, ...]) -> list[Track]:
     return [first, *(track for track in tracks if track is not first)]
 
 
-def unique(names: list[str]) -> list[str]:
-    """Return *names* with a number where one came before: a group holds each once."""
-    seen: Counter[str] = Counter()
-    made = []
-    for name in names:
-        seen[name] += 1
-        made.append(name if seen[name] == 1 else f"{name} {seen[name]}")
-    return made
+def audio_groups(tracks: tuple[Track, ...]) -> dict[str, list[Track]]:
+    """Return the groups of sounds by their names: each offers the same choice.
+
+    What is not in 5.1 stands in the group of 5.1 as it is.
+    """
+    stereo = [track for track in tracks if track.channels <= STEREO]
+    surround = {track.label: track for track in tracks if track not in stereo}
+    groups = {"aac": stereo} if stereo else {}
+    if surround:
+        groups["aac-surround"] = [surround.get(t.label, t) for t in stereo]
+    return groups
 
 
-def _audio(track: Track, name: str) -> str:
-    language = bcp47(track.language)
-    attributes = [
-        "TYPE=AUDIO",
-        f'GROUP-ID="{AUDIO_GROUP}"',
-        f'NAME="{quotable(name)}"',
-        f'LANGUAGE="{language}"' if language else "",
-        f"DEFAULT={'YES' if track.default else 'NO'}",
-        "AUTOSELECT=YES",
-        f'CHANNELS="{track.channels}"',
-        f'URI="a_{track.name}.m3u8"',
-    ]
-    return "#EXT-X-MEDIA:" + ",".join(filter(None, attributes))
+def _audio(group: str, tracks: list[Track]) -> list[str]:
+    seen: set[tuple[str | None, str]] = set()
+    lines = []
+    for track in tracks:
+        language = bcp47(track.language)
+        # a player chooses by itself between languages, not between sounds of one
+        kind = language, track.purpose
+        chosen = track.purpose != "commentary" and kind not in seen
+        seen.add(kind)
+        attributes = [
+            "TYPE=AUDIO",
+            f'GROUP-ID="{group}"',
+            f'NAME="{quotable(track.label or track.name)}"',
+            f'LANGUAGE="{language}"' if language else "",
+            f"DEFAULT={'YES' if track.default else 'NO'}",
+            f"AUTOSELECT={'YES' if chosen or track.default else 'NO'}",
+            f'CHARACTERISTICS="{DESCRIBES}"' if track.purpose == "description" else "",
+            f'CHANNELS="{track.channels}"',
+            f'URI="a_{track.name}.m3u8"',
+        ]
+        lines.append("#EXT-X-MEDIA:" + ",".join(filter(None, attributes)))
+    return lines
 
 
-def _variant(track: Track, audio: tuple[Track, ...]) -> str:
+def _variant(track: Track, group: str, audio: list[Track]) -> list[str]:
     codecs = ",".join(dict.fromkeys(t.codecs for t in (track, *audio)))
     peak = track.peak_bitrate + max((t.peak_bitrate for t in audio), default=0)
     average = track.average_bitrate + max((t.average_bitrate for t in audio), default=0)
@@ -96,9 +109,10 @@ def _variant(track: Track, audio: tuple[Track, ...]) -> str:
         f"FRAME-RATE={float(track.fps):.3f}",
         "VIDEO-RANGE=SDR",
         "CLOSED-CAPTIONS=NONE",
-        f'AUDIO="{AUDIO_GROUP}"' if audio else "",
+        f'AUDIO="{group}"' if group else "",
     ]
-    return "#EXT-X-STREAM-INF:" + ",".join(filter(None, attributes))
+    told = "#EXT-X-STREAM-INF:" + ",".join(filter(None, attributes))
+    return [told, f"v_{track.name}.m3u8"]
 
 
 def _iframes(track: Track) -> str:

@@ -120,6 +120,44 @@ def test_each_language_has_a_set_of_its_own(
     assert roles == ["main", "alternate", "alternate"]
 
 
+def test_sounds_are_labelled_and_told_apart_by_what_they_are_for(
+    film: Film, schema: etree.XMLSchema
+) -> None:
+    presentation, _ = film("film")
+    (track,) = presentation.audio
+    spoken = replace(track, name="1", label="A & B", purpose="commentary")
+    wide = replace(track, name="0-surround", channels=6)
+
+    mpd = parsed(replace(presentation, audio=(track, spoken, wide)))
+
+    schema.assertValid(mpd)
+    labels = [label.text for label in found(mpd, "Label")]
+    assert labels == ["English", "A & B", "English 5.1"]
+    roles = [role.get("value") for role in found(mpd, "Role")]
+    assert roles == ["main", "commentary", "main"]
+
+
+def test_each_codec_has_a_set_of_its_own_and_the_better_ones_are_preferred(
+    film: Film, schema: etree.XMLSchema
+) -> None:
+    presentation, _ = film("film")
+    others = tuple(
+        replace(track, name=f"{track.name}-{codec[:4]}", codecs=codec)
+        for codec in ("hvc1.1.6.L93.90", "av01.0.05M.08")
+        for track in presentation.video
+    )
+
+    mpd = parsed(replace(presentation, video=(*presentation.video, *others)))
+
+    schema.assertValid(mpd)
+    sets = found(mpd, "AdaptationSet")
+    assert [s.get("id") for s in sets] == ["0", "1", "2", "3"]
+    assert [s.get("selectionPriority") for s in sets] == [None, "2", "3", None]
+    for group in sets:
+        codecs = {r.get("codecs") for r in group.findall("d:Representation", NAMESPACE)}
+        assert len({str(codec)[:4] for codec in codecs}) == 1
+
+
 @pytest.mark.parametrize("name", FILMS)
 def test_every_timeline_names_each_segment_with_its_true_duration(
     name: str, film: Film

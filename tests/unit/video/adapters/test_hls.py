@@ -18,7 +18,6 @@ from nexus_actors.video.adapters.hls import (
     media_playlist,
     quotable,
     start_order,
-    unique,
 )
 from nexus_actors.video.base import Workbench, packagers
 from nexus_actors.video.models import Fragment, Presentation, Segment, Track
@@ -265,8 +264,67 @@ def test_a_label_cannot_end_its_attribute_or_its_line(label: str, written: str) 
     assert f'NAME="{written}"' in made.splitlines()[3]
 
 
-def test_two_tracks_of_one_label_get_two_names() -> None:
-    assert unique(["eng", "deu", "eng", "eng"]) == ["eng", "deu", "eng 2", "eng 3"]
+GERMAN = replace(AUDIO, name="1", language="deu", label="Deutsch", default=False)
+
+
+def test_a_player_may_choose_between_languages_but_not_between_sounds_of_one() -> None:
+    again = replace(GERMAN, name="2", label="Deutsch 2")
+    spoken = replace(GERMAN, name="3", label="D (commentary)", purpose="commentary")
+    told = replace(GERMAN, name="4", label="D (description)", purpose="description")
+    audio = (AUDIO, GERMAN, again, spoken, told)
+
+    made = master_playlist(Presentation(video=(VIDEO,), audio=audio))
+
+    found = [attributes(line) for line in lines(made, "EXT-X-MEDIA")]
+    assert [f["NAME"] for f in found] == [track.label for track in audio]
+    assert [f["DEFAULT"] for f in found] == ["YES", "NO", "NO", "NO", "NO"]
+    assert [f["AUTOSELECT"] for f in found] == ["YES", "YES", "NO", "NO", "YES"]
+    assert [f.get("CHARACTERISTICS") for f in found] == [
+        *(None, None, None, None, "public.accessibility.describes-video")
+    ]
+
+
+def test_surround_is_a_group_with_the_same_choice() -> None:
+    wide = replace(AUDIO, name="0-surround", channels=6, peak_bitrate=400_000)
+    small = replace(VIDEO, name="360", peak_bitrate=700_000)
+    shown = Presentation(video=(VIDEO, small), audio=(AUDIO, GERMAN, wide))
+
+    made = master_playlist(shown)
+
+    sounds = [attributes(line) for line in lines(made, "EXT-X-MEDIA")]
+    assert [(s["GROUP-ID"], s["NAME"], s["CHANNELS"], s["URI"]) for s in sounds] == [
+        ("aac", "English", "2", "a_0.m3u8"),
+        ("aac", "Deutsch", "2", "a_1.m3u8"),
+        ("aac-surround", "English", "6", "a_0-surround.m3u8"),
+        ("aac-surround", "Deutsch", "2", "a_1.m3u8"),
+    ]
+    variants = [attributes(line) for line in lines(made, "EXT-X-STREAM-INF")]
+    assert [(v["AUDIO"], v["BANDWIDTH"]) for v in variants] == [
+        ("aac", "2130000"),
+        ("aac", "830000"),
+        ("aac-surround", "2400000"),
+        ("aac-surround", "1100000"),
+    ]
+
+
+def test_the_variants_of_every_codec_come_after_those_of_h264() -> None:
+    tracks = tuple(
+        replace(VIDEO, name=f"{codec}-{rate}", codecs=codec, peak_bitrate=rate)
+        for codec in ("avc1.64001f", "hvc1.1.6.L93.90", "av01.0.05M.08")
+        for rate in (6_000_000, 1_900_000)
+    )
+
+    made = master_playlist(Presentation(video=tracks, audio=()))
+
+    variants = [attributes(line) for line in lines(made, "EXT-X-STREAM-INF")]
+    assert [(v["CODECS"][:4], v["BANDWIDTH"]) for v in variants] == [
+        ("avc1", "1900000"),
+        ("avc1", "6000000"),
+        ("hvc1", "6000000"),
+        ("hvc1", "1900000"),
+        ("av01", "6000000"),
+        ("av01", "1900000"),
+    ]
 
 
 def test_all_files_are_written_and_the_master_is_named_last(film: Film) -> None:
