@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import ffmpeg
@@ -16,6 +18,9 @@ from .tools import INPUT_GUARD, Tools
 
 #: ffmpeg's names of channel layouts, by their number of channels.
 LAYOUTS: Final = {1: "mono", 2: "stereo", 6: "5.1"}
+
+#: How high the peaks of what was made louder may rise, in dB.
+PEAK_DB: Final = -1.5
 
 #: How often ffmpeg tells its progress, in seconds.
 PROGRESS_S: Final = 0.5
@@ -32,20 +37,32 @@ def encode_folders(plan: Plan) -> list[str]:
     return [str(number) for number in range(len(plan.video) + len(plan.audio))]
 
 
-def encode_command(plan: Plan, source: Path, folder: Path, tools: Tools) -> list[str]:
+def encode_command(
+    plan: Plan,
+    source: Path,
+    folder: Path,
+    tools: Tools,
+    gains: Mapping[str, float] = MappingProxyType({}),
+) -> list[str]:
     """Return the whole encode: one process, one decode, each rendition encoded once.
 
     Stream number *n*, video before audio in the plan's order, becomes
-    ``<n>/init.mp4`` and ``<n>/00001.m4s`` … in *folder*.
+    ``<n>/init.mp4`` and ``<n>/00001.m4s`` … in *folder*.  *gains* are in dB, by the
+    names of audio tracks.
     """
-    # a little more than planned: what a broken header hides must not run for ever
-    limits: dict[str, Any] = dict(INPUT_GUARD) | {"t": f"{plan.duration + 2:.3f}"}
-    given = ffmpeg.input(f"file:{source}", **limits)
-    streams = [*_pictures(given, plan), *_sounds(given, plan)]
+    given = source_of(plan, source)
+    streams = [*_pictures(given, plan), *_sounds(given, plan, gains)]
     output = ffmpeg.output(*streams, str(folder / "scratch.mpd"), **_options(plan))
     compiled: list[str] = output.compile(cmd=str(tools.ffmpeg), overwrite_output=True)
     progress = ["-progress", "pipe:1", "-stats_period", str(PROGRESS_S)]
     return [compiled[0], *QUIET, *progress, *compiled[1:]]
+
+
+def source_of(plan: Plan, source: Path) -> Any:
+    """Return the input *source*, of which no more is read than *plan* can need."""
+    # a little more than planned: what a broken header hides must not run for ever
+    limits: dict[str, Any] = dict(INPUT_GUARD) | {"t": f"{plan.duration + 2:.3f}"}
+    return ffmpeg.input(f"file:{source}", **limits)
 
 
 def _pictures(given: Any, plan: Plan) -> list[Any]:
@@ -116,10 +133,45 @@ def _on_white(picture: Any) -> Any:
     return paper.overlay(legs[1], format="gbrp")
 
 
-def _sounds(given: Any, plan: Plan) -> list[Any]:
-    uses = Counter(track.source_index for track in plan.audio)
+def steady_sounds(given: Any, tracks: Sequence[AudioRendition]) -> list[Any]:
+    """Return *tracks* in their channels, from 0 and without a gap in their time."""
+    uses = Counter(track.source_index for track in tracks)
     legs = {n: _legs(given[str(n)], "asplit", count) for n, count in uses.items()}
-    return [_sound(legs[t.source_index].pop(0), t, plan) for t in plan.audio]
+    resample: dict[str, Any] = {"async": 1, "first_pts": 0, "min_hard_comp": 0.04}
+    return [
+        legs[track.source_index]
+        .pop(0)
+        .filter("aresample", track.sample_rate, **resample)
+        .filter(
+            "aformat",
+            channel_layouts=LAYOUTS[track.channels],
+            sample_rates=track.sample_rate,
+        )
+        # what is too small to be filled stays as a gap in the time stamps: close it
+        .filter("asetpts", "N/SR/TB")
+        for track in tracks
+    ]
+
+
+def _sounds(given: Any, plan: Plan, gains: Mapping[str, float]) -> list[Any]:
+    """End with the picture: players cut at the shorter one."""
+    made = []
+    for sound, track in zip(steady_sounds(given, plan.audio), plan.audio, strict=True):
+        changed = _amplified(sound, gains.get(track.name, 0.0))
+        padded = changed.filter("apad")
+        made.append(padded.filter("atrim", duration=f"{plan.duration:.6f}"))
+    return made
+
+
+def _amplified(sound: Any, gain: float) -> Any:
+    """Change the volume by *gain* dB; peaks that would be too high are bent."""
+    if not gain:
+        return sound
+    louder = sound.filter("volume", f"{gain:.2f}dB")
+    # without "level", it would make all as loud as it can
+    return louder.filter(
+        "alimiter", limit=f"{10 ** (PEAK_DB / 20):.3f}", level="disabled"
+    )
 
 
 def _legs(stream: Any, split: str, count: int) -> list[Any]:
@@ -128,23 +180,6 @@ def _legs(stream: Any, split: str, count: int) -> list[Any]:
         return [stream]
     parts = stream.filter_multi_output(split, count)
     return [parts[number] for number in range(count)]
-
-
-def _sound(stream: Any, track: AudioRendition, plan: Plan) -> Any:
-    """Start at 0 and end with the picture: players cut at the shorter one."""
-    resample: dict[str, Any] = {"async": 1, "first_pts": 0, "min_hard_comp": 0.04}
-    return (
-        stream.filter("aresample", track.sample_rate, **resample)
-        .filter(
-            "aformat",
-            channel_layouts=LAYOUTS[track.channels],
-            sample_rates=track.sample_rate,
-        )
-        # what is too small to be filled stays as a gap in the time stamps: close it
-        .filter("asetpts", "N/SR/TB")
-        .filter("apad")
-        .filter("atrim", duration=f"{plan.duration:.6f}")
-    )
 
 
 def _options(plan: Plan) -> dict[str, Any]:

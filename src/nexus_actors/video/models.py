@@ -99,6 +99,8 @@ class ProcessVideoOptions(Message):
             commentaries too.  MP4 has the default one.
         surround: Whether what has more than two channels is offered in 5.1 too, beside
             stereo.
+        normalize_audio: Whether every video is made equally loud; by default as
+            ``NEXUS_NORMALIZE_AUDIO`` says.
         thumbnails: Whether to make the poster and the thumbnails.
         watermark: Whether to put the worker's mark, ``WATERMARK_PATH``, on the picture;
             ``WATERMARK_ENABLED`` decides by default.
@@ -113,6 +115,7 @@ class ProcessVideoOptions(Message):
     preset: Preset | None = None
     audio_tracks: Literal["languages", "default", "all"] = "languages"
     surround: bool = False
+    normalize_audio: bool | None = None
     thumbnails: bool = True
     watermark: bool | None = None
 
@@ -414,6 +417,7 @@ class Plan:
         duration: Of the output, in seconds.
         video: From the largest to the smallest, in H.264 first, then in the other
             codecs; all have the same aspect, and frame rates that divide the first's.
+        loudness: What the sounds are brought to, in LUFS; ``None`` leaves them.
         segment_gops: How many groups of pictures make one segment.
         flatten: Whether the picture has transparent parts, to be laid on white.
         pre_filters: The filter chain before the first scale (deinterlace, tone
@@ -425,6 +429,7 @@ class Plan:
     video_index: int
     video: tuple[VideoRendition, ...]
     audio: tuple[AudioRendition, ...]
+    loudness: float | None
     thumbnails: tuple[Thumbnail, ...]
     formats: tuple[Format, ...]
     segment_gops: int

@@ -1,7 +1,7 @@
 """The whole job, step by step; a finished step is not repeated after a restart.
 
-fetch → guard → probe → plan → encode → index → manifests → derive → stills →
-verify → store
+fetch → guard → probe → plan → measure → encode → index → manifests → derive →
+stills → verify → store
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from .errors import DiskFullError, OutputError, SourceError
 from .fetch import Fetcher, name_of
 from .guard import Source, admit, check_room, disk_full
 from .index import index_tracks, place_tracks
+from .loudness import measure
 from .models import (
     MediaInfo,
     Plan,
@@ -58,7 +59,8 @@ WEIGHTS: Final = {
     "guard": 1,
     "probe": 1,
     "plan": 0,
-    "encode": 80,
+    "measure": 2,
+    "encode": 78,
     "index": 1,
     "manifests": 1,
     "derive": 2,
@@ -234,7 +236,8 @@ class Pipeline:
             ),
         )
         plan: Plan = steps.run("plan", lambda: self._plan(media))
-        steps.run("encode", lambda: self._encode(plan, source), once=True)
+        gains = steps.run("measure", lambda: self._measure(plan, source), once=True)
+        steps.run("encode", lambda: self._encode(plan, source, gains), once=True)
         source.path.unlink(missing_ok=True)
         shown: Presentation = steps.run("index", lambda: index_tracks(plan, self.out))
         for step in ("manifests", "derive"):
@@ -326,7 +329,12 @@ class Pipeline:
     def _runner(self) -> Runner:
         return Runner(self.work, self.steps.job.check)
 
-    def _encode(self, plan: Plan, source: Source) -> None:
+    def _measure(self, plan: Plan, source: Source) -> dict[str, float]:
+        limit = max(LEAST_LIMIT_S, LIMIT_FACTOR * plan.duration)
+        run = partial(self._runner().run, limit_s=limit)
+        return measure(plan, source.path, self.tools, run)
+
+    def _encode(self, plan: Plan, source: Source, gains: dict[str, float]) -> None:
         scratch = self.work / "encode.tmp"
         for folder in (scratch, self.out):
             shutil.rmtree(folder, ignore_errors=True)
@@ -334,7 +342,7 @@ class Pipeline:
             (scratch / name).mkdir(parents=True)
         try:
             self._runner().run(
-                encode_command(plan, source.path, scratch, self.tools),
+                encode_command(plan, source.path, scratch, self.tools, gains),
                 on_progress=lambda progress: self._tell(plan, progress),
                 limit_s=max(LEAST_LIMIT_S, LIMIT_FACTOR * plan.duration),
             )

@@ -98,6 +98,10 @@ def make_plan(
     sounds = choose(media.audio, options)
     if len(sounds) > MOST_SOUNDS:
         warnings.append("audio_left_out")
+    normalized = options.normalize_audio
+    if normalized is None:
+        normalized = settings.normalize_audio
+    loudness = settings.loudness if normalized else None
     if exact:
         warnings += _too_large(ladder, rungs)
     inputs = {
@@ -109,6 +113,7 @@ def make_plan(
         "video_bitrate": settings.video_bitrate,
         "codecs": made,
         "audio_bitrate": settings.audio_bitrate,
+        "loudness": loudness,
         "watermark": asdict(mark) if mark else None,
     }
     return Plan(
@@ -117,6 +122,7 @@ def make_plan(
         video_index=video.index,
         video=rungs + tuple(r for c in made[1:] for r in in_codec(rungs, c)),
         audio=audio_renditions(sounds[:MOST_SOUNDS], options, settings),
+        loudness=loudness,
         thumbnails=_thumbnails(rungs[0]) if options.thumbnails else (),
         formats=options.formats,
         segment_gops=SEGMENT_GOPS,

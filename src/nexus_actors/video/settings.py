@@ -82,6 +82,14 @@ class VideoSettings(Settings):
         AudioBitrate,
         shared("AUDIO_BITRATE", "of a stereo track, in bit/s, such as 128k"),
     ] = 128_000
+    normalize_audio: Annotated[
+        bool, own("NORMALIZE_AUDIO", "make videos equally loud whose message is silent")
+    ] = False
+    loudness: Annotated[
+        float,
+        own("LOUDNESS", "what normalized sound is brought to, in LUFS"),
+        Field(ge=-31, le=-9),
+    ] = -16.0
     watermark_enabled: Annotated[
         bool, shared("WATERMARK_ENABLED", "mark videos whose message does not say")
     ] = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
@@ -132,3 +133,41 @@ def test_every_language_is_offered_and_surround_stays_around(
     assert [a["channels"] for a in streams(shown.mp4s[0], "a")] == [2]
     one = screen(source, audio_tracks="default", formats=["hls"])
     assert len(one.result["outputs"]["hls"]["audio"]) == 1
+
+
+def loudness(file: Path) -> tuple[float, float]:
+    """Return how loud a sound is, in LUFS, and its true peak, in dB."""
+    options = ["-af", "ebur128=peak=true:framelog=verbose", "-f", "null", "-"]
+    command = ["ffmpeg", "-v", "info", "-nostdin", "-i", str(file), *options]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    [*_, told] = re.findall(r"I:\s+(\S+) LUFS", done.stderr)
+    [*_, peak] = re.findall(r"Peak:\s+(\S+) dBFS", done.stderr)
+    return float(told), float(peak)
+
+
+def test_sounds_are_made_equally_loud_by_one_gain_each(
+    make: Make, screen: Screen
+) -> None:
+    sounds = {
+        "eng": "0.02*sin(6283*t)|0.02*sin(6283*t)",
+        "deu": "0.9*sin(6283*t)|0.9*sin(6283*t)",
+        "fra": "if(lt(mod(t,0.5),0.05),0.5,0.02)*sin(6283*t)",
+        "ita": "0",
+    }
+    inputs, told = picture(seconds=2), []
+    for number, (word, sound) in enumerate(sounds.items()):
+        inputs += ["-f", "lavfi", "-i", f"aevalsrc='{sound}':d=2"]
+        maps = ["-map", f"{number + 1}", f"-metadata:s:a:{number}", f"language={word}"]
+        told += maps
+    source = make(*inputs, "-map", "0", *told, *H264, "-c:a", "flac", name="a.mkv")
+
+    shown = screen(source, formats=["hls"], normalize_audio=True)
+
+    found = {
+        audio["language"]: loudness(local(audio["playlist"]["uri"]))
+        for audio in shown.result["outputs"]["hls"]["audio"]
+    }
+    assert {word: told for word, (told, _) in found.items()} == pytest.approx(
+        {"en": -16, "de": -16, "fr": -16, "it": -70}, abs=1
+    )
+    assert all(peak < 0 for _, peak in found.values())

@@ -15,7 +15,9 @@ from nexus_actors.video.tools import DEMUXERS, Tools
 from sources import media
 
 
-def encode(threads: int = 0, **options: Any) -> list[str]:
+def encode(
+    threads: int = 0, gains: dict[str, float] | None = None, **options: Any
+) -> list[str]:
     """Return the command for a source of 640 x 360."""
     tools = Tools(Path("/bin/ffmpeg"), Path("/bin/ffprobe"), "5.1")
     plan = make_plan(
@@ -25,9 +27,10 @@ def encode(threads: int = 0, **options: Any) -> list[str]:
         tools=tools,
         threads=threads,
     )
-    folders = len(plan.video) + len(plan.audio)
-    assert encode_folders(plan) == [str(number) for number in range(folders)]
-    return encode_command(plan, Path("/jobs/in"), Path("/jobs/tmp"), tools)
+    tracks = len(plan.video) + len(plan.audio)
+    assert encode_folders(plan) == [str(number) for number in range(tracks)]
+    folders = Path("/jobs/in"), Path("/jobs/tmp")
+    return encode_command(plan, *folders, tools, gains or {})
 
 
 def told(command: list[str], *names: str) -> list[str]:
@@ -137,6 +140,15 @@ def test_threads_are_shared_out_in_the_words_of_each_encoder() -> None:
     assert told(command, "-threads") == ["2"]
     assert "pools=2" in told(command, "-x265-params:v:2")[0]
     assert "lp=2" in told(command, "-svtav1-params:v:4")[0]
+
+
+def test_a_gain_changes_its_track_alone_and_peaks_are_kept_down() -> None:
+    command = encode(gains={"0": 6.5})
+
+    [graph] = told(command, "-filter_complex")
+    assert "volume=6.50dB" in graph
+    assert "alimiter=level=disabled:limit=0.841" in graph
+    assert "volume" not in told(encode(gains={"1": 3}), "-filter_complex")[0]
 
 
 def test_each_size_is_scaled_once_whatever_the_number_of_codecs() -> None:

@@ -47,6 +47,8 @@ def plan(
         {"options": {"codecs": ["hevc"]}},
         {"options": {"audio_tracks": "all"}},
         {"options": {"surround": True}},
+        {"options": {"normalize_audio": True}},
+        {"settings": {"normalize_audio": True}},
         {"options": {"ladder": "custom", "renditions": [{"resolution": 720}]}},
     ],
 )
@@ -120,6 +122,20 @@ def test_what_is_larger_than_the_source_is_told() -> None:
         "rendition_2160_larger_than_source",
         "rendition_1080_larger_than_source",
     )
+
+
+@pytest.mark.parametrize(
+    ("message", "setting", "made"),
+    [(None, False, None), (None, True, -20), (True, False, -20), (False, True, None)],
+)
+def test_the_message_wins_over_the_setting_in_what_is_made_equally_loud(
+    message: bool | None, setting: bool, made: float | None
+) -> None:
+    settings = {"normalize_audio": setting, "loudness": -20}
+
+    found = plan(options={"normalize_audio": message}, settings=settings)
+
+    assert found.loudness == made
 
 
 def test_of_very_many_sounds_some_are_left_out_and_that_is_told() -> None:
