@@ -62,6 +62,7 @@ def in_codec(
             rendition,
             name=f"{rendition.name}-{name}",
             codec=name,
+            progressive=False,
             crf=min(codec.worst, rendition.crf + codec.crf),
             maxrate=int(rendition.maxrate * codec.rate),
             bufsize=int(rendition.bufsize * codec.rate),

@@ -34,7 +34,8 @@ QUIET: Final = ("-hide_banner", "-nostdin", "-nostats", "-v", "warning")
 
 def encode_folders(plan: Plan) -> list[str]:
     """Return the folders that must exist: the muxer makes none."""
-    return [str(number) for number in range(len(plan.video) + len(plan.audio))]
+    streams = (*plan.video, *plan.extra, *plan.audio)
+    return [str(number) for number in range(len(streams))]
 
 
 def encode_command(
@@ -46,8 +47,8 @@ def encode_command(
 ) -> list[str]:
     """Return the whole encode: one process, one decode, each rendition encoded once.
 
-    Stream number *n*, video before audio in the plan's order, becomes
-    ``<n>/init.mp4`` and ``<n>/00001.m4s`` … in *folder*.  *gains* are in dB, by the
+    Stream number *n* of the plan's video, extra and audio becomes ``<n>/init.mp4`` and
+    ``<n>/00001.m4s`` … in *folder*.  *gains* are in dB, by the
     names of audio tracks.
     """
     given = source_of(plan, source)
@@ -72,13 +73,14 @@ def _pictures(given: Any, plan: Plan) -> list[Any]:
         top = _on_white(top)
     for item in plan.pre_filters:
         top = top.filter(item.name, **item.options)
-    if plan.watermark:
-        top = _marked(top, plan.watermark)
     # the last frame's length is lost where no frame follows: show it a little longer
     top = top.filter("tpad", stop=TAIL_FRAMES, stop_mode="clone")
     # a short header must not make the rungs longer than the plan
     top = top.filter("trim", duration=f"{plan.duration:.6f}")
-    return _in_all_sizes(top, plan)
+    top, *extra = _legs(top, "split", 1 + len(plan.extra))
+    if plan.watermark:
+        top = _marked(top, plan.watermark)
+    return [*_in_all_sizes(top, plan), *extra]
 
 
 def _in_all_sizes(top: Any, plan: Plan) -> list[Any]:
@@ -216,7 +218,7 @@ def _options(plan: Plan) -> dict[str, Any]:
     }
     if plan.threads:
         options |= {"threads": plan.threads, "filter_complex_threads": 2}
-    for number, rung in enumerate(plan.video):
+    for number, rung in enumerate((*plan.video, *plan.extra)):
         options |= encoder_options(
             rung, number, preset=plan.preset, threads=plan.threads
         )

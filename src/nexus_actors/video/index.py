@@ -37,7 +37,7 @@ def place_tracks(plan: Plan, encoded: Path, root: Path) -> None:
 
 
 def _folders(plan: Plan) -> list[str]:
-    pictures = [f"v/{rung.name}" for rung in plan.video]
+    pictures = [f"v/{rung.name}" for rung in (*plan.video, *plan.extra)]
     return pictures + [f"a/{track.name}" for track in plan.audio]
 
 
@@ -51,7 +51,9 @@ def index_tracks(plan: Plan, root: Path) -> Presentation:
     audio = tuple(_audio(track, root) for track in plan.audio)
     for track in video[1:]:
         _check_aligned(video[0], track)
-    return Presentation(video=video, audio=audio)
+    extra = (_video(rung, root) for rung in plan.extra)
+    clean = next(extra, video[0]) if plan.clean else None
+    return Presentation(video=video, audio=audio, clean=clean)
 
 
 def _video(rung: VideoRendition, root: Path) -> Track:
@@ -62,6 +64,7 @@ def _video(rung: VideoRendition, root: Path) -> Track:
         width=rung.width,
         height=rung.height,
         fps=rung.fps,
+        progressive=rung.progressive,
     )
 
 

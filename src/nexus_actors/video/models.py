@@ -104,6 +104,11 @@ class ProcessVideoOptions(Message):
         thumbnails: Whether to make the poster and the thumbnails.
         watermark: Whether to put the worker's mark, ``WATERMARK_PATH``, on the picture;
             ``WATERMARK_ENABLED`` decides by default.
+        clean_rendition: Whether to make one more MP4, of the largest size and without
+            the mark, for platforms that forbid marks.  Where there is no mark, it is
+            the largest rendition.
+        mp4_renditions: Whether ``all`` H.264 renditions become an MP4, or the ``top``
+            one, the largest, alone.
     """
 
     formats: Annotated[tuple[Format, ...], Field(min_length=1)] = ("hls", "dash", "mp4")
@@ -118,6 +123,8 @@ class ProcessVideoOptions(Message):
     normalize_audio: bool | None = None
     thumbnails: bool = True
     watermark: bool | None = None
+    clean_rendition: bool = False
+    mp4_renditions: Literal["all", "top"] = "all"
 
     @field_validator("formats")
     @classmethod
@@ -341,7 +348,8 @@ class MediaInfo(Model):
 class VideoRendition:
     """One rung of the ladder, as it will be encoded.
 
-    Bit rates are in bit/s.  *gop* is the distance of key frames, in frames.
+    Bit rates are in bit/s.  *gop* is the distance of key frames, in frames.  What is
+    *progressive* becomes a plain file, too.
     """
 
     name: str
@@ -353,6 +361,7 @@ class VideoRendition:
     maxrate: int
     bufsize: int
     codec: VideoCodec = "h264"
+    progressive: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -417,6 +426,8 @@ class Plan:
         duration: Of the output, in seconds.
         video: From the largest to the smallest, in H.264 first, then in the other
             codecs; all have the same aspect, and frame rates that divide the first's.
+        clean: What becomes the MP4 without a mark: one more rendition, or the first of
+            *video* where that has no mark.
         loudness: What the sounds are brought to, in LUFS; ``None`` leaves them.
         segment_gops: How many groups of pictures make one segment.
         flatten: Whether the picture has transparent parts, to be laid on white.
@@ -428,6 +439,7 @@ class Plan:
     duration: float
     video_index: int
     video: tuple[VideoRendition, ...]
+    clean: VideoRendition | None
     audio: tuple[AudioRendition, ...]
     loudness: float | None
     thumbnails: tuple[Thumbnail, ...]
@@ -439,6 +451,11 @@ class Plan:
     watermark: Watermark | None
     threads: int
     warnings: tuple[str, ...]
+
+    @property
+    def extra(self) -> tuple[VideoRendition, ...]:
+        """What is encoded without a mark, and stands in no manifest."""
+        return (self.clean,) if self.clean and self.watermark else ()
 
 
 # What the index reads from the segments that the encode has made.
@@ -493,6 +510,7 @@ class Track:
     width: int = 0
     height: int = 0
     fps: Fraction = Fraction(0)
+    progressive: bool = False
     channels: int = 0
     sample_rate: int = 0
     language: str | None = None
@@ -514,10 +532,21 @@ class Track:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presentation:
-    """All tracks that one set of manifests describes, in the plan's order."""
+    """All tracks that one set of manifests describes, in the plan's order.
+
+    *clean* is without a mark, and in no manifest if the others have one.
+    """
 
     video: tuple[Track, ...]
     audio: tuple[Track, ...]
+    clean: Track | None = None
+
+    @property
+    def progressive(self) -> tuple[Track, ...]:
+        """What becomes a plain file, too."""
+        files = tuple(track for track in self.video if track.progressive)
+        added = self.clean is not None and self.clean not in files
+        return (*files, self.clean) if self.clean and added else files
 
     @property
     def by_codec(self) -> tuple[tuple[Track, ...], ...]:
@@ -603,11 +632,16 @@ class Still(Stored):
 
 
 class Outputs(Model):
-    """What was made; ``None`` for a format that was not asked for."""
+    """What was made; ``None`` for a format that was not asked for.
+
+    Attributes:
+        clean: The MP4 without a mark, where *clean_rendition* asks for one.
+    """
 
     hls: HlsOutput | None = None
     dash: DashOutput | None = None
     mp4: tuple[Mp4Output, ...] | None = None
+    clean: Mp4Output | None = None
 
 
 class ProcessVideoResult(Model):

@@ -249,7 +249,7 @@ class Pipeline:
         write_whole(self.out / "metadata.json", media.to_json())
         prefix = self.request.output_prefix or self.request.video_id
         prefix = f"{prefix}/{self._version(plan)}"
-        published: Published = steps.run("store", lambda: self._publish(prefix))
+        published: Published = steps.run("store", lambda: self._publish(plan, prefix))
         steps.job.progress(1.0, stage="store", eta_s=0)
         return ProcessVideoResult(
             video_id=self.request.video_id,
@@ -310,7 +310,8 @@ class Pipeline:
 
     def _check_disk(self, plan: Plan) -> None:
         """Refuse to start what cannot end; half of the caps is a usual output."""
-        rates = sum(r.maxrate for r in plan.video) + sum(a.bitrate for a in plan.audio)
+        rates = sum(r.maxrate for r in (*plan.video, *plan.extra))
+        rates += sum(a.bitrate for a in plan.audio)
         copies = 2 if "mp4" in plan.formats else 1
         needed = int(rates / 2 * plan.duration / 8 * copies) + 10_000_000
         check_room(self.work, needed)
@@ -357,7 +358,9 @@ class Pipeline:
 
     @staticmethod
     def _packagers(plan: Plan) -> list[Packager]:
-        return [packagers.get(name)() for name in plan.formats]
+        clean = ("mp4",) if plan.clean else ()
+        names = dict.fromkeys((*plan.formats, *clean))
+        return [packagers.get(name)() for name in names]
 
     def _package(self, makers: list[Packager], shown: Presentation) -> list[str]:
         bench = self._bench()
@@ -389,11 +392,14 @@ class Pipeline:
             return ["storage_not_public"]
         return []
 
-    def _publish(self, prefix: str) -> Published:
+    def _publish(self, plan: Plan, prefix: str) -> Published:
+        segmented = {"hls", "dash"} & set(plan.formats)
+        unseen = [f"v/{rendition.name}" for rendition in plan.extra]
         return publish(
             self.out,
             prefix,
             self.storage,
+            without=(*unseen, *(() if segmented else ("v", "a"))),
             check=self.steps.job.check,
             on_progress=self.steps.tell,
         )

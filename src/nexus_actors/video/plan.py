@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from .audio import MOST_SOUNDS, audio_renditions, choose
@@ -90,6 +90,10 @@ def make_plan(
     if marked is None:
         marked = settings.watermark_enabled
     mark = plan_watermark(settings, rungs[0]) if marked else None
+    if "mp4" in options.formats:
+        files = rungs if options.mp4_renditions == "all" else rungs[:1]
+        rungs = tuple(replace(r, progressive=r in files) for r in rungs)
+    clean = replace(rungs[0], name="clean") if mark else rungs[0]
     made = [c for c in options.codecs if CODECS[c].encoder in tools.encoders]
     warnings: list[str] = []
     warnings.extend(f"{c}_not_available" for c in options.codecs if c not in made)
@@ -122,6 +126,7 @@ def make_plan(
         video_index=video.index,
         video=rungs + tuple(r for c in made[1:] for r in in_codec(rungs, c)),
         audio=audio_renditions(sounds[:MOST_SOUNDS], options, settings),
+        clean=clean if options.clean_rendition else None,
         loudness=loudness,
         thumbnails=_thumbnails(rungs[0]) if options.thumbnails else (),
         formats=options.formats,

@@ -67,20 +67,24 @@ def fresh_url(uri: str, *, ttl_s: int | None = None) -> str:
     return storage.url(key)
 
 
-def publish(
+def publish(  # noqa: PLR0913 - the last two are callbacks
     root: Path,
     prefix: str,
     storage: Storage,
     *,
+    without: tuple[str, ...] = (),
     check: Callable[[], None] = lambda: None,
     on_progress: Callable[[float], None] = lambda _: None,
 ) -> Published:
-    """Store every file below *root* under *prefix*, which is this job's alone.
+    """Store the files below *root* under *prefix*, which is this job's alone.
+
+    What lies in the folders *without* is not stored: outputs were made of it.
 
     If it fails, nothing stays under *prefix*: neither what it has stored nor what an
     attempt that was killed has left there.
     """
-    paths = sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
+    found = [p.relative_to(root) for p in root.rglob("*") if p.is_file()]
+    paths = sorted(str(p) for p in found if not {*map(str, p.parents)} & {*without})
     done = 0
 
     def tell(more: int) -> None:

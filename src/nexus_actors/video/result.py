@@ -17,6 +17,7 @@ from .models import (
     Presentation,
     Still,
     Stored,
+    Track,
 )
 from .publish import Published
 from .stills import POSTER, still_path
@@ -32,7 +33,10 @@ def outputs(
         dash=DashOutput(manifest=published.stored(MANIFEST))
         if "dash" in made
         else None,
-        mp4=_mp4(shown, published, root) if "mp4" in made else None,
+        mp4=tuple(_mp4(t, published, root) for t in shown.video if t.progressive)
+        if "mp4" in made
+        else None,
+        clean=_mp4(shown.clean, published, root) if shown.clean else None,
     )
 
 
@@ -66,22 +70,15 @@ def _hls(shown: Presentation, published: Published) -> HlsOutput:
     )
 
 
-def _mp4(
-    shown: Presentation, published: Published, root: Path
-) -> tuple[Mp4Output, ...]:
-    made = []
-    for track in shown.by_codec[0]:
-        path = f"mp4/{track.name}.mp4"
-        made.append(
-            Mp4Output(
-                name=track.name,
-                width=track.width,
-                height=track.height,
-                size=(root / path).stat().st_size,
-                **published.stored(path).model_dump(),
-            )
-        )
-    return tuple(made)
+def _mp4(track: Track, published: Published, root: Path) -> Mp4Output:
+    path = f"mp4/{track.name}.mp4"
+    return Mp4Output(
+        name=track.name,
+        width=track.width,
+        height=track.height,
+        size=(root / path).stat().st_size,
+        **published.stored(path).model_dump(),
+    )
 
 
 def thumbnails(plan: Plan, published: Published) -> tuple[Still, ...]:

@@ -42,10 +42,9 @@ def verify(plan: Plan, presentation: Presentation, bench: Workbench) -> list[str
             check_playlist(playlist, presentation)
     if "dash" in plan.formats:
         check_manifest(root / MANIFEST, presentation)
-    if "mp4" in plan.formats:
-        for track in presentation.by_codec[0]:
-            longest = max(t.duration for t in (track, *presentation.audio))
-            check_mp4(root / f"mp4/{track.name}.mp4", longest)
+    for track in presentation.progressive:
+        longest = max(t.duration for t in (track, *presentation.audio))
+        check_mp4(root / f"mp4/{track.name}.mp4", longest)
     for still in root.glob("thumb/*"):
         check_file(still)
     for *_, lowest in presentation.by_codec:
@@ -65,7 +64,7 @@ def check_lengths(plan: Plan, presentation: Presentation) -> list[str]:
             code="truncated",
         )
     allowed = max(TOLERANCE_S, TOLERANCE * plan.duration, 2 / float(plan.video[0].fps))
-    for track in (*presentation.video, *presentation.audio):
+    for track in (*presentation.progressive, *presentation.video, *presentation.audio):
         if track.duration > plan.duration + allowed:
             raise OutputError(
                 f"{track.folder} lasts {track.duration:.2f} s; planned were "

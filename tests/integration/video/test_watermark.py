@@ -55,8 +55,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grey: Path) -> Run:
 def pixels(
     result: dict[str, Any], rendition: int
 ) -> Callable[[float, float], tuple[int, ...]]:
+    """Return a reader of colours of a rendition; see `pixels_of`."""
+    return pixels_of(result["outputs"]["mp4"][rendition])
+
+
+def pixels_of(item: dict[str, Any]) -> Callable[[float, float], tuple[int, ...]]:
     """Return a reader of colours at shares of width and height, in frame 10."""
-    item = result["outputs"]["mp4"][rendition]
     width, height = item["width"], item["height"]
     path = item["uri"].removeprefix("file://")
     picture = r"select=eq(n\,10)"
@@ -126,6 +130,33 @@ def test_the_message_wins_over_the_setting(
 
     assert is_red(pixels(marked, 0)(0.93, 0.95))
     assert is_grey(pixels(clean, 0)(0.93, 0.95))
+
+
+def test_a_clean_rendition_stands_beside_the_marked_ones(
+    run: Run, red: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATERMARK_PATH", str(red))
+
+    result = run(watermark=True, clean_rendition=True, mp4_renditions="top")
+
+    [marked], clean = result["outputs"]["mp4"], result["outputs"]["clean"]
+    assert (clean["name"], clean["width"], clean["height"]) == ("clean", 640, 360)
+    assert is_red(pixels_of(marked)(0.93, 0.95))
+    assert is_grey(pixels_of(clean)(0.93, 0.95))
+    # what the files were made of is not stored
+    stored = [p for p in (tmp_path / "storage").rglob("*") if p.is_file()]
+    assert {p.name for p in stored} == {"360.mp4", "clean.mp4", "metadata.json"}
+
+
+def test_without_a_mark_the_largest_rendition_is_the_clean_one(
+    run: Run, tmp_path: Path
+) -> None:
+    result = run(formats=["hls"], clean_rendition=True)
+
+    assert result["outputs"]["clean"]["name"] == "360"
+    assert "mp4" not in result["outputs"]
+    made = (tmp_path / "storage").rglob("*.mp4")
+    assert {p.name for p in made} == {"init.mp4", "360.mp4"}
 
 
 def test_a_mark_that_is_not_set_is_told_and_does_not_stop_the_video(run: Run) -> None:

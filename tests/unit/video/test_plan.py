@@ -47,6 +47,8 @@ def plan(
         {"options": {"codecs": ["hevc"]}},
         {"options": {"audio_tracks": "all"}},
         {"options": {"surround": True}},
+        {"options": {"mp4_renditions": "top"}},
+        {"options": {"clean_rendition": True}},
         {"options": {"normalize_audio": True}},
         {"settings": {"normalize_audio": True}},
         {"options": {"ladder": "custom", "renditions": [{"resolution": 720}]}},
@@ -110,6 +112,41 @@ def test_a_picture_too_small_for_a_codec_is_made_in_the_others() -> None:
     made = plan(options={"codecs": ["hevc", "av1"]}, width=50, height=40).video
 
     assert [rung.codec for rung in made] == ["h264", "hevc"]
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"codecs": ["hevc"]}, ["1080", "720", "480", "360", "240"]),
+        ({"codecs": ["hevc"], "mp4_renditions": "top"}, ["1080"]),
+        ({"formats": ["hls"]}, []),
+    ],
+)
+def test_the_mp4s_are_of_all_h264_renditions_or_of_the_largest(
+    options: dict[str, Any], names: list[str]
+) -> None:
+    made = plan(options=options).video
+
+    assert [rung.name for rung in made if rung.progressive] == names
+
+
+def test_a_clean_rendition_is_one_more_only_where_there_is_a_mark(
+    tmp_path: Path,
+) -> None:
+    mark = tmp_path / "mark.png"
+    mark.write_bytes(b"an image")
+    asked = {"clean_rendition": True, "watermark": True}
+
+    marked = plan(options=asked, settings={"watermark_path": mark})
+    plain = plan(options=asked)
+
+    assert marked.clean is not None
+    assert [rung.name for rung in marked.extra] == ["clean"]
+    assert marked.clean.height == 1080
+    assert "clean" not in {rung.name for rung in marked.video}
+    assert plain.extra == ()
+    assert plain.clean == plain.video[0]
+    assert plan(options={"watermark": True}).clean is None
 
 
 def test_what_is_larger_than_the_source_is_told() -> None:

@@ -57,6 +57,13 @@ def test_every_file_is_stored_under_the_prefix(
     assert published.stored("metadata.json").uri.endswith("film/v1/metadata.json")
 
 
+def test_what_outputs_were_made_of_is_not_stored(storage: Storage, root: Path) -> None:
+    published = publish(root, "film/v1", storage, without=("v/360", "a"))
+
+    assert published.paths == {*MEDIA[1:3], *PLAYLISTS, *ENTRIES}
+    assert set(storage.keys("")) == {f"film/v1/{path}" for path in published.paths}
+
+
 def test_no_reader_sees_a_name_before_the_file_that_it_names(
     storage: Storage, root: Path
 ) -> None:

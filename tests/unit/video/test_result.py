@@ -46,6 +46,7 @@ def track(name: str, width: int, height: int, peak: int) -> Track:
         width=width,
         height=height,
         fps=Fraction(30000, 1001),
+        progressive=True,
     )
 
 
@@ -123,6 +124,32 @@ def test_dash_is_its_manifest(published: Published, root: Path) -> None:
 
     assert made.dash
     assert made.dash.manifest.url == f"{URL}/dash/manifest.mpd"
+
+
+def test_a_clean_rendition_is_told_apart_from_the_others(
+    published: Published, root: Path
+) -> None:
+    (root / "mp4" / "clean.mp4").write_bytes(bytes(4000))
+    clean = replace(SHOWN.video[0], name="clean")
+
+    made = outputs(plan("mp4"), replace(SHOWN, clean=clean), published, root)
+
+    assert made.clean
+    assert (made.clean.name, made.clean.size) == ("clean", 4000)
+    assert made.mp4
+    assert [mp4.name for mp4 in made.mp4] == ["360", "240"]
+
+
+def test_only_what_became_a_file_is_told_as_one(
+    published: Published, root: Path
+) -> None:
+    top, low = SHOWN.video
+    shown = replace(SHOWN, video=(top, replace(low, progressive=False)))
+
+    made = outputs(plan("mp4"), shown, published, root)
+
+    assert made.mp4
+    assert [mp4.name for mp4 in made.mp4] == ["360"]
 
 
 def test_each_mp4_has_its_own_size_and_address(

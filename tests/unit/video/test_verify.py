@@ -111,7 +111,17 @@ def test_a_format_that_nobody_asked_for_is_not_missed(made: Made) -> None:
     for folder in ("hls", "mp4"):
         shutil.rmtree(bench.root / folder)
 
-    assert verify(replace(plan, formats=("dash",)), presentation, bench) == []
+    video = tuple(replace(track, progressive=False) for track in presentation.video)
+    shown = replace(presentation, video=video)
+    assert verify(replace(plan, formats=("dash",)), shown, bench) == []
+
+
+def test_a_clean_rendition_that_was_not_made_is_named(made: Made) -> None:
+    plan, presentation, bench = made
+    clean = replace(presentation.video[0], name="clean")
+
+    with pytest.raises(OutputError, match=r"mp4/clean\.mp4 is missing or empty"):
+        verify(plan, replace(presentation, clean=clean), bench)
 
 
 #: A file, what is replaced in it by what, and the complaint.
@@ -262,7 +272,8 @@ def test_a_track_that_is_longer_than_planned_is_named(
     last = tracks[-1].segments[-1]
     longer = replace(last, duration=last.duration + tracks[-1].timescale)
     track = replace(tracks[-1], segments=(*tracks[-1].segments[:-1], longer))
-    spoilt = replace(presentation, **{kind: (*tracks[:-1], track)})
+    changed: dict[str, Any] = {kind: (*tracks[:-1], track)}
+    spoilt = replace(presentation, **changed)
 
     with pytest.raises(
         OutputError, match=rf"{track.folder} lasts 10\.60 s; planned were 9\.60 s"

@@ -24,7 +24,7 @@ class Mp4Packager(Packager):
         language = sound.language if sound else None
         sounds = [join(sound, bench.root, scratch / "a.mp4")] if sound else []
         made = []
-        for track in presentation.by_codec[0]:
+        for track in presentation.progressive:
             inputs = [join(track, bench.root, scratch / "v.mp4"), *sounds]
             path = f"mp4/{track.name}.mp4"
             bench.run(
