@@ -23,6 +23,8 @@ from nexus_actors.video.tools import Tools, find_tools
 FILMS = {
     # rungs of 480, 360 and 240 lines; 240 frames in three segments, the last one short
     "film": ("testsrc2=size=854x480:rate=25", 9.6, True),
+    # the same with a second language, a tone of its own
+    "tongues": ("testsrc2=size=854x480:rate=25", 9.6, True),
     "silent": ("testsrc2=size=320x240:rate=25", 5.0, False),
     "ntsc": ("testsrc2=size=320x240:rate=30000/1001", 9.0, True),
     "short": ("testsrc2=size=320x240:rate=25", 2.0, True),
@@ -69,6 +71,10 @@ def film_source(
             inputs = ["-f", "lavfi", "-i", picture]
             if sound:
                 inputs += ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"]
+            if name == "tongues":
+                inputs += ["-f", "lavfi", "-i", "sine=frequency=2000:sample_rate=48000"]
+                inputs += ["-map", "0", "-map", "1", "-map", "2"]
+                inputs += ["-metadata:s:a:1", "language=deu"]
             codecs = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"]
             length = ["-t", str(seconds), "-metadata:s:a:0", "language=eng"]
             run_tool([str(tools.ffmpeg), *inputs, *codecs, *length, str(target)])

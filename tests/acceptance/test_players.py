@@ -124,16 +124,21 @@ def address(serve: Serve, site: Path) -> str:
     return serve(site)
 
 
+def load(page: Page, player: str, address: str) -> None:
+    """Open the page with *player* in it."""
+    script = FOLDER / "node_modules" / PLAYERS[player]
+    if not script.is_file():
+        lacks(f"{player} is not installed; run: .ci/bootstrap test")
+    page.goto(address + "play.html")
+    page.add_script_tag(path=script)
+
+
 @pytest.fixture
 def play(page: Page, address: str) -> Callable[[str, str, int], Any]:
     """Play the rendition of that height; return the state at the end."""
 
     def run(player: str, url: str, height: int) -> Any:
-        script = FOLDER / "node_modules" / PLAYERS[player]
-        if not script.is_file():
-            lacks(f"{player} is not installed; run: .ci/bootstrap test")
-        page.goto(address + "play.html")
-        page.add_script_tag(path=script)
+        load(page, player, address)
         arguments = [player, url, height, PATIENCE_S]
         return page.evaluate("(arguments) => play(...arguments)", arguments)
 
@@ -144,8 +149,8 @@ def play(page: Page, address: str) -> Callable[[str, str, int], Any]:
 @pytest.mark.parametrize(
     ("name", "size"),
     [
-        pytest.param("film", (854, 480), id="largest"),
-        pytest.param("film", (428, 240), id="smallest"),
+        pytest.param("tongues", (854, 480), id="largest"),
+        pytest.param("tongues", (428, 240), id="smallest"),
         pytest.param("silent", (320, 240), id="silent"),
         pytest.param("ntsc", (320, 240), id="29.97 fps"),
         pytest.param("short", (320, 240), id="one segment"),
@@ -173,3 +178,37 @@ def test_every_frame_is_played_to_the_end_and_nothing_goes_wrong(
     [buffered] = state["buffered"]
     assert buffered == pytest.approx([0, seconds], abs=0.01)
     assert state["source"].startswith("blob:"), "the browser has played it by itself"
+
+
+@pytest.fixture
+def switch(page: Page, address: str) -> Callable[[str, str, Any], Any]:
+    """Play and take choices of height and language at their times."""
+
+    def run(player: str, url: str, choices: Any) -> Any:
+        load(page, player, address)
+        arguments = [player, url, choices, PATIENCE_S]
+        return page.evaluate("(arguments) => playSwitching(...arguments)", arguments)
+
+    return run
+
+
+@pytest.mark.parametrize("player", PLAYERS)
+def test_a_viewer_changes_quality_and_language_both_ways(
+    film: Callable[[str], Film],
+    switch: Callable[[str, str, Any], Any],
+    player: str,
+) -> None:
+    shown = film("tongues")
+    choices = [[2, 480, "de"], [5, 240, "en"]]
+
+    state = switch(player, shown.url(player), choices)
+
+    assert state["errors"] == []
+    assert state["ended"], state
+    assert state["languages"] == [["English", "en"], ["Deutsch", "de"]]
+    heights, tones = zip(*state["shown"], strict=True)
+    assert heights == (240, 480, 240)
+    assert tones == pytest.approx((440, 2000, 440), abs=30)
+    # what a player throws away before a choice may be missing, but nothing after it
+    [buffered] = state["buffered"]
+    assert buffered[1] == pytest.approx(9.6, abs=0.01)
