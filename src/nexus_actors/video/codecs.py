@@ -29,9 +29,9 @@ class Codec:
 #: H.264 comes first, and is always made.
 CODECS: Final[Mapping[VideoCodec, Codec]] = {
     "h264": Codec(encoder="libx264"),
-    "hevc": Codec(encoder="libx265", crf=4, rate=Fraction(5, 8), least_side=16),
+    "hevc": Codec(encoder="libx265", crf=3, rate=Fraction(5, 8), least_side=16),
     "av1": Codec(
-        encoder="libsvtav1", crf=13, worst=63, rate=Fraction(1, 2), least_side=64
+        encoder="libsvtav1", crf=11, worst=63, rate=Fraction(1, 2), least_side=64
     ),
 }
 
