@@ -271,7 +271,7 @@ def _divided(rate: Fraction, rung: Rung, cap: int, gop: int = 0) -> Fraction:
 
     Of a *gop*, the part must have whole frames, too: so key frames stay aligned.
     """
-    for divisor in range(1, ceil(rate) + 1):
+    for divisor in range(1, max(ceil(rate), gop) + 1):
         part = rate / divisor
         if part <= cap and gop % divisor == 0:
             return part if part >= rung.least_fps else rate

@@ -237,13 +237,17 @@ def test_a_small_picture_of_a_custom_ladder_has_no_more_frames_than_a_large_one(
 
 @pytest.mark.parametrize("told", ["24/1", "25/1", "30000/1001", "40/1", "50/1", "60/1"])
 @pytest.mark.parametrize("cap", [1, 5, 10, 12, 20, 24, 30, 60])
+@pytest.mark.parametrize("top", [7, 60])
 def test_a_cap_of_frames_divides_the_rate_and_keeps_key_frames_aligned(
-    told: str, cap: int
+    told: str, cap: int, top: int
 ) -> None:
-    asked = custom({"resolution": 720}, {"resolution": 360, "max_fps": cap})
+    asked = custom(
+        {"resolution": 720, "max_fps": top}, {"resolution": 360, "max_fps": cap}
+    )
 
     first, second = renditions(media(fps_q=told), asked, exact=True)
 
+    assert first.fps <= top
     assert (first.fps / second.fps).denominator == 1
     assert second.gop / second.fps == first.gop / first.fps
     assert second.fps <= cap
