@@ -97,7 +97,7 @@ class ProcessVideoOptions(Message):
         audio_tracks: Which of the source's sounds HLS and DASH offer: the best one of
             each of its ``languages``, the ``default`` one alone, or ``all``, with
             commentaries too.  MP4 has the default one.
-        surround: Whether what has more than two channels is offered in 5.1 too, beside
+        surround: Whether what has six channels or more is offered in 5.1 too, beside
             stereo.
         normalize_audio: Whether every video is made equally loud; by default as
             ``NEXUS_NORMALIZE_AUDIO`` says.
@@ -545,8 +545,9 @@ class Presentation:
     def progressive(self) -> tuple[Track, ...]:
         """What becomes a plain file, too."""
         files = tuple(track for track in self.video if track.progressive)
-        added = self.clean is not None and self.clean not in files
-        return (*files, self.clean) if self.clean and added else files
+        if self.clean is None or self.clean in files:
+            return files
+        return (*files, self.clean)
 
     @property
     def by_codec(self) -> tuple[tuple[Track, ...], ...]:
@@ -589,7 +590,10 @@ class HlsRendition(Model):
 
 
 class HlsAudio(Model):
-    """One sound of the master; *label* is what players show."""
+    """One sound of the master; *label* is what players show.
+
+    Of a sound in 5.1 and the same in stereo, label and *default* are the same.
+    """
 
     name: str
     language: str | None

@@ -86,14 +86,13 @@ def make_plan(
     assert video is not None  # noqa: S101 - the probe refuses a file without picture
     ladder, exact = rungs_of(options, settings), options.ladder == "custom"
     rungs = renditions(media, ladder, exact=exact)
-    marked = options.watermark
-    if marked is None:
-        marked = settings.watermark_enabled
+    marked = _first(options.watermark, settings.watermark_enabled)
     mark = plan_watermark(settings, rungs[0]) if marked else None
     if "mp4" in options.formats:
         files = rungs if options.mp4_renditions == "all" else rungs[:1]
         rungs = tuple(replace(r, progressive=r in files) for r in rungs)
     clean = replace(rungs[0], name="clean") if mark else rungs[0]
+    preset = options.preset or settings.ffmpeg_preset
     made = [c for c in options.codecs if CODECS[c].encoder in tools.encoders]
     warnings: list[str] = []
     warnings.extend(f"{c}_not_available" for c in options.codecs if c not in made)
@@ -102,9 +101,7 @@ def make_plan(
     sounds = choose(media.audio, options)
     if len(sounds) > MOST_SOUNDS:
         warnings.append("audio_left_out")
-    normalized = options.normalize_audio
-    if normalized is None:
-        normalized = settings.normalize_audio
+    normalized = _first(options.normalize_audio, settings.normalize_audio)
     loudness = settings.loudness if normalized else None
     if exact:
         warnings += _too_large(ladder, rungs)
@@ -113,7 +110,7 @@ def make_plan(
         "ffmpeg": tools.version,
         "source": media.sha256,
         "options": options.to_json(),
-        "preset": settings.ffmpeg_preset,
+        "preset": preset,
         "video_bitrate": settings.video_bitrate,
         "codecs": made,
         "audio_bitrate": settings.audio_bitrate,
@@ -131,13 +128,18 @@ def make_plan(
         thumbnails=_thumbnails(rungs[0]) if options.thumbnails else (),
         formats=options.formats,
         segment_gops=SEGMENT_GOPS,
-        preset=options.preset or settings.ffmpeg_preset,
+        preset=preset,
         flatten=has_alpha(video),
         pre_filters=tuple(_pre_filters(video, rungs[0])),
         watermark=mark,
         threads=threads,
         warnings=tuple(warnings),
     )
+
+
+def _first(asked: bool | None, usual: bool) -> bool:
+    """Return what the message asks for, else what the setting says."""
+    return usual if asked is None else asked
 
 
 def _hash(inputs: dict[str, Any]) -> str:
