@@ -36,7 +36,8 @@ def test_the_dead_are_started_again_and_a_signal_ends_all(
         supervisor = subprocess.Popen(
             [sys.executable, "-c", RUN, str(tmp_path)], stdout=log, stderr=log
         )
-    until(lambda: len(starts(tmp_path / "bad")) == 3, 15)
+    # until the third of them is known to be dead: then the next is not started yet
+    until(lambda: (tmp_path / "log").read_text().count("worker.died") == 3, 15)
 
     supervisor.send_signal(number)
 
