@@ -418,7 +418,10 @@ class Watermark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What will be made of a source.  Two equal plans make equal bytes.
+    """What will be made of a source.  Two equal plans make the same films.
+
+    Not always the same bytes: threads of x264 that keep to a cap look at what the
+    others have spent so far.
 
     Attributes:
         hash: Of the source's sha256, the options, the settings that matter, the
