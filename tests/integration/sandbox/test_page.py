@@ -41,6 +41,7 @@ def page(browser: Browser, nexus_sandbox: SandboxClient) -> Iterator[Page]:
     refused: list[str] = []  # by the page's policy, and told all the same
     page.on("requestfailed", lambda r: refused.append(r.url) if is_refused(r) else None)
     page.goto(nexus_sandbox.url)
+    expect(page.get_by_label("New script")).to_have_value("[]")  # it has looked once
     yield page
     page.close()
     assert errors == []
@@ -136,7 +137,7 @@ def test_a_mail_that_is_being_read_stays_when_the_next_arrives(
 ) -> None:
     send_mail(nexus_sandbox, "First")
     page.locator("#truth summary").first.click()
-    page.evaluate("document.querySelector('#truth iframe').beingRead = true")
+    page.locator("#truth iframe").evaluate("frame => { frame.beingRead = true }")
 
     send_mail(nexus_sandbox, "Second")
 
