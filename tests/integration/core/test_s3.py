@@ -159,6 +159,7 @@ print((used() - before) // unit)
 """
 
 
+@pytest.mark.timeout(900)  # moto copies the whole object for each range of it
 def test_a_large_file_takes_little_memory(s3_place: S3Place, tmp_path: Path) -> None:
     source, back = tmp_path / "source", tmp_path / "back"
     with source.open("wb") as file:
