@@ -32,6 +32,12 @@ pytest_plugins = [
 
 ROOT = Path(__file__).resolve().parents[1]
 
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Use more processes than cores: for a third of their time, tests wait."""
+    return max(1, (os.cpu_count() or 1) * 3 // 2)
+
+
 #: Nothing of the machine's own settings reaches a test.
 SETTINGS = (
     *("NEXUS_", "REDIS_", "STORAGE_", "TEMP_DIR", "WORKER_CONC", "LOG_LEVEL"),

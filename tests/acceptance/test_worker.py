@@ -69,6 +69,12 @@ def encoders(folder: str) -> list[int]:
     return found
 
 
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What takes some seconds to encode."""
+    return make_clip(tmp_path_factory.mktemp("clip") / "long.mp4", seconds=15)
+
+
 def test_the_example_succeeds_and_its_events_tell_the_whole_story(
     environ: dict[str, str], start_worker: StartWorker, clip: Path
 ) -> None:
@@ -109,11 +115,10 @@ def test_a_refused_input_is_dead_lettered_at_once_with_its_reason(
 
 
 def test_sigterm_in_mid_encode_returns_the_job_and_a_new_worker_finishes_it(
-    environ: dict[str, str], start_worker: StartWorker, tmp_path: Path
+    environ: dict[str, str], start_worker: StartWorker, long_clip: Path
 ) -> None:
-    video = make_clip(tmp_path / "long.mp4", size="1280x720", seconds=30)
     worker = start_worker("nexus_actors.worker:video", "-p", "1", "-t", "2")
-    [job] = send(environ | {"FFMPEG_PRESET": "slow"}, video)
+    [job] = send(environ, long_clip)
     until(lambda: bool(encoders(environ["TEMP_DIR"])))
 
     started = time.monotonic()
@@ -165,7 +170,10 @@ def test_many_jobs_never_run_more_encodes_than_slots_and_a_second_host_takes_its
 
 
 def test_a_job_longer_than_the_default_time_limit_is_not_cut_off(
-    environ: dict[str, str], start_worker: StartWorker, tmp_path: Path
+    environ: dict[str, str],
+    start_worker: StartWorker,
+    long_clip: Path,
+    tmp_path: Path,
 ) -> None:
     (tmp_path / "limited.py").write_text(
         "from dramatiq.middleware import TimeLimit\n"
@@ -175,9 +183,8 @@ def test_a_job_longer_than_the_default_time_limit_is_not_cut_off(
         "    if isinstance(item, TimeLimit):\n"
         "        item.time_limit = 500\n"
     )
-    video = make_clip(tmp_path / "long.mp4", seconds=12)
     start_worker("limited:video", "--path", str(tmp_path), FFMPEG_PRESET="medium")
-    [job] = send(environ, video)
+    [job] = send(environ, long_clip)
 
     until(lambda: state(environ, job) == "succeeded", 60)
 
@@ -247,11 +254,10 @@ def test_a_video_worker_leaves_the_other_domains_queues_alone(
 
 
 def test_a_killed_worker_leaves_no_ffmpeg_behind(
-    environ: dict[str, str], start_worker: StartWorker, tmp_path: Path
+    environ: dict[str, str], start_worker: StartWorker, long_clip: Path
 ) -> None:
-    video = make_clip(tmp_path / "long.mp4", size="1280x720", seconds=30)
     worker = start_worker("nexus_actors.worker:video", "-p", "1")
-    send(environ, video)
+    send(environ, long_clip)
     until(lambda: bool(encoders(environ["TEMP_DIR"])))
 
     os.killpg(worker.pid, signal.SIGKILL)
