@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal
 
 import structlog
@@ -33,19 +34,39 @@ REDACTED = "***"
 
 def redact(value: Any, name: str = "") -> Any:
     """Return *value* without what is under a secret's name, or a URL's own."""
-    if name and SECRET_NAME.search(name):
+    if name and _is_secret(name):
         return REDACTED
+    if isinstance(value, str):
+        if "://" not in value and "X-Amz-" not in value:
+            return value
+        return URL_SIGNATURE.sub(rf"\1{REDACTED}", URL_USER.sub(REDACTED, value))
     if isinstance(value, Mapping):
         return {key: redact(item, str(key)) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [redact(item) for item in value]
-    if isinstance(value, str):
-        return URL_SIGNATURE.sub(rf"\1{REDACTED}", URL_USER.sub(REDACTED, value))
     return value
+
+
+@lru_cache(maxsize=1024)
+def _is_secret(name: str) -> bool:
+    return SECRET_NAME.search(name) is not None
 
 
 def _redact_event(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return {name: redact(value, name) for name, value in event.items()}
+
+
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """Renders an event of ours without a copy of its record, which is half the cost."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of *record*."""
+        if not isinstance(record.msg, dict) or not hasattr(record, "_logger"):
+            return super().format(record)
+        event: Any = dict(record.msg)
+        for process in self.processors[1:]:  # the first takes away what super() adds
+            event = process(record.__dict__["_logger"], record.__dict__["_name"], event)
+        return str(event)
 
 
 def configure(
@@ -88,7 +109,7 @@ def configure(
     )
     handler = logging.StreamHandler()
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        _Formatter(
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
