@@ -289,7 +289,7 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         if run.tracked or run.outcome != "ack":
             arguments += self._end_of(message, run)
         taken: list[Any]
-        done, *taken = self.run("settle", *arguments)
+        done, *taken = self.run.together("settle", *arguments)
         if not done:
             log.warning("job.end_not_counted", message_id=message.message_id)
         return taken

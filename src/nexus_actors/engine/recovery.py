@@ -83,7 +83,8 @@ class Turnstile:
         finally:
             with self._changed:
                 self._inside -= 1
-                self._changed.notify_all()
+                if self._closed:
+                    self._changed.notify_all()
 
     @contextmanager
     def closed(self) -> Iterator[None]:
