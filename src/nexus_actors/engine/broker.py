@@ -80,6 +80,7 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         self.places = threading.Semaphore(1)
         self.threads = 1
         self.worker: Worker | None = None
+        self._heard: dict[str, bool] = {}
         super().__init__(  # type: ignore[no-untyped-call]
             client=connect(settings),
             namespace=settings.redis_namespace,
@@ -195,21 +196,40 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         """
         prepared = [self.prepare(message) for message in messages]
         due = None if delay is None else clock.now_ms() + delay
-        if self._is_heard("before_enqueue"):
-            for message in prepared:
-                self.emit_before("enqueue", message, delay)
+        for message in prepared:
+            self.emit_before("enqueue", message, delay)
         strangers = [item for item in prepared if not self._is_again(item, due)]
         for start in range(0, len(strangers), BATCH):
             self._store(strangers[start : start + BATCH], due)
-        if self._is_heard("after_enqueue"):
-            for message in prepared:
-                self.emit_after("enqueue", message, delay)
+        for message in prepared:
+            self.emit_after("enqueue", message, delay)
         return prepared
 
+    def add_middleware(self, middleware: Middleware, **where: Any) -> None:
+        """Add *middleware*, at the end or where dramatiq's keywords say."""
+        self._heard.clear()
+        super().add_middleware(middleware, **where)
+
+    def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
+        """Call the hooks of the middleware, if any has one."""
+        if self._is_heard(f"before_{signal}"):
+            super().emit_before(signal, *args, **kwargs)
+
+    def emit_after(self, signal: str, *args: Any, **kwargs: Any) -> None:
+        """Call the hooks of the middleware, if any has one."""
+        if self._is_heard(f"after_{signal}"):
+            super().emit_after(signal, *args, **kwargs)
+
     def _is_heard(self, hook: str) -> bool:
-        """Whether any middleware has *hook*: for many messages, calling none pays."""
-        silent = getattr(Middleware, hook)
-        return any(getattr(type(item), hook) is not silent for item in self.middleware)
+        """Whether any middleware has *hook*; most have none that is called often."""
+        heard = self._heard.get(hook)
+        if heard is None:
+            silent = getattr(Middleware, hook)
+            heard = self._heard[hook] = any(
+                getattr(getattr(item, hook), "__func__", None) is not silent
+                for item in self.middleware
+            )
+        return heard
 
     def _is_again(self, message: Message[Any], due: int | None) -> bool:
         """If it is the running job's own message, note that it is to run again."""

@@ -44,6 +44,9 @@ GO_ON_S: Final = 0.2
 #: busy takes nothing else until it has.
 PATIENCE_S: Final = 30.0
 
+#: What the fields of a message must be.
+KINDS: Final = {"actor_name": str, "message_id": str, "kwargs": dict, "options": dict}
+
 
 @dataclass(slots=True)
 class _Suspect:
@@ -68,6 +71,7 @@ class Consumer(dramatiq.Consumer):
         self._suspect: _Suspect | None = None
         self._suspects_since: float | None = None
         self._rest_s = FIRST_REST_S
+        self._is_empty = False
         with _closed_on_error():
             broker.lease.serve(queue_name)
             broker.lease.check()
@@ -97,15 +101,15 @@ class Consumer(dramatiq.Consumer):
             return self._ready.popleft()
         if self._suspect:
             return self._next_alone(self._suspect)
+        if self._is_empty:  # since then, what was stored has left a hint
+            self._is_empty = False
+            self.broker.client.blpop([self._wake], timeout=POLL_S)
+            return None
         wanted = self._free()
         if not wanted:
             return None
         self._fetch(wanted)
-        if self._ready:
-            return self._ready.popleft()
-        if not self._suspect:
-            self.broker.client.blpop([self._wake], timeout=POLL_S)
-        return None
+        return self._ready.popleft() if self._ready else None
 
     def _free(self) -> list[Delivery]:
         """Take the threads, and slots, that are free; wait a moment for the first."""
@@ -131,12 +135,14 @@ class Consumer(dramatiq.Consumer):
         return free
 
     def _fetch(self, free: list[Delivery]) -> None:
+        wanted = len(free)
         try:
-            suspects, found = self._run_fetch("some", len(free), free)
+            suspects, found = self._run_fetch("some", wanted, free)
         finally:
             for delivery in free:
                 delivery.release()
         self._ready.extend(found)
+        self._is_empty = len(found) < wanted
         self._mind(suspects)
 
     def _run_fetch(
@@ -144,7 +150,7 @@ class Consumer(dramatiq.Consumer):
     ) -> tuple[int, list[Delivered]]:
         """Run the script; without a lease, nothing is found, and a new one is taken."""
         lease = self.broker.lease
-        with lease.turnstile.passing():
+        with lease.turnstile:
             worker = lease.worker
             answer = self.broker.run(
                 *("fetch", mode, self.queue_name, worker, clock.now_ms(), MAX_EVENTS),
@@ -287,7 +293,7 @@ class Consumer(dramatiq.Consumer):
     def _settle_once(self, message: Delivered, *, and_take: bool) -> Delivered | None:
         """Write the end; return the next message, which has the thread of this one."""
         lease, ended = self.broker.lease, message.delivery
-        with lease.turnstile.passing():
+        with lease.turnstile:
             worker = lease.worker
             taken = self.broker.settle(message, and_take=and_take)
             lease.drop(message)
@@ -310,7 +316,7 @@ class Consumer(dramatiq.Consumer):
     def _return(self, messages: list[Delivered], *, counted: bool) -> None:
         if not messages:
             return
-        with _closed_on_error(), self.broker.lease.turnstile.passing():
+        with _closed_on_error(), self.broker.lease.turnstile:
             ids = [message.redis_id for message in messages]
             owner = self.broker.lease.worker
             self.broker.run("requeue", self.queue_name, owner, int(counted), *ids)
@@ -362,9 +368,11 @@ def check(message: Message[Any], queue_name: str) -> None:
     Raises:
         DecodeError: A field is not of the kind that it must be.
     """
-    fields = message.asdict()
-    kinds = {"actor_name": str, "message_id": str, "kwargs": dict, "options": dict}
-    wrong = [name for name, kind in kinds.items() if not isinstance(fields[name], kind)]
+    wrong = [
+        name
+        for name, kind in KINDS.items()
+        if not isinstance(getattr(message, name), kind)
+    ]
     if not wrong and not isinstance(message.options.get("redis_message_id"), str):
         wrong = ["redis_message_id"]
     if message.queue_name != queue_name:

@@ -73,8 +73,10 @@ class Delivered(MessageProxy):
     def __init__(self, message: Message[Any], delivery: Delivery) -> None:
         super().__init__(message)
         self.delivery = delivery
-
-    @property
-    def redis_id(self) -> str:
-        """The id under which Redis keeps the message."""
-        return str(self.options["redis_message_id"])
+        #: The id under which Redis keeps the message.
+        self.redis_id: str = message.options["redis_message_id"]
+        # middleware asks for these again and again, and a proxy's way is long
+        self.message_id = message.message_id
+        self.actor_name = message.actor_name
+        self.queue_name = message.queue_name
+        self.options = message.options

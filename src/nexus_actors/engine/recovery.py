@@ -72,19 +72,17 @@ class Turnstile:
         self._inside = 0
         self._closed = False
 
-    @contextmanager
-    def passing(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         """Be one of many."""
         with self._changed:
             self._changed.wait_for(lambda: not self._closed)
             self._inside += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._inside -= 1
-                if self._closed:
-                    self._changed.notify_all()
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._inside -= 1
+            if self._closed:
+                self._changed.notify_all()
 
     @contextmanager
     def closed(self) -> Iterator[None]:

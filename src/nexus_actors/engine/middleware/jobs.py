@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from contextlib import suppress
 from typing import Any
@@ -25,6 +26,7 @@ from .retries import cause_of
 
 
 log = get_logger(__name__)
+_stdlib_log = logging.getLogger(__name__)
 
 
 class JobsMiddleware(Middleware):
@@ -146,7 +148,10 @@ def _publish(broker: OwnBroker, message: MessageProxy, progress: jobs.Progress) 
 
 
 def _log(delivery: Delivery, event: str) -> None:
-    (log.info if delivery.tracked else log.debug)(event)
+    if delivery.tracked:
+        log.info(event)
+    elif _stdlib_log.isEnabledFor(logging.DEBUG):
+        log.debug(event)
 
 
 def _note_success(delivery: Delivery, message: MessageProxy, result: Any) -> None:
@@ -213,9 +218,12 @@ def _body(message: MessageProxy, **more: Any) -> dict[str, Any]:
     return {"actor": message.actor_name, "queue": q_name(message.queue_name), **more}
 
 
+_strict = json.JSONEncoder(allow_nan=False)
+
+
 def encode_result(result: Any) -> str:
     """Return *result* as JSON; what is none, as its text."""
     try:
-        return json.dumps(result, allow_nan=False)
+        return _strict.encode(result)
     except (TypeError, ValueError, RecursionError):
         return json.dumps(repr(result))
