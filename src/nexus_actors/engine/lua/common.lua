@@ -69,10 +69,13 @@ local function band(queue, priority)
   return key(queue, '.p' .. priority)
 end
 
+local hints = {} -- how many there are, for a script that stores many messages
 local function hint(wake)
-  if redis.call('llen', wake) < MAX_HINTS then
-    redis.call('rpush', wake, '1')
+  local count = hints[wake] or redis.call('llen', wake)
+  if count < MAX_HINTS then
+    count = redis.call('rpush', wake, '1')
   end
+  hints[wake] = count
 end
 
 -- Lets an id wait: at the end of its priority, or before all others of it.
