@@ -3,7 +3,7 @@
 # make check               formatting, lint and types alone
 # make test-full [SHARD=integration/video]   the tests of a folder at full scale
 # make docs                regenerates the generated reference pages
-# make bench [ARGS="throughput --scale 0.1"]   measures against peers; benchmarks/README.md
+# make bench [ARGS="queue --scale 0.1"]   measures against peers; benchmarks/README.md
 # make golden                completes new golden files; see CONTRIBUTING.md
 # make constraints         resolves the versions that everybody installs
 
@@ -55,4 +55,4 @@ constraints:
 	    --output-file .ci/constraints.txt
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build dist nexus-demo tests/players/node_modules
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build dist nexus-demo tests/players/node_modules benchmarks/queue/node_modules

@@ -19,7 +19,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("names", nargs="*", metavar="NAME")
     run.add_argument("--scale", type=positive, default=1.0, help="0.01 is a hundredth")
     run.add_argument("--seed", type=int, help="decides the order of the contestants")
-    run.add_argument("--output", type=Path, help="a folder for the results, as JSON")
+    run.add_argument("--output", type=Path, help="a folder for the results")
     return made
 
 
@@ -33,14 +33,18 @@ def positive(text: str) -> float:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run benchmarks; each result is a line of JSON on stdout."""
-    for benchmark in [runner.load(n) for n in arguments.names or runner.names()]:
+    results = []
+    for benchmark in [runner.load(name) for name in runner.chosen(arguments.names)]:
         result = runner.run(benchmark, scale=arguments.scale, seed=arguments.seed)
         sys.stderr.write(f"{runner.report(result)}\n")
         sys.stdout.write(f"{json.dumps(result)}\n")
+        results.append(result)
         if arguments.output:
-            arguments.output.mkdir(parents=True, exist_ok=True)
             target = arguments.output / f"{benchmark.name}.json"
+            target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(f"{json.dumps(result, indent=2)}\n", "utf-8")
+            page = arguments.output / "results.md"
+            page.write_text(runner.table(results), "utf-8")
 
 
 def main() -> None:

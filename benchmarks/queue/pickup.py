@@ -1,4 +1,8 @@
-"""Milliseconds from `.send()` until an idle worker has begun with the job."""
+"""Milliseconds from `.send()` until an idle worker has begun with the job.
+
+With the defaults of each: ours keeps records and tells events.  Every other job has
+another priority than the default.
+"""
 
 from __future__ import annotations
 
@@ -8,38 +12,39 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
-from .queue_stage import LIMIT_S, Side, sides
-from .runner import BenchmarkError, Contestants, scaled
+from benchmarks.runner import Contestants, Line, scaled
+
+from .stage import Side, sides, workers
 
 
 UNIT = "ms"
 BETTER = "lower"
-PEER = "dramatiq"
-ROUNDS = 10
-MESSAGES = 5
+PEER = "BullMQ"
+ROUNDS = 3
+MESSAGES = 20
+LINES = (Line(contestant="nexus-actors", peer="BullMQ", at_most=1),)
 
 #: How long a worker has been idle before it gets a message, in seconds: long enough
 #: for every poll to be as slow as it gets, and never in step with it.
 IDLE_S = (1.2, 2.4)
 
 
-def pick_up(side: Side, scale: float) -> float:
-    """Send single messages; return the median of how long they waited."""
+def pick_up(side: Side, scale: float) -> dict[str, float]:
+    """Send single messages; return how long they waited."""
     waited = []
-    for _ in range(scaled(MESSAGES, scale)):
+    for number in range(scaled(MESSAGES, scale)):
         time.sleep(random.uniform(*IDLE_S) * min(1, 10 * scale))
-        side.actor.send(sent=time.time())
-        answer: Any = side.broker.client.blpop("waited", timeout=LIMIT_S)
-        if answer is None:
-            raise BenchmarkError(f"no worker took a message in {LIMIT_S} s")
-        waited.append(float(answer[1]) * 1000)
-    return statistics.median(waited)
+        side.send_timed(priority=1 if number % 2 else None)
+        waited.append(side.timed()[1])
+    return {
+        "p50": statistics.median(waited),
+        "p95": statistics.quantiles([*waited, *waited], n=20, method="inclusive")[-1],
+    }
 
 
 @contextmanager
 def contestants(scale: float) -> Iterator[Contestants]:
-    """Both brokers on one Redis."""
-    with sides() as made:
+    """All sides but the untracked one, each with its worker."""
+    with sides("nexus-actors", "dramatiq", "BullMQ") as made, workers(made.values()):
         yield {name: partial(pick_up, side, scale) for name, side in made.items()}

@@ -8,13 +8,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks import runner
-from benchmarks.runner import Benchmark, BenchmarkError, Contestants, external
+from benchmarks.runner import (
+    Benchmark,
+    BenchmarkError,
+    Contestants,
+    Line,
+    external,
+)
 from conftest import ROOT
 
 
@@ -40,13 +47,20 @@ def test_a_benchmark_runs_at_a_hundredth_of_its_size(name: str, tmp_path: Path) 
     for told in result["contestants"].values():
         assert len(told["values"]) == result["rounds"]
         assert all(value > 0 for value in told["values"])
-    assert result["contestants"][result["peer"]]["ratio"]["median"] == 1
+    peers = [
+        told["ratio"]["median"]
+        for label, told in result["contestants"].items()
+        if label.partition(", ")[0] == result["peer"]
+    ]
+    assert peers
+    assert set(peers) == {1}
+    assert f"## {name}" in (tmp_path / "results.md").read_text("utf-8")
 
 
 def test_the_readme_names_every_benchmark() -> None:
     page = (ROOT / "benchmarks" / "README.md").read_text("utf-8")
 
-    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == sorted(
+    assert re.findall(r"^\| `([\w/]+)` \|", page, re.MULTILINE) == sorted(
         runner.names(), key=page.index
     )
 
@@ -121,6 +135,36 @@ def test_a_ratio_is_to_the_peer_in_the_same_round() -> None:
     assert told["peer"]["figures"] == {"median": 10.5, "low": 5.75, "high": 15.25}
     assert told["ours"]["ratio"] == {"median": 2, "low": 2, "high": 2}
     assert "21 (11.5 to 30.5)  2 (2 to 2) × peer" in runner.report(result)
+
+
+def test_each_figure_is_held_to_the_lines_of_its_contestant() -> None:
+    sides: Contestants = {
+        "peer": lambda: {"p50": 2.0, "p95": 4.0},
+        "ours": lambda: {"p50": 3.0, "p95": 4.0},
+    }
+    held = replace(
+        benchmark(sides), lines=[Line(contestant="ours", peer="peer", at_least=1.2)]
+    )
+
+    result = runner.run(held)
+
+    told = {line["contestant"]: line["holds"] for line in result["lines"]}
+    assert told == {"ours, p50": True, "ours, p95": False}
+    assert result["contestants"]["ours, p50"]["ratio"]["median"] == 1.5
+    assert "DOES NOT HOLD: ours, p95 at least 1.2 × peer: 1" in runner.report(result)
+    row = (
+        "| ours, p50 | 3 (3 to 3) | 1.5 (1.5 to 1.5) | at least 1.2 × peer: 1.5, holds"
+    )
+    assert row in runner.table([result])
+
+
+def test_a_folder_names_all_benchmarks_in_it() -> None:
+    found = runner.chosen(["queue", "ladder"])
+
+    assert found[-1] == "ladder"
+    assert found[:-1] == [name for name in runner.names() if name.startswith("queue/")]
+    assert len(found) > 2
+    assert runner.chosen([]) == runner.names()
 
 
 def test_a_scale_makes_rounds_fewer_but_never_none() -> None:
