@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -56,6 +57,21 @@ def _redact_event(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return {name: redact(value, name) for name, value in event.items()}
 
 
+def _name_environment(env: str) -> Processor:
+    def add(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        event["env"] = env
+        return event
+
+    return add
+
+
+_encoder = json.JSONEncoder(default=repr)  # made once: there are two lines for each job
+
+
+def _to_json(_: WrappedLogger, __: str, event: EventDict) -> str:
+    return _encoder.encode(event)
+
+
 class _Formatter(structlog.stdlib.ProcessorFormatter):
     """Renders an event of ours without a copy of its record, which is half the cost."""
 
@@ -80,14 +96,12 @@ def configure(
     Safe to call again; the last call wins.  *style* ``auto`` means colour when stderr
     is a terminal and JSON otherwise.  *env*, such as ``production``, is on every line.
     """
-    named = {} if env is None else {"env": env}
     console = style == "console" or (style == "auto" and sys.stderr.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
-        lambda _, __, event: {**event, **named},
+        *([] if env is None else [_name_environment(env)]),
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
-        structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.stdlib.PositionalArgumentsFormatter(),
     ]
@@ -102,15 +116,11 @@ def configure(
         cache_logger_on_first_use=False,
     )
     before: list[Processor] = [] if console else [structlog.processors.format_exc_info]
-    last: Processor = (
-        structlog.dev.ConsoleRenderer()
-        if console
-        else structlog.processors.JSONRenderer()
-    )
+    last: Processor = structlog.dev.ConsoleRenderer() if console else _to_json
     handler = logging.StreamHandler()
     handler.setFormatter(
         _Formatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *before,
