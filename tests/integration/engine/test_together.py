@@ -1,0 +1,67 @@
+"""Scripts that several threads run at once go together, and are answered apart."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import redis
+
+from nexus_actors.testing.reply_proxy import ReplyProxy
+from queues import MakeBroker
+from scale import scaled
+
+
+THREADS = 8
+CALLS = scaled(400, full=20_000)
+
+
+def test_each_thread_gets_its_own_answer_though_one_reply_is_lost(
+    make_broker: MakeBroker, proxy: ReplyProxy
+) -> None:
+    broker = make_broker(url=proxy.url)
+    broker.run("join", "w", 1, json.dumps({"queues": ["tests"]}))
+    odd = [f"id-{number}" for number in range(1, CALLS, 2)]
+    broker.client.sadd("dramatiq:__acks__.w.tests", *odd)
+    broker.client.script_flush()  # as after a restart of the server
+    lost: list[int] = []
+
+    def hold(number: int) -> int:
+        while True:
+            try:
+                return int(broker.run.together("hold", "w", "tests", f"id-{number}"))
+            except redis.RedisError:
+                lost.append(number)
+
+    proxy.lose_reply_to(b"id-201\r\n")
+    with ThreadPoolExecutor(THREADS) as threads:
+        answers = list(threads.map(hold, range(CALLS)))
+
+    assert answers == [number % 2 for number in range(CALLS)]
+    assert 201 in lost
+    assert len(lost) <= THREADS
+
+
+def test_what_gathers_while_another_is_under_way_is_sent_at_once(
+    make_broker: MakeBroker,
+) -> None:
+    broker = make_broker()
+    broker.run("hold", "w", "tests", "id")  # the script is known to the server
+    before = broker.client.info("stats")["total_reads_processed"]
+
+    broker.client.client_pause(300)  # the first waits for its answer
+    threads = [
+        threading.Thread(target=broker.run.together, args=("hold", "w", "tests", "id"))
+        for _ in range(THREADS)
+    ]
+    started = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert time.monotonic() - started < 5
+    reads = broker.client.info("stats")["total_reads_processed"] - before
+    assert reads < THREADS
