@@ -13,7 +13,7 @@ import socket
 import threading
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, Final
 
 import dramatiq
@@ -206,8 +206,7 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         for message in prepared:
             self.emit_before("enqueue", message, delay)
         strangers = [item for item in prepared if not self._is_again(item, due)]
-        for start in range(0, len(strangers), BATCH):
-            self._store(strangers[start : start + BATCH], due)
+        self._store(strangers, due)
         for message in prepared:
             self.emit_after("enqueue", message, delay)
         return prepared
@@ -248,19 +247,24 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         return True
 
     def _store(self, messages: Sequence[Message[Any]], due: int | None) -> None:
-        arguments: list[Any] = []
-        for common, alike in groupby(messages, self.common_to):
-            parts = [self.own_to(message) for message in alike]
-            arguments += [*common, len(parts)]
-            arguments += [part for each in parts for part in each]
-        when = "" if due is None else due
+        starts = range(0, len(messages), BATCH)
+        steps = (self._step(messages[at : at + BATCH], due) for at in starts)
         try:
-            stored = self.run("enqueue", clock.now_ms(), MAX_EVENTS, when, *arguments)
+            answers = self.run.in_turn("enqueue", steps)
         except redis.RedisError as error:
             raise unavailable(self.client, error) from error
-        for message, is_new in zip(messages, stored, strict=True):
+        for message, is_new in zip(messages, chain(*answers), strict=True):
             if not is_new:
                 log.info("job.already_known", message_id=message.message_id)
+
+    def _step(self, messages: Sequence[Message[Any]], due: int | None) -> list[Any]:
+        """Return what the script is told to store *messages*."""
+        when = "" if due is None else due
+        arguments: list[Any] = [clock.now_ms(), MAX_EVENTS, when]
+        for common, alike in groupby(messages, self.common_to):
+            parts = [self.own_to(message) for message in alike]
+            arguments += [*common, len(parts), *chain(*parts)]
+        return arguments
 
     @staticmethod
     def common_to(message: Message[Any]) -> tuple[Any, ...]:

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
@@ -84,7 +85,7 @@ class Scripts:
         Raises:
             redis.RedisError: It did not run, or its answer was lost.
         """
-        command = ("EVALSHA", _sha(name), 1, self._namespace, *args)
+        command = self._command(name, args)
         with self._connection() as connection:
             connection.send_command(*command)
             try:
@@ -94,6 +95,44 @@ class Scripts:
                 connection.read_response()
                 connection.send_command(*command)
                 return connection.read_response()
+
+    def in_turn(self, name: Name, calls: Iterable[Sequence[Any]]) -> list[Any]:
+        """Run one script for each of *calls*; while it runs, the next is made.
+
+        Raises:
+            redis.RedisError: One did not run, or its answer was lost; those after it
+                may have run.
+        """
+        answers: list[Any] = []
+        unknown: list[tuple[int, Sequence[Any]]] = []
+        under_way: deque[Sequence[Any]] = deque()
+
+        def read(connection: Any) -> None:
+            args = under_way.popleft()
+            try:
+                answers.append(connection.read_response())
+            except redis.exceptions.NoScriptError:
+                unknown.append((len(answers), args))
+                answers.append(None)
+
+        with self._connection() as connection:
+            try:
+                for args in calls:
+                    connection.send_command(*self._command(name, args))
+                    under_way.append(args)
+                    if len(under_way) > 1:
+                        read(connection)
+                while under_way:
+                    read(connection)
+            except BaseException:  # the answer to a later one may be on its way
+                connection.disconnect()
+                raise
+        for at, args in unknown:
+            answers[at] = self(name, *args)
+        return answers
+
+    def _command(self, name: Name, args: Sequence[Any]) -> tuple[Any, ...]:
+        return ("EVALSHA", _sha(name), 1, self._namespace, *args)
 
     def together(self, name: Name, *args: Any) -> Any:
         """Run one script, in one go with those that other threads run just now.
@@ -105,7 +144,7 @@ class Scripts:
         Raises:
             redis.RedisError: It did not run, or its answer was lost.
         """
-        call = _Call(("EVALSHA", _sha(name), 1, self._namespace, *args))
+        call = _Call(self._command(name, args))
         try:
             with self._gathering:
                 self._gathered.append(call)
