@@ -145,7 +145,7 @@ class Actor(dramatiq.Actor[P, R]):
         """
         try:
             body = {
-                **inspect.signature(self.fn).bind_partial(*args).arguments,
+                **self._signature.bind_partial(*args).arguments,
                 **kwargs,
             }
         except TypeError as error:
@@ -153,6 +153,10 @@ class Actor(dramatiq.Actor[P, R]):
         request = self._model.parse(body, what=self.actor_name)
         plain: dict[str, Any] = request.model_dump(mode="json", exclude_unset=True)
         return plain
+
+    @cached_property
+    def _signature(self) -> inspect.Signature:
+        return inspect.signature(self.fn)
 
     @cached_property
     def _model(self) -> Any:
