@@ -7,10 +7,13 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 import redis
 
+from nexus_actors import BrokerUnavailable
+from nexus_actors.engine.broker import BATCH
 from nexus_actors.testing.reply_proxy import ReplyProxy
-from queues import MakeBroker
+from queues import MakeBroker, make_actor
 from scale import scaled
 
 
@@ -65,3 +68,24 @@ def test_what_gathers_while_another_is_under_way_is_sent_at_once(
     assert time.monotonic() - started < 5
     reads = broker.client.info("stats")["total_reads_processed"] - before
     assert reads < THREADS
+
+
+def test_a_bulk_keeps_its_order_and_can_be_sent_again(
+    make_broker: MakeBroker, proxy: ReplyProxy
+) -> None:
+    broker = make_broker(url=proxy.url)
+    actor = make_actor(lambda: None)
+    messages = [actor.message() for _ in range(3 * BATCH + 1)]
+    ids = [message.message_id.encode() for message in messages]
+    broker.client.script_flush()  # as after a restart of the server
+
+    broker.enqueue_many(messages)
+    stored = broker.client.lrange("dramatiq:tests", 0, -1)
+    broker.client.flushall()
+    proxy.lose_reply_to(ids[BATCH + 1])  # of the second step
+    with pytest.raises(BrokerUnavailable):
+        broker.enqueue_many(messages)
+    broker.enqueue_many(messages)
+
+    assert stored == ids
+    assert sorted(broker.client.lrange("dramatiq:tests", 0, -1)) == sorted(ids)
