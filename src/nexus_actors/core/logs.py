@@ -72,6 +72,10 @@ def _to_json(_: WrappedLogger, __: str, event: EventDict) -> str:
     return _encoder.encode(event)
 
 
+#: One list for all configurations: loggers that are in use keep hold of it.
+_processors: list[Processor] = []
+
+
 class _Formatter(structlog.stdlib.ProcessorFormatter):
     """Renders an event of ours without a copy of its record, which is half the cost."""
 
@@ -105,15 +109,16 @@ def configure(
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.stdlib.PositionalArgumentsFormatter(),
     ]
+    _processors[:] = [
+        structlog.stdlib.filter_by_level,  # first: what is not logged costs nothing
+        *shared,
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ]
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,  # first: what is not logged costs nothing
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
+        processors=_processors,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=True,
     )
     before: list[Processor] = [] if console else [structlog.processors.format_exc_info]
     last: Processor = structlog.dev.ConsoleRenderer() if console else _to_json

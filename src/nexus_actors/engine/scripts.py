@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -50,6 +51,9 @@ def _text(name: str) -> str:
     return "".join((FOLDER / f"{part}.lua").read_text() for part in [*shared, name])
 
 
+#: How long a connection counts as just used, in seconds.
+KEPT_S: Final = 1.0
+
 #: The answer of what was not answered.
 _UNKNOWN: Final = object()
 
@@ -78,6 +82,8 @@ class Scripts:
         self._gathering = threading.Lock()
         self._gathered: list[_Call] = []
         self._is_led = False
+        self._kept: Any = None
+        self._kept_since = 0.0
 
     def __call__(self, name: Name, *args: Any) -> Any:
         """Run one script.
@@ -180,7 +186,7 @@ class Scripts:
 
     def _send(self, calls: Sequence[_Call]) -> None:
         try:
-            with self._connection() as connection:
+            with self._kept_connection() as connection:
                 connection.send_packed_command(
                     connection.pack_commands([call.command for call in calls])
                 )
@@ -193,6 +199,26 @@ class Scripts:
             for call in calls:
                 if call.answer is _UNKNOWN:
                     call.answer = error
+
+    @contextmanager
+    def _kept_connection(self) -> Iterator[Any]:
+        """Yield the connection of the thread that leads: there is one at a time.
+
+        The pool looks whether a connection still stands, which takes as long as a
+        round trip's system calls: for one that was just used, it does.
+        """
+        connection, self._kept = self._kept, None
+        if connection and time.monotonic() - self._kept_since > KEPT_S:
+            self._pool.release(connection)
+            connection = None
+        connection = connection or self._pool.get_connection()
+        try:
+            yield connection
+        except BaseException:  # an answer may be on its way, and is nobody else's
+            connection.disconnect()
+            self._pool.release(connection)
+            raise
+        self._kept, self._kept_since = connection, time.monotonic()
 
     @staticmethod
     def sha(name: Name) -> str:
