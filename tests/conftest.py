@@ -27,6 +27,7 @@ pytest_plugins = [
     "queues",
     "scale",
     "screening",
+    "servers",
     "swarms",
 ]
 

@@ -363,8 +363,10 @@ def refuse_remote_redis(database: Database, settings: CoreSettings) -> None:
     Raises:
         ConfigurationError: It is, and it is not forced.
     """
-    host = _redis_host(settings)
-    if settings.sqlite_forced or not database.path or _is_here(host):
+    if settings.sqlite_forced or not database.path:
+        return
+    host = next((host for host in _redis_hosts(settings) if not _is_here(host)), None)
+    if host is None:
         return
     raise ConfigurationError(
         f"Redis is on another host ({host}) and the database is a file on this one: "
@@ -373,10 +375,12 @@ def refuse_remote_redis(database: Database, settings: CoreSettings) -> None:
     )
 
 
-def _redis_host(settings: CoreSettings) -> str:
+def _redis_hosts(settings: CoreSettings) -> list[str]:
+    """Return the hosts that the settings name: several are those of sentinels."""
     if settings.redis_url is None:
-        return settings.redis_host
-    return urlsplit(settings.redis_url.get_secret_value()).hostname or "localhost"
+        return [settings.redis_host]
+    hosts = urlsplit(settings.redis_url.get_secret_value()).netloc.rpartition("@")[2]
+    return [urlsplit(f"//{part}").hostname or "localhost" for part in hosts.split(",")]
 
 
 def _is_here(host: str) -> bool:

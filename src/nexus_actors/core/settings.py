@@ -89,7 +89,8 @@ class CoreSettings(Settings):
     """What more than one domain, or the engine, needs to know."""
 
     redis_url: Annotated[
-        SecretStr | None, shared("REDIS_URL", "redis://, rediss:// or unix:// URL")
+        SecretStr | None,
+        shared("REDIS_URL", "redis://, rediss://, unix:// or redis+sentinel:// URL"),
     ] = None
     redis_host: Annotated[str, shared("REDIS_HOST", "used without REDIS_URL")] = (
         "127.0.0.1"

@@ -42,7 +42,7 @@ from nexus_actors.core.logs import get_logger
 from nexus_actors.core.settings import CoreSettings
 
 from . import jobs
-from .connection import check_server, connect, unavailable
+from .connection import check_server, close, connect, unavailable
 from .consumer import Consumer
 from .cron import Entry
 from .delivery import Delivered, Delivery
@@ -395,7 +395,7 @@ class RedisBroker(OwnBroker, StockRedisBroker):
 
     def close(self) -> None:
         """Close the connections to Redis."""
-        self.client.close()
+        close(self.client)
 
 
 _compact = json.JSONEncoder(separators=(",", ":"))

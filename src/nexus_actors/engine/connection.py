@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from redis.sentinel import SentinelConnectionPool
 
 from nexus_actors.core.errors import BrokerUnavailable, ConfigurationError
 from nexus_actors.core.settings import CoreSettings
+
+from . import sentinel
 
 
 #: Seconds to wait for a connection, and for an answer.  Nothing here blocks longer.
@@ -21,6 +25,19 @@ MIN_VERSION: Final = (6, 2)
 
 #: How Redis Cluster answers a script that names one key and uses several.
 CLUSTER_ERRORS: Final = ("MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN")
+
+#: What of TLS no waiting mends, by a part of OpenSSL's text; and what to do.
+TLS_CURES: Final = {
+    "ALERT CERTIFICATE": "the server wants to know who asks: "
+    "add ?ssl_certfile=/path/cert.pem&ssl_keyfile=/path/key.pem to REDIS_URL",
+    "CERTIFICATE": "name who has signed it: "
+    "add ?ssl_ca_certs=/path/ca.pem to REDIS_URL",
+    "WRONG_VERSION_NUMBER": "it speaks no TLS: REDIS_URL begins with redis://",
+    "RECORD_LAYER_FAILURE": "it speaks no TLS: REDIS_URL begins with redis://",
+}
+
+#: What stands around OpenSSL's words.
+TLS_NOISE: Final = re.compile(r".*\[SSL[^]]*\] ?|\(_ssl\.c:\d+\)|[. ]+$")
 
 
 def connect(settings: CoreSettings) -> redis.Redis:
@@ -53,6 +70,8 @@ def connect(settings: CoreSettings) -> redis.Redis:
         parts = urlsplit(url)
         if "protocol" not in parse_qs(parts.query):
             options["protocol"] = 2
+        if parts.scheme in sentinel.SCHEMES:
+            return sentinel.connect(url, **options)
         if parts.scheme == "unix":
             del options["socket_connect_timeout"]
         return redis.Redis(
@@ -60,14 +79,27 @@ def connect(settings: CoreSettings) -> redis.Redis:
         )
     except ValueError:  # its text quotes what may be a part of the password
         raise ConfigurationError(
-            "REDIS_URL is not a redis://, rediss:// or unix:// URL; "
+            "REDIS_URL is not a redis://, rediss:// or unix:// URL, nor "
+            "redis+sentinel://host:26379,host:26379/master/0; "
             "special characters in a password are written as %XX"
         ) from None
 
 
+def close(client: redis.Redis) -> None:
+    """Close the connections to the server, and to the sentinels if there are any."""
+    client.close()
+    pool = client.connection_pool
+    if isinstance(pool, SentinelConnectionPool):
+        for asked in pool.sentinel_manager.sentinels:
+            asked.close()
+
+
 def describe(client: redis.Redis) -> str:
     """Name the server of *client* without its password."""
-    options = client.connection_pool.connection_kwargs
+    pool = client.connection_pool
+    if isinstance(pool, SentinelConnectionPool):
+        return sentinel.describe(pool.sentinel_manager, pool.service_name)
+    options = pool.connection_kwargs
     if "path" in options:
         return f"unix://{options['path']}"
     return f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
@@ -83,6 +115,11 @@ def unavailable(client: redis.Redis, error: Exception) -> BrokerUnavailable:
     is_cluster = reason.startswith(CLUSTER_ERRORS) or "non local key" in reason
     if is_cluster or isinstance(error, redis.exceptions.ClusterError):
         raise _no_cluster(client) from error
+    if cures := [cure for part, cure in TLS_CURES.items() if part in reason.upper()]:
+        said = TLS_NOISE.sub("", reason).strip()
+        raise ConfigurationError(
+            f"Redis at {describe(client)} cannot be used: {said} ({cures[0]})"
+        ) from error
     return BrokerUnavailable(
         f"Redis at {describe(client)} cannot be used: {reason} "
         "(start it, or set REDIS_URL to one that runs)"
@@ -93,12 +130,13 @@ def check_server(client: redis.Redis) -> None:
     """Refuse a server that our scripts cannot run on; one that is away is no reason.
 
     Raises:
-        ConfigurationError: It is a cluster, or too old.
+        ConfigurationError: It is a cluster, too old, or not to be trusted.
     """
     try:
         info: Any = client.info()
-    except redis.RedisError:
-        return  # whoever needs it waits for it, and says so
+    except redis.RedisError as error:
+        unavailable(client, error)
+        return  # it is away: whoever needs it waits for it, and says so
     if info.get("cluster_enabled") or info.get("redis_mode") == "cluster":
         raise _no_cluster(client)
     version = str(info.get("redis_version", ""))

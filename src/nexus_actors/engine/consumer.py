@@ -316,12 +316,17 @@ class Consumer(dramatiq.Consumer):
     def _return(self, messages: list[Delivered], *, counted: bool) -> None:
         if not messages:
             return
-        with _closed_on_error(), self.broker.lease.turnstile:
-            ids = [message.redis_id for message in messages]
-            owner = self.broker.lease.worker
-            self.broker.run("requeue", self.queue_name, owner, int(counted), *ids)
+        lease = self.broker.lease
+        with lease.turnstile:
             for message in messages:
                 self._forget(message)
+            ids = [message.redis_id for message in messages]
+            about = (self.queue_name, lease.worker, int(counted))
+            try:
+                self.broker.run("requeue", *about, *ids)
+            except redis.RedisError as error:  # what is not back is found to be stray
+                log.warning("broker.unreachable", part="requeue", error=str(error))
+                lease.suspicious.set()
 
     def _give_back(self) -> None:
         """Return what was fetched ahead."""

@@ -123,6 +123,7 @@ class Lease:
         self._scripts = scripts
         self._namespace = namespace
         self._missing: set[Delivery] = set()
+        self._successor = str(uuid4())
 
     def serve(self, queue: str) -> None:
         """Make known that this process fetches from *queue*: first of all."""
@@ -146,16 +147,19 @@ class Lease:
             self.renew(worker)
 
     def renew(self, lost: str) -> None:
-        """Take another name in place of *lost*, and hold on to what is still ours."""
+        """Take another name in place of *lost*, and hold on to what is still ours.
+
+        Nothing is fetched under the new name before all is held: it might be what runs
+        here.  After a lost answer the next try goes on under the same name.
+        """
         with self.turnstile.closed():
             if self.worker != lost:
                 return  # another thread was faster
-            worker = str(uuid4())
-            self._join(worker)
-            self.worker = worker
+            self._join(self._successor)
             for message in list(self.held.values()):
-                self._hold(message)
-        log.error("worker.lease_lost", worker=lost, renewed_as=worker)
+                self._hold(message, self._successor)
+            self.worker, self._successor = self._successor, str(uuid4())
+        log.error("worker.lease_lost", worker=lost, renewed_as=self.worker)
 
     def take(self, message: Delivered) -> None:
         """Note that this process runs *message* from now on."""
@@ -177,7 +181,8 @@ class Lease:
             known = self._acknowledged()
             for queue, ids in known.items():
                 stray = [i for i in ids if i not in self.held]
-                if stray and self._scripts("requeue", queue, self.worker, 1, *stray):
+                about = (queue, self.worker, "unsure", *stray)
+                if stray and self._scripts("requeue", *about):
                     log.warning("message.stray", queue=queue, redis_ids=stray)
             missing = {
                 message.delivery: message
@@ -187,7 +192,7 @@ class Lease:
             }
             # at the first look, another thread may be about to end it
             for delivery in missing.keys() & self._missing:
-                self._hold(missing[delivery])
+                self._hold(missing[delivery], self.worker)
             self._missing = set(missing)
 
     def _acknowledged(self) -> dict[str, set[str]]:
@@ -198,13 +203,14 @@ class Lease:
         found = [{key.decode() for key in ids} for ids in pipeline.execute()]
         return dict(zip(queues, found, strict=True))
 
-    def _hold(self, message: Delivered) -> None:
+    def _hold(self, message: Delivered, worker: str) -> None:
         delivery = message.delivery
         if delivery.lost:
             return
-        if self._scripts("hold", self.worker, delivery.queue, message.redis_id):
-            delivery.owner = self.worker
-        else:
+        answer = self._scripts("hold", worker, delivery.queue, message.redis_id)
+        if answer == 1:
+            delivery.owner = worker
+        elif answer == 0:  # else *worker* has lost its lease: the next name holds it
             delivery.lost = True
             log.error("job.lost_to_another_worker", message_id=message.message_id)
 
@@ -382,6 +388,7 @@ class Pulse:
     def _on_outage(self) -> None:
         self._watch.forget()
         self._lease.suspicious.set()
+        self._next_stock = self._next_sweep = 0.0  # a look that failed is made up for
 
 
 class Loop:

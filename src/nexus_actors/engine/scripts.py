@@ -46,7 +46,8 @@ FOLDER: Final = files("nexus_actors.engine") / "lua"
 
 
 @cache
-def _text(name: str) -> str:
+def text_of(name: str) -> str:
+    """Return a script with what it shares with others in front of it."""
     shared = ["common", "take"] if name in {"fetch", "settle"} else ["common"]
     return "".join((FOLDER / f"{part}.lua").read_text() for part in [*shared, name])
 
@@ -97,7 +98,7 @@ class Scripts:
             try:
                 return connection.read_response()
             except redis.exceptions.NoScriptError:
-                connection.send_command("SCRIPT LOAD", _text(name))
+                connection.send_command("SCRIPT LOAD", text_of(name))
                 connection.read_response()
                 connection.send_command(*command)
                 return connection.read_response()
@@ -241,4 +242,4 @@ class Scripts:
 
 @cache
 def _sha(name: str) -> str:
-    return hashlib.sha1(_text(name).encode()).hexdigest()  # noqa: S324 - Redis's choice
+    return hashlib.sha1(text_of(name).encode()).hexdigest()  # noqa: S324 - Redis's choice

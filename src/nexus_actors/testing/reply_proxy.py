@@ -80,6 +80,12 @@ class ReplyProxy:
         with self._lock:
             self._wanted += [request] * times
 
+    @property
+    def wanted(self) -> tuple[bytes, ...]:
+        """What was to be lost, and has not been asked for yet."""
+        with self._lock:
+            return tuple(self._wanted)
+
     def __enter__(self) -> Self:
         self._start(self._accept)
         return self

@@ -24,7 +24,7 @@ from nexus_actors.core import clock
 from nexus_actors.engine.embedded_redis import EmbeddedRedis, embedded_redis
 from nexus_actors.engine.recovery import Watch, recover
 from queues import MakeBroker, ended, held, make_actor, working
-from scale import full, scaled
+from scale import full
 
 
 TESTS = Path(__file__).resolve().parents[2]
@@ -71,10 +71,19 @@ def send(broker: RedisBroker, actor: str, **kwargs: Any) -> dramatiq.Message[Any
 
 
 @pytest.mark.usefixtures("run")
+@pytest.mark.parametrize(
+    ("timeout_s", "most_s"),
+    [("2", 10), pytest.param("10", 15, marks=full), pytest.param("", 35, marks=full)],
+    ids=["2 s", "10 s", "default"],
+)
 def test_what_a_killed_worker_ran_and_what_waited_is_run_by_another(
-    broker: RedisBroker, start_worker: StartWorker, notes: Notes
+    broker: RedisBroker,
+    start_worker: StartWorker,
+    notes: Notes,
+    timeout_s: str,
+    most_s: float,
 ) -> None:
-    timeout = {"NEXUS_HEARTBEAT_TIMEOUT_S": scaled("2", full="10")}
+    timeout = {"NEXUS_HEARTBEAT_TIMEOUT_S": timeout_s}
     options = ("engine_actors", "-p", "1", "-t", "8")
     worker = start_worker(*options, **timeout)
     sent = [send(broker, "work", number=n, seconds=60) for n in range(16)]
@@ -85,10 +94,10 @@ def test_what_a_killed_worker_ran_and_what_waited_is_run_by_another(
     start_worker(*options, **timeout)
     notes.open_gate()
 
-    assert all(ended(message, broker).state == "succeeded" for message in sent)
+    assert all(ended(m, broker, 60).state == "succeeded" for m in sent)
     again = [(n, at) for n, _, at in notes.of("start") if at > killed]
     assert sorted(n for n, _ in again) == list(range(16))
-    assert max(at for _, at in again) - killed < scaled(10, full=15)
+    assert max(at for _, at in again) - killed < most_s
     assert held(broker) == 0
     told = [event.name for event in events.listen(since="0", wait=False)]
     assert told.count("job.recovered") == 8

@@ -164,15 +164,20 @@ class Queue(RuleBasedStateMachine):
             self.places[job] = ("scheduled", str(due))
             self.tries.pop(job, None)
 
-    @rule(job=jobs, worker=st.sampled_from(WORKERS), counted=st.booleans())
-    def give_back(self, job: str, worker: str, *, counted: bool) -> None:
+    @rule(
+        job=jobs,
+        worker=st.sampled_from(WORKERS),
+        counted=st.sampled_from([0, 1, "unsure"]),
+    )
+    def give_back(self, job: str, worker: str, *, counted: int | str) -> None:
         is_its = self.runner(job) == worker
 
-        assert self.run("requeue", "q", worker, int(counted), job) == is_its
+        assert self.run("requeue", "q", worker, counted, job) == is_its
 
         if is_its:
             self.places[job] = ("waiting",)
-            self.tries[job] = self.tries.get(job, 0) - counted
+            tries = self.tries.get(job, 0)
+            self.tries[job] = tries - (tries < 2 if counted == "unsure" else counted)  # type: ignore[operator]
             if self.tries[job] <= 0:
                 del self.tries[job]
 

@@ -1,15 +1,25 @@
 -- Returns messages that a worker holds and has not begun to run: they wait before all
 -- others of their priority.
 --
--- ARGV  queue, worker, 1 to take back that the delivery was counted, ids
+-- ARGV  queue, worker, 1 to take back that the delivery was counted (or 'unsure': not
+--       that of what may be a suspect, which is counted when it begins), ids
 -- Returns how many were returned.
 local queue, worker = ARGV[1], ARGV[2]
 local returned = 0
+
+local function counted(id)
+  if ARGV[3] ~= 'unsure' then
+    return tonumber(ARGV[3])
+  end
+  local tries = tonumber(redis.call('hget', key(queue, '.tries'), id)) or 0
+  return tries < MAX_DELIVERIES - 1 and 1 or 0
+end
+
 for at = 4, #ARGV do
   local id = ARGV[at]
   if redis.call('srem', acks_of(worker, queue), id) == 1 then
     local body = redis.call('hget', key(queue, '.msgs'), id)
-    if redis.call('hincrby', key(queue, '.tries'), id, 0 - tonumber(ARGV[3])) <= 0 then
+    if redis.call('hincrby', key(queue, '.tries'), id, 0 - counted(id)) <= 0 then
       redis.call('hdel', key(queue, '.tries'), id)
     end
     if body then
