@@ -12,15 +12,15 @@ from pathlib import Path
 
 import dramatiq
 
-from nexus_actors import CoreSettings, RedisBroker
+from nexus_actors import CoreSettings, RedisBroker, budgets
 
 
 broker = RedisBroker(CoreSettings.load())
 dramatiq.set_broker(broker)
 
 
-def note(what: str, number: int) -> None:
-    line = f"{what} {number} {os.getpid()} {time.time():.3f}\n"
+def note(what: str, number: int, *more: str) -> None:
+    line = " ".join([what, f"{number} {os.getpid()}", *more, f"{time.time():.3f}\n"])
     file = os.open(os.environ["NOTES"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(file, line.encode())
     os.close(file)
@@ -43,3 +43,11 @@ def die(number: int) -> None:
     note("start", number)
     time.sleep(0.3)  # neighbours are in the middle of it
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dramatiq.actor(max_retries=0)
+def publish(account: int) -> None:
+    """Make a call that counts against the account's budget, and note when it was."""
+    before = time.time()
+    budgets.spend(budgets.Budget(f"tiktok:{account}:publish", limit=6, window_s=3))
+    note("publish", account, f"{before:.3f}")

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         UnsupportedFeatureError,
     )
     from .core.settings import CoreSettings
-    from .engine import events, jobs, schedule
+    from .engine import budgets, events, jobs, schedule
     from .engine.broker import RedisBroker
 else:
     __getattr__, __dir__ = lazy_names(
@@ -63,6 +63,7 @@ else:
             ),
             ".core.settings": ("CoreSettings",),
             ".engine.broker": ("RedisBroker",),
+            ".engine.budgets": ("budgets",),
             ".engine.events": ("events",),
             ".engine.jobs": ("jobs",),
             ".engine.schedule": ("schedule",),
@@ -90,6 +91,7 @@ __all__ = [
     "UnknownAdapterError",
     "UnknownOutcomeError",
     "UnsupportedFeatureError",
+    "budgets",
     "events",
     "jobs",
     "schedule",

@@ -427,7 +427,7 @@ def check_queue(name: str) -> None:
     Raises:
         InvalidRequestError: It is called ``events``, or begins as our keys do.
     """
-    if name == "events" or name.startswith(("job:", "__")):
+    if name == "events" or name.startswith(("budgets:", "job:", "__")):
         raise InvalidRequestError(
             f"queue {name!r}: the broker has a key of this name; choose another"
         )

@@ -31,6 +31,7 @@ Name = Literal[
     "cron",
     "enqueue",
     "fetch",
+    "heed",
     "hold",
     "join",
     "promote",
@@ -38,6 +39,7 @@ Name = Literal[
     "requeue",
     "reschedule",
     "settle",
+    "spend",
     "sweep",
 ]
 

@@ -18,6 +18,9 @@
 --   __workers__          hash     worker -> what it says of itself
 --   __cron__             hash     entry -> the due time (ms) that was sent last
 --   job:<job id>         hash     the job's record
+--   budgets:state:<name>     hash  when the next call may be made
+--   budgets:waiting:<name>   zset  who waits for it, by turn
+--   budgets:promised:<name>  zset  when each of them is to come again (ms)
 --   events               stream
 local ns = KEYS[1]
 local MAX_DELIVERIES = 3
