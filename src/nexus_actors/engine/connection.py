@@ -32,12 +32,10 @@ TLS_CURES: Final = {
     "add ?ssl_certfile=/path/cert.pem&ssl_keyfile=/path/key.pem to REDIS_URL",
     "CERTIFICATE": "name who has signed it: "
     "add ?ssl_ca_certs=/path/ca.pem to REDIS_URL",
-    "WRONG_VERSION_NUMBER": "it speaks no TLS: REDIS_URL begins with redis://",
-    "RECORD_LAYER_FAILURE": "it speaks no TLS: REDIS_URL begins with redis://",
 }
 
 #: What stands around OpenSSL's words.
-TLS_NOISE: Final = re.compile(r".*\[SSL[^]]*\] ?|\(_ssl\.c:\d+\)|[. ]+$")
+TLS_NOISE: Final = re.compile(r".*\[SSL[^]]*\] ?|\(_ssl\.c:\d+\)|[.' )]+$")
 
 
 def connect(settings: CoreSettings) -> redis.Redis:

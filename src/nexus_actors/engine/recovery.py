@@ -353,6 +353,7 @@ class Pulse:
         self._loop = Loop("pulse", self._tick, on_outage=self._on_outage)
         self._next_check = self._next_stock = self._next_sweep = 0.0
         self._last = time.monotonic()
+        self._swept: set[str] = set()
 
     def start(self) -> None:
         """Begin to beat."""
@@ -380,9 +381,11 @@ class Pulse:
         if now >= self._next_stock:
             self._next_stock = now + STOCK_LOOK_S
             self._watch.look_at_stock()
-        if now >= self._next_sweep:
+        fresh = self._lease.queues - self._swept
+        if fresh or now >= self._next_sweep:
             self._next_sweep = now + SWEEP_S
             self._watch.sweep()
+            self._swept |= fresh
         return self._beat_s
 
     def _on_outage(self) -> None:

@@ -1,18 +1,28 @@
-"""A server that cannot be a queue is refused in one line."""
+"""Which servers a queue may be kept on, and how it goes on when they change."""
 
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
+from dramatiq import Message
 
 from conftest import StartWorker, until
-from nexus_actors import ConfigurationError
+from nexus_actors import BrokerUnavailable, ConfigurationError, RedisBroker
 from nexus_actors.engine.connection import check_server, connect
-from queues import MakeBroker, make_actor
+from queues import MakeBroker, ended, held, make_actor, working
+from scale import full, scaled
+from servers import Server, StartServer, free_port
+from web import certificate
+
+
+TESTS = Path(__file__).resolve().parents[2]
 
 
 def work(number: int = 0) -> int:
@@ -67,3 +77,181 @@ def test_a_server_that_is_away_is_no_reason_to_refuse_it(
     broker = make_broker(url="redis://127.0.0.1:1")
 
     check_server(connect(broker.settings))
+
+
+@dataclass
+class Encrypted:
+    """A server that speaks TLS alone, under its own authority, and one of strangers."""
+
+    url: str
+    authority: Path
+    strangers: Path
+
+
+@pytest.fixture(params=["no"])
+def encrypted(
+    request: pytest.FixtureRequest, start_server: StartServer, tmp_path: Path
+) -> Encrypted:
+    """Its parameter is whether the server asks for the client's certificate."""
+    found = []
+    for name in ("ours", "theirs"):
+        folder = tmp_path / name
+        folder.mkdir()
+        found.append(certificate(folder, "localhost")[0])
+    port = free_port()
+    cert, key = found[0], found[0].with_name("key.pem")
+    files = (f"tls-cert-file {cert}", f"tls-key-file {key}", f"tls-ca-cert-file {cert}")
+    asks = f"tls-auth-clients {request.param}"
+    start_server("redis", *files, f"tls-port {port}", asks)
+    return Encrypted(f"rediss://localhost:{port}/0", *found)
+
+
+def test_tls_is_spoken_with_whom_the_authority_has_signed(
+    make_broker: MakeBroker, encrypted: Encrypted
+) -> None:
+    broker = make_broker(url=f"{encrypted.url}?ssl_ca_certs={encrypted.authority}")
+    actor = make_actor(work)
+    actor.declare_on(broker)
+
+    with working(broker):
+        sent = [actor.send(number=1)]
+        sent += [actor.send_with_options(kwargs={"number": 2}, delay=100)]
+        assert all(ended(message, broker).state == "succeeded" for message in sent)
+
+
+@pytest.mark.parametrize(
+    ("encrypted", "trusted", "told"),
+    [
+        (
+            "no",
+            "strangers",
+            r"verify failed.* \(name who .*ssl_ca_certs=.* REDIS_URL\)$",
+        ),
+        ("yes", "authority", r"certificate required \(.*ssl_certfile=.* REDIS_URL\)$"),
+    ],
+    indirect=["encrypted"],
+)
+def test_a_server_without_trust_is_refused_in_one_line(
+    make_broker: MakeBroker, encrypted: Encrypted, trusted: str, told: str
+) -> None:
+    authority = getattr(encrypted, trusted)
+    broker = make_broker(url=f"{encrypted.url}?ssl_ca_certs={authority}")
+    actor = make_actor(work)
+    actor.broker = broker
+
+    with pytest.raises(ConfigurationError, match=told) as caught:
+        actor.send(number=1)
+    with pytest.raises(ConfigurationError, match=told):
+        check_server(broker.client)
+
+    assert "\n" not in caught.value.message
+    assert "_ssl.c" not in caught.value.message
+
+
+class Watched:
+    """A master with a replica, and sentinels that make the replica the master."""
+
+    def __init__(self, start_server: StartServer, server: str, sentinels: int) -> None:
+        self.ports = [free_port() for _ in range(2)]
+        common = ("repl-diskless-sync-delay 0", "repl-ping-replica-period 1")
+        self.master = start_server(server, *common, port=self.ports[0])
+        follow = f"replicaof 127.0.0.1 {self.ports[0]}"
+        self.replica = start_server(server, *common, follow, port=self.ports[1])
+        client = redis.Redis.from_url(self.replica.url)
+        until(lambda: client.info()["master_link_status"] == "up")
+        client.close()
+        most = sentinels // 2 + 1
+        lines = [
+            f"sentinel monitor mymaster 127.0.0.1 {self.ports[0]} {most}",
+            "sentinel down-after-milliseconds mymaster 500",
+            "sentinel failover-timeout mymaster 3000",
+        ]
+        ports = [free_port() for _ in range(sentinels)]
+        self.sentinels = [
+            start_server(server, *lines, port=port, sentinel=True) for port in ports
+        ]
+        until(lambda: all(self.knows_all(item) for item in self.sentinels))
+        hosts = [f"127.0.0.1:{port}" for port in (free_port(), *ports)]  # one is down
+        self.url = f"redis+sentinel://{','.join(hosts)}/mymaster/0"
+
+    def knows_all(self, sentinel: Server) -> bool:
+        client = redis.Redis.from_url(sentinel.url, decode_responses=True)
+        master: Any = client.sentinel_master("mymaster")
+        client.close()
+        others = len(self.sentinels) - 1
+        return (master["num-slaves"], master["num-other-sentinels"]) == (1, others)
+
+
+@pytest.mark.parametrize(
+    ("server", "sentinels", "count"),
+    [
+        ("redis", 1, 400),
+        pytest.param("redis", 3, 5_000, marks=full),
+        pytest.param("redis-6.2", 3, 2_000, marks=full),
+        pytest.param("valkey", 3, 2_000, marks=full),
+    ],
+)
+def test_a_failover_in_mid_run_loses_nothing_that_the_replica_had(
+    make_broker: MakeBroker,
+    start_server: StartServer,
+    start_worker: StartWorker,
+    tmp_path: Path,
+    server: str,
+    sentinels: int,
+    count: int,
+) -> None:
+    watched = Watched(start_server, server, sentinels)
+    broker = make_broker(url=watched.url)
+    notes = tmp_path / "notes"
+    environ = {
+        "NOTES": str(notes),
+        "PYTHONPATH": str(TESTS),
+        "REDIS_URL": watched.url,
+        "NEXUS_HEARTBEAT_TIMEOUT_S": "2",
+    }
+    workers = [
+        start_worker("engine_actors", "-p", "1", "-t", "4", **environ) for _ in range(2)
+    ]
+    messages: list[Message[Any]] = [
+        Message("default", "work", (), {"number": number}, {})
+        for number in range(count)
+    ]
+    broker.enqueue_many(messages[::3], delay=4_000)
+    broker.enqueue_many(messages[1::3])
+    until(lambda: numbers(notes) > count / 10)
+    broker.client.wait(1, 3_000)  # what the replica does not have may be lost
+
+    watched.master.kill()
+    waits = [send_at_last(broker, message) for message in messages[2::3]]
+    until(lambda: broker.do_qsize("default") == 0, scaled(60, full=120))
+
+    assert max(waits) < 5
+    ends = [line.split()[1] for line in lines(notes) if line.startswith("end ")]
+    assert {int(number) for number in ends} == set(range(count))
+    assert held(broker) == 0
+    assert [worker.poll() for worker in workers] == [None, None]
+    info: Any = broker.client.info()
+    assert info["tcp_port"] == watched.ports[1]
+
+
+def lines(notes: Path) -> list[str]:
+    return notes.read_text().splitlines() if notes.exists() else []
+
+
+def numbers(notes: Path) -> int:
+    return sum(line.startswith("end ") for line in lines(notes))
+
+
+def send_at_last(broker: RedisBroker, message: Message[Any]) -> float:
+    """Send until it is known to be stored; return the longest that one try took."""
+    longest = 0.0
+    while True:
+        started = time.monotonic()
+        try:
+            broker.enqueue(message)
+        except BrokerUnavailable:
+            time.sleep(0.05)
+        else:
+            return longest
+        finally:
+            longest = max(longest, time.monotonic() - started)
