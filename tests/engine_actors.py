@@ -12,7 +12,7 @@ from pathlib import Path
 
 import dramatiq
 
-from nexus_actors import CoreSettings, RedisBroker, budgets
+from nexus_actors import CoreSettings, RedisBroker, TransientError, budgets
 
 
 broker = RedisBroker(CoreSettings.load())
@@ -51,3 +51,12 @@ def publish(account: int) -> None:
     before = time.time()
     budgets.spend(budgets.Budget(f"tiktok:{account}:publish", limit=6, window_s=3))
     note("publish", account, f"{before:.3f}")
+
+
+@dramatiq.actor(max_retries=1, min_backoff=1_000)
+def stumble(number: int) -> None:
+    """Fail the first time, to be run again a second or two later."""
+    is_first = f"stumble {number} " not in Path(os.environ["NOTES"]).read_text()
+    note("stumble", number)
+    if is_first:
+        raise TransientError("the first time")

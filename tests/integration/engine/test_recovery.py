@@ -103,21 +103,22 @@ def test_what_a_killed_worker_ran_and_what_waited_is_run_by_another(
     assert told.count("job.recovered") == 8
 
 
-SUPERVISE = """
-from nexus_actors.engine.supervisor import Supervisor, dramatiq_command
-command = dramatiq_command("engine_actors", threads=3)
-raise SystemExit(Supervisor([command] * 2).run())
-"""
-
-
 @pytest.fixture
 def supervisor(
     environ: dict[str, str], notes: Notes, tmp_path: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
+    """The command that runs workers, with the test's actors beside the library's."""
+    (tmp_path / "sitecustomize.py").write_text("import engine_actors\n")
+    more = {
+        "NEXUS_HEARTBEAT_TIMEOUT_S": "1",
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}{TESTS}",
+    }
+    command = [sys.executable, "-m", "nexus_actors", "worker", "--processes", "2"]
     with (tmp_path / "supervisor.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", SUPERVISE],
-            env=environ | {"NEXUS_HEARTBEAT_TIMEOUT_S": "1"},
+            [*command, "--threads", "3"],
+            env=environ | more,
+            cwd=tmp_path,
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -133,6 +134,12 @@ def test_a_message_that_kills_its_worker_is_run_alone_at_last_and_buried(
     broker: RedisBroker, supervisor: subprocess.Popen[bytes], notes: Notes
 ) -> None:
     neighbours = [send(broker, "work", number=n, seconds=0.5) for n in range(4)]
+
+    def both_run() -> bool:
+        neighbours.append(send(broker, "work", number=100))
+        return len({pid for _, pid, _ in notes.of("start")}) == 2
+
+    until(both_run)
     killer = send(broker, "die", number=99)
     neighbours += [send(broker, "work", number=n, seconds=0.5) for n in range(4, 12)]
     until(lambda: notes.numbers("start").count(99) == 2)
@@ -151,9 +158,17 @@ def test_a_message_that_kills_its_worker_is_run_alone_at_last_and_buried(
     pid, at = deaths[-1]
     assert alone(notes, pid, at)
     assert supervisor.poll() is None
+    assert sibling_goes_on(notes, *deaths[0])
     assert broker.client.zrange("dramatiq:default.XQ", 0, -1) == [
         killer.message_id.encode()
     ]
+
+
+def sibling_goes_on(notes: Notes, pid: int, at: float) -> bool:
+    """Whether another process that ran when this one died runs on."""
+    before = {p for _, p, t in notes.of("start") if t < at}
+    after = {p for _, p, t in notes.of("start") if t > at + 0.5}
+    return bool((before & after) - {pid})
 
 
 def alone(notes: Notes, pid: int, at: float) -> bool:
