@@ -134,7 +134,8 @@ def _check_server(settings: CoreSettings) -> Iterator[Finding]:
         reason = str(error).split("\n", 1)[0]
         yield Finding("redis", "missing", f"{where}: {reason}", "start it")
         return
-    yield Finding("redis", "ok", f"{info['redis_version']} at {where}")
+    kind = "valkey" if "valkey_version" in info else "redis"
+    yield Finding("redis", "ok", f"{kind} {info[f'{kind}_version']} at {where}")
     if info.get("maxmemory_policy") not in {None, "noeviction"}:
         cure = "redis-cli CONFIG SET maxmemory-policy noeviction"
         found = f"{info['maxmemory_policy']} may throw queued jobs away"

@@ -106,8 +106,7 @@ def take(
 ) -> int:
     """Take calls as `spend` does; return how long to wait, in ms, or 0: they are taken.
 
-    Who has to wait keeps a place for a minute after the time that was told, by its
-    *holder*: ask again with the same one.
+    Who has to wait keeps its place by its *holder*: ask again with the same one.
 
     Raises:
         BrokerUnavailable: Redis does not answer; the calls may be taken or not.

@@ -26,16 +26,8 @@ MIN_VERSION: Final = (6, 2)
 #: How Redis Cluster answers a script that names one key and uses several.
 CLUSTER_ERRORS: Final = ("MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN")
 
-#: What of TLS no waiting mends, by a part of OpenSSL's text; and what to do.
-TLS_CURES: Final = {
-    "ALERT CERTIFICATE": "the server wants to know who asks: "
-    "add ?ssl_certfile=/path/cert.pem&ssl_keyfile=/path/key.pem to REDIS_URL",
-    "CERTIFICATE": "name who has signed it: "
-    "add ?ssl_ca_certs=/path/ca.pem to REDIS_URL",
-}
-
 #: What stands around OpenSSL's words.
-TLS_NOISE: Final = re.compile(r".*\[SSL[^]]*\] ?|\(_ssl\.c:\d+\)|[.' )]+$")
+TLS_NOISE: Final = re.compile(r".*\[SSL[^]]*\] ?|\(_ssl\.c:\d+\)|[. ]+$")
 
 
 def connect(settings: CoreSettings) -> redis.Redis:
@@ -113,10 +105,11 @@ def unavailable(client: redis.Redis, error: Exception) -> BrokerUnavailable:
     is_cluster = reason.startswith(CLUSTER_ERRORS) or "non local key" in reason
     if is_cluster or isinstance(error, redis.exceptions.ClusterError):
         raise _no_cluster(client) from error
-    if cures := [cure for part, cure in TLS_CURES.items() if part in reason.upper()]:
-        said = TLS_NOISE.sub("", reason).strip()
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
         raise ConfigurationError(
-            f"Redis at {describe(client)} cannot be used: {said} ({cures[0]})"
+            f"Redis at {describe(client)} cannot be trusted: "
+            f"{TLS_NOISE.sub('', reason)} (name who has signed its certificate: "
+            "add ?ssl_ca_certs=/path/ca.pem to REDIS_URL)"
         ) from error
     return BrokerUnavailable(
         f"Redis at {describe(client)} cannot be used: {reason} "

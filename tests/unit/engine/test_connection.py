@@ -57,6 +57,10 @@ def test_no_command_is_repeated_by_the_client() -> None:
         "redis://:s3cr3t@[host/0",
         "http://:s3cr3t@host",
         "host:6379?password=s3cr3t",
+        "redis+sentinel://:s3cr3t@host:26379",
+        "redis+sentinel://:s3cr3t@host:26379,:26379/mymaster",
+        "redis+sentinel://:s3cr3t@host:word/mymaster",
+        "redis+sentinel://:s3cr3t@host/mymaster/word",
     ],
 )
 def test_a_malformed_url_is_refused_without_its_password(url: str) -> None:
@@ -73,6 +77,10 @@ def test_a_malformed_url_is_refused_without_its_password(url: str) -> None:
         ("redis://user:s3cr3t@host:6380/1", "host:6380"),
         ("rediss://:s3cr3t@host", "host:6379"),
         ("unix://user:s3cr3t@/run/redis.sock", "unix:///run/redis.sock"),
+        (
+            "redis+sentinel://:s3cr3t@one,two:1/mymaster?sentinel_password=s3cr3t",
+            "mymaster, by the sentinels one:26379,two:1,",
+        ),
     ],
 )
 def test_a_server_is_named_without_its_password(url: str, told: str) -> None:
@@ -84,4 +92,40 @@ def test_a_server_is_named_without_its_password(url: str, told: str) -> None:
     assert error.message == (
         f"Redis at {told} cannot be used: refused "
         "(start it, or set REDIS_URL to one that runs)"
+    )
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+def test_a_url_names_sentinels_and_a_master(scheme: str) -> None:
+    made = client(
+        redis_url=f"{scheme}+sentinel://me:p%40ss@one,[::1]:1/mymaster/3"
+        "?protocol=3&sentinel_username=you&sentinel_password=word&ssl_ca_certs=/ca"
+    )
+
+    pool: Any = made.connection_pool
+    master = pool.connection_kwargs
+    asked = [each.connection_pool for each in pool.sentinel_manager.sentinels]
+    sentinels = [each.connection_kwargs for each in asked]
+
+    assert pool.service_name == "mymaster"
+    assert (master["username"], master["password"], master["db"]) == ("me", "p@ss", 3)
+    assert int(master["protocol"]) == 3
+    assert [(s["host"], s["port"]) for s in sentinels] == [("one", 26379), ("::1", 1)]
+    assert {(s["username"], s["password"]) for s in sentinels} == {("you", "word")}
+    assert {s["retry"].get_retries() for s in (master, *sentinels)} == {0}
+    if scheme == "rediss":
+        assert issubclass(pool.connection_class, redis.SSLConnection)
+        assert all(issubclass(p.connection_class, redis.SSLConnection) for p in asked)
+        assert {s["ssl_ca_certs"] for s in (master, *sentinels)} == {"/ca"}
+
+
+def test_sentinels_that_are_away_are_told_within_seconds() -> None:
+    made = client(redis_url="redis+sentinel://127.0.0.1:1,127.0.0.1:2/mymaster")
+
+    with pytest.raises(redis.ConnectionError, match="no sentinel answers: ") as caught:
+        made.ping()
+
+    told = unavailable(made, caught.value).message
+    assert told.startswith(
+        "Redis at mymaster, by the sentinels 127.0.0.1:1,127.0.0.1:2,"
     )

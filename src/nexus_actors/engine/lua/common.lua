@@ -21,6 +21,7 @@
 --   budgets:state:<name>     hash  when the next call may be made
 --   budgets:waiting:<name>   zset  who waits for it, by turn
 --   budgets:promised:<name>  zset  when each of them is to come again (ms)
+--   budgets:late:<name>      zset  who has not come, by turn; at most 1000
 --   events               stream
 local ns = KEYS[1]
 local MAX_DELIVERIES = 3

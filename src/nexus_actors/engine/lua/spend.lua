@@ -3,14 +3,14 @@
 -- Each budget is a generic cell rate: `free` is when the next call may be made, and each
 -- call moves it.  Who has to wait gets a number, and is told to come when those before
 -- it will have been served: the waiters come one by one, in the order in which they
--- first came.  Who does not come again within GRACE has lost its number.
+-- first came.  Who is later than LATE is not waited for, and keeps its number.
 --
 -- ARGV  time (ms), holder, calls; and for each budget its name, how many calls in any
 --       window, the window (ms), how many of them at once
 -- Returns how long to wait (ms), 0 if all were taken; and which budget, from 1, is the
 -- last to have room.
 local now, holder, calls = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
-local GRACE = 60000
+local LATE, MOST_LATE, KEEP = 5000, 1000, 60000
 
 local function number(value)
   return tonumber(value) or 0
@@ -18,7 +18,20 @@ end
 
 local function forget(budget, who)
   redis.call('zrem', budget.waiting, who)
+  redis.call('zrem', budget.late, who)
   redis.call('zrem', budget.promised, who)
+end
+
+-- Those who have not come are not before anybody any more.
+local function pass_over(budget)
+  for _, who in ipairs(redis.call(
+    'zrangebyscore', budget.promised, '-inf', now - LATE, 'limit', 0, 100
+  )) do
+    local ticket = redis.call('zscore', budget.waiting, who)
+    forget(budget, who)
+    redis.call('zadd', budget.late, ticket, who)
+  end
+  redis.call('zremrangebyrank', budget.late, 0, -1 - MOST_LATE)
 end
 
 local function read_budget(name, limit, window, burst)
@@ -27,12 +40,9 @@ local function read_budget(name, limit, window, burst)
     key = key,
     waiting = ns .. ':budgets:waiting:' .. name,
     promised = ns .. ':budgets:promised:' .. name,
+    late = ns .. ':budgets:late:' .. name,
   }
-  for _, gone in ipairs(redis.call(
-    'zrangebyscore', budget.promised, '-inf', now - GRACE, 'limit', 0, 100
-  )) do
-    forget(budget, gone)
-  end
+  pass_over(budget)
   local next_call, blocked, pace, paced_until = unpack(redis.call(
     'hmget', key, 'next_call', 'blocked', 'pace', 'paced_until'
   ))
@@ -52,10 +62,12 @@ end
 -- How long the holder has to wait for its turn; those before it are served first, except
 -- by who was told to come by now: then they are late.
 local function wait_for(budget)
-  local place = redis.call('zrank', budget.waiting, holder)
+  local late = redis.call('zscore', budget.late, holder)
+  budget.ticket = late or redis.call('zscore', budget.waiting, holder)
+  local before = redis.call('zcount', budget.waiting, '-inf',
+    budget.ticket and '(' .. budget.ticket or '+inf')
   local promised = number(redis.call('zscore', budget.promised, holder))
-  local before = place or redis.call('zcard', budget.waiting)
-  local is_due = before == 0 or (place and promised <= now)
+  local is_due = before == 0 or late or (promised > 0 and promised <= now)
   if is_due and budget.free <= now then
     return 0
   end
@@ -79,15 +91,16 @@ for at, budget in ipairs(budgets) do
     budget.next_call = math.max(now, budget.next_call) + calls * budget.each
     redis.call('hset', budget.key, 'next_call', string.format('%.3f', budget.next_call))
     forget(budget, holder)
-  elseif waits[at] > 0 or redis.call('zscore', budget.waiting, holder) then
-    local ticket = redis.call('hincrby', budget.key, 'tickets', 1)
-    redis.call('zadd', budget.waiting, 'nx', ticket, holder)
+  elseif waits[at] > 0 or budget.ticket then
+    local ticket = budget.ticket or redis.call('hincrby', budget.key, 'tickets', 1)
+    forget(budget, holder)
+    redis.call('zadd', budget.waiting, ticket, holder)
     redis.call('zadd', budget.promised, now + longest, holder)
   end
   local last_needed = math.max(budget.next_call, budget.blocked, now + longest)
-  local ttl = math.ceil(last_needed - now + budget.window + 2 * GRACE)
-  for _, key in ipairs({budget.key, budget.waiting, budget.promised}) do
-    redis.call('pexpire', key, ttl)
+  local ttl = math.ceil(last_needed - now + budget.window + KEEP)
+  for _, what in ipairs({'key', 'waiting', 'promised', 'late'}) do
+    redis.call('pexpire', budget[what], ttl)
   end
 end
 return {longest, last}
