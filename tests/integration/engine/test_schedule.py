@@ -213,12 +213,13 @@ def move_to(instant: datetime) -> None:
 
 
 @pytest.mark.usefixtures("moved")
+@pytest.mark.parametrize("day", [(2027, 3, 28), (2027, 10, 31)])
 def test_a_cron_entry_is_sent_once_for_each_due_time_by_many_workers(
-    make_broker: MakeBroker,
+    make_broker: MakeBroker, day: tuple[int, int, int]
 ) -> None:
     brokers = [make_broker() for _ in range(2)]
     actor = make_actor(work, cron="* * * * *", time_zone="Europe/Berlin")
-    start = datetime(2027, 3, 28, 0, 30, 30, tzinfo=UTC)  # the clocks change at one
+    start = datetime(*day, 0, 30, 30, tzinfo=UTC)  # the clocks change at one
     minutes = scaled(60, full=2 * 24 * 60)
     move_to(start)
     for broker in brokers:

@@ -82,7 +82,10 @@ def test_a_server_that_is_away_is_no_reason_to_refuse_it(
 
 @dataclass
 class Encrypted:
-    """A server that speaks TLS alone, under its own authority, and one of strangers."""
+    """A server that speaks TLS alone, with whom its authority has signed.
+
+    *url* has our certificate; that of *strangers* is another authority's.
+    """
 
     url: str
     authority: Path
@@ -105,14 +108,15 @@ def encrypted(start_server: StartServer, tmp_path: Path) -> Encrypted:
     port = free_port()
     cert, key = found[0], found[0].with_name("key.pem")
     files = (f"tls-cert-file {cert}", f"tls-key-file {key}", f"tls-ca-cert-file {cert}")
-    start_server("redis", *files, f"tls-port {port}", "tls-auth-clients no")
-    return Encrypted(f"rediss://localhost:{port}/0", *found)
+    start_server("redis", *files, f"tls-port {port}", "tls-auth-clients yes")
+    ours = f"ssl_certfile={cert}&ssl_keyfile={key}"
+    return Encrypted(f"rediss://localhost:{port}/0?{ours}", *found)
 
 
 def test_tls_is_spoken_with_whom_the_authority_has_signed(
     make_broker: MakeBroker, encrypted: Encrypted
 ) -> None:
-    broker = make_broker(url=f"{encrypted.url}?ssl_ca_certs={encrypted.authority}")
+    broker = make_broker(url=f"{encrypted.url}&ssl_ca_certs={encrypted.authority}")
     actor = make_actor(work)
     actor.declare_on(broker)
 
@@ -125,7 +129,7 @@ def test_tls_is_spoken_with_whom_the_authority_has_signed(
 def test_a_server_that_others_have_signed_is_refused_in_one_line(
     make_broker: MakeBroker, encrypted: Encrypted
 ) -> None:
-    broker = make_broker(url=f"{encrypted.url}?ssl_ca_certs={encrypted.strangers}")
+    broker = make_broker(url=f"{encrypted.url}&ssl_ca_certs={encrypted.strangers}")
     actor = make_actor(work)
     actor.broker = broker
     told = (

@@ -107,6 +107,8 @@ def test_another_schema_is_refused_in_one_line_that_says_what_to_do(
         ("unix:///run/redis.sock", False),
         ("redis://192.0.2.1:6379", True),
         ("rediss://no-such-host.invalid", True),
+        ("redis+sentinel://:word@localhost,127.0.0.2:1/mymaster", False),
+        ("redis+sentinel://:word@localhost:1,192.0.2.1:1/mymaster", True),
     ],
 )
 def test_a_sqlite_file_is_refused_where_redis_is_on_another_host(
