@@ -60,3 +60,4 @@ def stumble(number: int) -> None:
     note("stumble", number)
     if is_first:
         raise TransientError("the first time")
+    note("end", number)

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import collections
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import dramatiq
 import pytest
-import redis
 from dramatiq.brokers.redis import RedisBroker as StockRedisBroker
 
 from conftest import until
 from nexus_actors import (
     RedisBroker,
-    TransientError,
     jobs,
     schedule,
 )
-from nexus_actors.engine.embedded_redis import EmbeddedRedis, embedded_redis
 from queues import MakeBroker, ended, held, make_actor, settled, working
-from scale import scaled
 
 
 class Counter:
@@ -209,62 +203,3 @@ def test_a_stock_worker_runs_what_we_enqueued(
 
     assert sorted(counter.runs) == [1, 2]
     stock.close()
-
-
-@pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[EmbeddedRedis]:
-    """A Redis that a test may kill."""
-    with embedded_redis(tmp_path / "own-redis") as server:
-        yield server
-
-
-def test_every_message_outlives_a_redis_that_is_killed_and_started_again(
-    make_broker: MakeBroker, own_server: EmbeddedRedis
-) -> None:
-    sender, broker = make_broker(url=own_server.url), make_broker(url=own_server.url)
-    failed: set[int] = set()
-
-    def fail_first(number: int) -> None:
-        time.sleep(0.01)
-        if number % 5 == 0 and number not in failed:
-            failed.add(number)
-            raise TransientError("the first time")
-
-    counter = Counter(fail_first)
-    actor = make_actor(counter, min_backoff=3_000, max_backoff=3_000)
-    actor.declare_on(broker)
-    count = scaled(120, full=5_000)
-    messages = [actor.message(number=number) for number in range(count)]
-    sent = sender.enqueue_many(messages[: count * 2 // 3])
-    sent += sender.enqueue_many(messages[count * 2 // 3 :], delay=2_000)
-    wait_for_disk(sender.client)
-
-    with working(broker, threads=4):
-        until(lambda: len(counter.runs) > count * 2 // 5)
-        kill(own_server)
-        with embedded_redis(own_server.state):
-            until(lambda: answers(sender.client))
-            records = [ended(message, sender, scaled(20, full=120)) for message in sent]
-            until(lambda: sender.do_qsize("tests") == 0, 40)
-
-            assert {record.state for record in records} == {"succeeded"}
-            runs = collections.Counter(counter.runs)
-            assert runs == {n: 2 if n in failed else 1 for n in range(count)}
-            assert held(sender) == 0
-
-
-def kill(server: EmbeddedRedis) -> None:
-    assert server.process
-    server.process.kill()
-    server.process.wait()
-
-
-def wait_for_disk(client: redis.Redis) -> None:
-    client.config_set("appendfsync", "always")  # what is told is kept
-
-
-def answers(client: redis.Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except redis.RedisError:
-        return False

@@ -87,10 +87,7 @@ def test_a_redis_that_is_killed_in_mid_run_loses_and_strands_nothing(
     }
     options = ("engine_actors", "-p", "1", "-t", "4")
     workers = [start_worker(*options, **environ) for _ in range(2)]
-    messages: list[Message[Any]] = [
-        Message("default", "work", (), {"number": n, "seconds": 0.01}, {})
-        for n in range(count)
-    ]
+    messages = [message_of(number) for number in range(count)]
     sender = Sender(broker, messages)
     sending = threading.Thread(target=sender.run)
     sending.start()
@@ -125,6 +122,13 @@ def test_a_redis_that_is_killed_in_mid_run_loses_and_strands_nothing(
     broker.enqueue_many(messages)
     assert broker.do_qsize("default") == 0
     print(f"{len(twice)} of {count} ran twice; {len(sender.refused)} refused")  # noqa: T201 - the figure of a run by hand
+
+
+def message_of(number: int) -> Message[Any]:
+    """Every fifth fails the first time."""
+    if number % 5 == 4:
+        return Message("default", "stumble", (), {"number": number}, {})
+    return Message("default", "work", (), {"number": number, "seconds": 0.01}, {})
 
 
 def read(notes: Path, what: str) -> list[tuple[int, int, float]]:
