@@ -188,6 +188,7 @@ class Scripts:
                 call.turn.release()
 
     def _send(self, calls: Sequence[_Call]) -> None:
+        refused = False
         try:
             with self._kept_connection() as connection:
                 connection.send_packed_command(
@@ -198,6 +199,9 @@ class Scripts:
                         call.answer = connection.read_response()
                     except redis.ResponseError as error:
                         call.answer = error
+                        refused = refused or is_replica(error)
+                if refused:
+                    self._leave(connection)
         except redis.RedisError as error:
             for call in calls:
                 if call.answer is _UNKNOWN:
@@ -233,13 +237,25 @@ class Scripts:
         connection: Any = self._pool.get_connection()
         try:
             yield connection
-        except redis.ResponseError:
+        except redis.ResponseError as error:
+            if is_replica(error):
+                self._leave(connection)
             raise
         except BaseException:  # an answer may be on its way, and is nobody else's
             connection.disconnect()
             raise
         finally:
             self._pool.release(connection)
+
+    def _leave(self, connection: Any) -> None:
+        """Close what leads to a master that is none any more: its name leads on."""
+        connection.disconnect()
+        self._pool.disconnect(inuse_connections=False)
+
+
+def is_replica(error: redis.ResponseError) -> bool:
+    """Whether a script was refused since the server is no master."""
+    return "READONLY" in str(error)
 
 
 @cache
