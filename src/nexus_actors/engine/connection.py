@@ -27,7 +27,7 @@ MIN_VERSION: Final = (6, 2)
 CLUSTER_ERRORS: Final = ("MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN")
 
 #: What stands around OpenSSL's words.
-TLS_NOISE: Final = re.compile(r".*\[SSL[^]]*\] ?|\(_ssl\.c:\d+\)|[. ]+$")
+TLS_NOISE: Final = re.compile(r".*\[SSL[^]]*\] ?| *\(_ssl\.c:\d+\)|[. ]+$")
 
 
 def connect(settings: CoreSettings) -> redis.Redis:
