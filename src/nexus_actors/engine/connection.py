@@ -111,9 +111,11 @@ def unavailable(client: redis.Redis, error: Exception) -> BrokerUnavailable:
             f"{TLS_NOISE.sub('', reason)} (name who has signed its certificate: "
             "add ?ssl_ca_certs=/path/ca.pem to REDIS_URL)"
         ) from error
+    cure = "start it, or set REDIS_URL to one that runs"
+    if "'maxmemory'" in reason:
+        cure = "it is full: let workers empty it, or raise maxmemory"
     return BrokerUnavailable(
-        f"Redis at {describe(client)} cannot be used: {reason} "
-        "(start it, or set REDIS_URL to one that runs)"
+        f"Redis at {describe(client)} cannot be used: {reason} ({cure})"
     )
 
 

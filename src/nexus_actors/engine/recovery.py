@@ -12,6 +12,7 @@ ran, both at once, so that no message is returned twice.
 * Who was taken for dead all the same, since it was frozen or cut off, finds its name
   gone at its next step.  It takes a new one, holds on to what nobody else has begun,
   and gives up the rest: such a job is asked to stop, and its end is not told.
+* What runs here, and Redis has forgotten altogether, is stored again.
 * What Redis takes to be run here, and is not, is returned: the answer to a fetch was
   lost, or Redis has come back with an older state.
 """
@@ -207,7 +208,10 @@ class Lease:
         delivery = message.delivery
         if delivery.lost:
             return
-        answer = self._scripts("hold", worker, delivery.queue, message.redis_id)
+        answer = self._scripts(
+            *("hold", worker, delivery.queue, message.redis_id),
+            *(clock.now_ms(), message.encode()),
+        )
         if answer == 1:
             delivery.owner = worker
         elif answer == 0:  # else *worker* has lost its lease: the next name holds it

@@ -150,9 +150,9 @@ class Timer:
         self._loop.stop()
 
     def _tick(self) -> float:
+        moved, next_due = promote(self._broker)
         for entry in list(self._broker.crons.values()):
             entry.send_if_due(self._broker)
-        moved, next_due = promote(self._broker)
         if moved >= BATCH:
             return 0
         wait_s = POLL_S

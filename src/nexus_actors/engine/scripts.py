@@ -255,7 +255,8 @@ class Scripts:
 
 def is_replica(error: redis.ResponseError) -> bool:
     """Whether a script was refused since the server is no master."""
-    return "READONLY" in str(error)
+    is_told = isinstance(error, redis.exceptions.ReadOnlyError)
+    return is_told or "READONLY" in str(error)  # so Redis 6 says it, within a text
 
 
 @cache

@@ -15,8 +15,8 @@ import pytest
 from dramatiq import Message
 
 from conftest import StartWorker, until
-from nexus_actors import BrokerUnavailable, RedisBroker
-from queues import MakeBroker, held, make_actor
+from nexus_actors import BrokerUnavailable, RedisBroker, TransientError
+from queues import MakeBroker, ended, held, make_actor, working
 from scale import scaled
 from servers import StartServer
 
@@ -136,6 +136,32 @@ def read(notes: Path, what: str) -> list[tuple[int, int, float]]:
     lines = notes.read_text().splitlines() if notes.exists() else []
     found = [line.split() for line in lines if line.startswith(what)]
     return [(int(n), int(pid), float(at)) for _, n, pid, at in found]
+
+
+@pytest.mark.parametrize("server", ["redis", "redis-6.2", "valkey"])
+def test_a_redis_that_is_full_takes_no_more_and_is_emptied(
+    make_broker: MakeBroker, start_server: StartServer, server: str
+) -> None:
+    broker = make_broker(url=start_server(server).url)
+    runs: list[int] = []
+
+    def work(number: int = 0) -> None:
+        runs.append(number)
+        if number == 1 and runs.count(1) == 1:
+            raise TransientError("the first time")
+
+    actor = make_actor(work)
+    actor.declare_on(broker)
+    sent = [actor.send(number=number) for number in range(3)]
+    sent += [actor.send_with_options(kwargs={"number": 3}, delay=200)]
+    broker.client.config_set("maxmemory", 1)
+
+    with pytest.raises(BrokerUnavailable, match="it is full: let workers empty it"):
+        actor.send(number=4)
+    with working(broker):  # that start only now
+        assert all(ended(message, broker).state == "succeeded" for message in sent)
+
+    assert sorted(runs) == [0, 1, 1, 2, 3]
 
 
 def test_a_redis_that_hangs_is_told_within_seconds_and_makes_no_second_job(

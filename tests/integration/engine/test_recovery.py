@@ -19,7 +19,7 @@ import redis
 from dramatiq.brokers.redis import RedisBroker as StockRedisBroker
 
 from conftest import StartWorker, already_gone, until
-from nexus_actors import RedisBroker, events, jobs, schedule
+from nexus_actors import RedisBroker, TransientError, events, jobs, schedule
 from nexus_actors.core import clock
 from nexus_actors.engine.embedded_redis import EmbeddedRedis, embedded_redis
 from nexus_actors.engine.recovery import Watch, recover
@@ -322,6 +322,35 @@ def test_what_redis_has_forgotten_or_remembers_wrongly_is_put_right(
         gate.set()
         assert all(ended(m, broker).state == "succeeded" for m in (first, second))
     assert starts == [1, 2]
+
+
+def test_a_running_job_outlives_a_redis_that_has_forgotten_everything(
+    make_broker: MakeBroker,
+) -> None:
+    broker = make_broker(heartbeat_timeout_s=1)
+    gate, starts = threading.Event(), []
+
+    def work(number: int = 0) -> int:
+        starts.append(number)
+        gate.wait(20)
+        jobs.current().check()  # nobody else has it
+        if starts.count(number) == 1:
+            raise TransientError("so that it is run again")
+        return number
+
+    actor = make_actor(work)
+    actor.declare_on(broker)
+    message = actor.send(number=1)
+    with working(broker):
+        until(lambda: starts == [1])
+        broker.client.flushall()
+        until(lambda: held(broker) == 1)
+        gate.set()
+        record = ended(message, broker)
+
+    assert (record.state, record.attempt, record.result) == ("succeeded", 2, 1)
+    assert starts == [1, 1]
+    assert broker.do_qsize("tests") == 0
 
 
 def test_a_job_that_outlasts_the_shutdown_is_another_workers_at_once(

@@ -194,7 +194,8 @@ class Queue(RuleBasedStateMachine):
         waits = self.places[job][0] in {"waiting", "suspect"}
         is_its = self.runner(job) == worker
 
-        assert self.run("hold", worker, "q", job) == (waits or is_its)
+        held = self.run("hold", worker, "q", job, self.now, self.body(job))
+        assert held == (waits or is_its)
 
         if waits:
             self.places[job] = ("running", worker)

@@ -5,5 +5,6 @@
 if is_unowned(ARGV[1]) then
   return 0
 end
+even_if_full()
 redis.call('zadd', HEARTBEATS, ARGV[2], ARGV[1])
 return 1

@@ -39,6 +39,12 @@ end
 local HEARTBEATS = ns .. ':__heartbeats__'
 local SCHEDULE = ns .. ':__schedule__'
 
+-- A Redis that is full refuses a script whose first write needs memory.  What workers
+-- need to go on, and to empty it, begins with one that needs none.
+local function even_if_full()
+  redis.call('del', ns .. ':')
+end
+
 -- What the scripts need to know of a message; nil if it is none.
 local function read(body)
   local ok, message = pcall(cjson.decode, body)

@@ -5,6 +5,7 @@
 local now, key = tonumber(ARGV[1]), ns .. ':budgets:state:' .. ARGV[2]
 local blocked, left, until_ms = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]) or now
 
+even_if_full()
 if left == 0 and until_ms > now then
   blocked = ARGV[5]
 elseif left and until_ms > now then

@@ -5,6 +5,9 @@
 -- Returns, without ids, by how many there are more messages than places; else how many
 -- were let wait.
 local queue, now = ARGV[1], ARGV[2]
+if #ARGV > 2 then
+  even_if_full()
+end
 if queue == '' then
   if #ARGV == 2 then
     return redis.call('hlen', SCHEDULE .. '.msgs') - redis.call('zcard', SCHEDULE)
