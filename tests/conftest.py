@@ -34,6 +34,7 @@ pytest_plugins = [
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Use more processes than cores: for a third of their time, tests wait."""
     return max(1, (os.cpu_count() or 1) * 3 // 2)

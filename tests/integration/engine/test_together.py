@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 import pytest
 import redis
@@ -19,6 +20,10 @@ from scale import scaled
 
 THREADS = 8
 CALLS = scaled(400, full=20_000)
+
+#: Asks whether a worker runs a message; one that has no job cannot be stored again.
+HOLD: Final = ("hold", "w", "tests")
+UNTRACKED: Final = json.dumps({"message_id": "id", "options": {"track": False}})
 
 
 def test_each_thread_gets_its_own_answer_though_one_reply_is_lost(
@@ -34,8 +39,8 @@ def test_each_thread_gets_its_own_answer_though_one_reply_is_lost(
     def hold(number: int) -> int:
         while True:
             try:
-                return int(broker.run.together("hold", "w", "tests", f"id-{number}"))
-            except redis.RedisError:
+                return int(broker.run.together(*HOLD, f"id-{number}", 1, UNTRACKED))
+            except (redis.ConnectionError, redis.TimeoutError):
                 lost.append(number)
 
     proxy.lose_reply_to(b"id-201\r\n")
@@ -51,12 +56,12 @@ def test_what_gathers_while_another_is_under_way_is_sent_at_once(
     make_broker: MakeBroker,
 ) -> None:
     broker = make_broker()
-    broker.run("hold", "w", "tests", "id")  # the script is known to the server
+    broker.run(*HOLD, "id", 1, UNTRACKED)  # the script is known to the server
     before = broker.client.info("stats")["total_reads_processed"]
 
     broker.client.client_pause(300)  # the first waits for its answer
     threads = [
-        threading.Thread(target=broker.run.together, args=("hold", "w", "tests", "id"))
+        threading.Thread(target=broker.run.together, args=(*HOLD, "id", 1, UNTRACKED))
         for _ in range(THREADS)
     ]
     started = time.monotonic()
