@@ -22,7 +22,7 @@ UNIT = "ms"
 BETTER = "lower"
 PEER = "BullMQ"
 ROUNDS = 3
-MESSAGES = 20
+MESSAGES = 12
 LINES = (Line(contestant="nexus-actors", peer="BullMQ", at_most=1),)
 
 #: How long a worker has been idle before it gets a message, in seconds: long enough

@@ -37,6 +37,10 @@ WAIT_S: Final = 0.2
 #: may end the wait a tenth of a second later.
 POLL_S: Final = 0.2
 
+#: How many messages it asks for at first; twice as many each time that there are.
+#: One more than may be there tells that there is none left.
+FEW: Final = 2
+
 #: For how long a thread takes one message after another, in seconds.
 GO_ON_S: Final = 0.2
 
@@ -72,6 +76,7 @@ class Consumer(dramatiq.Consumer):
         self._suspects_since: float | None = None
         self._rest_s = FIRST_REST_S
         self._is_empty = False
+        self._most = FEW
         with _closed_on_error():
             broker.lease.serve(queue_name)
             broker.lease.check()
@@ -103,7 +108,7 @@ class Consumer(dramatiq.Consumer):
             return self._next_alone(self._suspect)
         if self._is_empty:  # since then, what was stored has left a hint
             self._is_empty = False
-            self.broker.client.blpop([self._wake], timeout=POLL_S)
+            self.broker.run.await_hint(self._wake, POLL_S)
             return None
         wanted = self._free()
         if not wanted:
@@ -112,7 +117,7 @@ class Consumer(dramatiq.Consumer):
         return self._ready.popleft() if self._ready else None
 
     def _free(self) -> list[Delivery]:
-        """Take the threads, and slots, that are free; wait a moment for the first."""
+        """Take threads, and slots, that are free; wait a moment for the first."""
         place = self.broker.places
         if self.broker.alone.locked():
             time.sleep(WAIT_S)
@@ -120,7 +125,7 @@ class Consumer(dramatiq.Consumer):
         if not place.acquire(timeout=WAIT_S):
             return []
         free = [Delivery(place=place)]
-        while place.acquire(blocking=False):
+        while len(free) < self._most and place.acquire(blocking=False):
             free.append(Delivery(place=place))
         slots = self.broker.slots.get(self.queue_name)
         if slots is None:
@@ -143,6 +148,7 @@ class Consumer(dramatiq.Consumer):
                 delivery.release()
         self._ready.extend(found)
         self._is_empty = len(found) < wanted
+        self._most = FEW if self._is_empty else min(self._most * 2, self.broker.threads)
         self._mind(suspects)
 
     def _run_fetch(
