@@ -83,12 +83,11 @@ def connect(url: str, **options: Any) -> redis.Redis:
     sentinels = Sentinels(  # type: ignore[no-untyped-call]
         [_address(host) for host in hosts.split(",")], sentinel_kwargs=to_sentinels
     )
+    asked |= {"db": int(database or asked.get("db", 0))}
+    asked |= {"username": unquote(name)} if name else {}
+    asked |= {"password": unquote(password)} if password else {}
     client: redis.Redis = sentinels.master_for(  # type: ignore[no-untyped-call]
-        service,
-        username=unquote(name) or None,
-        password=unquote(password) or None,
-        db=int(database or asked.pop("db", 0)),
-        **{**options, **_waits(MASTER_TIMEOUT_S), **asked, **encryption},
+        service, **{**options, **_waits(MASTER_TIMEOUT_S), **asked, **encryption}
     )
     return client
 

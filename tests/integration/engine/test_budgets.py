@@ -244,7 +244,7 @@ def test_a_job_without_room_runs_later_and_uses_up_no_attempt(
 def test_the_workers_of_many_processes_share_a_budget(
     broker: RedisBroker, start_worker: StartWorker, tmp_path: Path
 ) -> None:
-    accounts, count = scaled((5, 60), full=(50, 10_000))
+    accounts, count = scaled((5, 40), full=(50, 10_000))
     notes = tmp_path / "notes"
     environ = {"NOTES": str(notes), "PYTHONPATH": str(TESTS)}
     for _ in range(2):

@@ -44,8 +44,9 @@ COMMANDS = {
     *("SMEMBERS", "XADD", "ZMSCORE", "ZRANGE"),
 }
 
-#: These are run again by a running worker that has lost its lease, and by no other.
-AT_A_LOST_LEASE = {"join", "hold"}
+#: These are asked again by a running worker that has lost its lease; one that starts
+#: and misses the answer begins anew, after seconds.
+AT_A_LOST_LEASE = {"join", "hold", "SMEMBERS"}
 
 #: These, by who sends, cancels and calls: below, and in `test_budgets`.
 BY_OTHERS = {"enqueue", "heed", "reschedule", "spend"}

@@ -51,7 +51,7 @@ class Sender:
 
     def send(self, message: Message[Any]) -> None:
         is_delayed = message.kwargs["number"] % 3 == 0
-        delay = self.chance.randrange(500, 4_000) if is_delayed else None
+        delay = self.chance.randrange(500, 2_500) if is_delayed else None
         started = time.monotonic()
         try:
             self.broker.enqueue(message, delay=delay)
@@ -75,7 +75,7 @@ def test_a_redis_that_is_killed_in_mid_run_loses_and_strands_nothing(
     start_worker: StartWorker,
     tmp_path: Path,
 ) -> None:
-    count = scaled(450, full=5_000)
+    count = scaled(300, full=5_000)
     server = start_server()
     broker = make_broker(url=server.url)
     notes = tmp_path / "notes"

@@ -119,6 +119,12 @@ def test_a_url_names_sentinels_and_a_master(scheme: str) -> None:
         assert {s["ssl_ca_certs"] for s in (master, *sentinels)} == {"/ca"}
 
 
+def test_what_the_path_leaves_out_may_stand_among_the_options() -> None:
+    parts = options(redis_url="redis+sentinel://one/mymaster?db=3&password=word")
+
+    assert (parts["db"], parts["password"]) == (3, "word")
+
+
 def test_sentinels_that_are_away_are_told_within_seconds() -> None:
     made = client(redis_url="redis+sentinel://127.0.0.1:1,127.0.0.1:2/mymaster")
 
