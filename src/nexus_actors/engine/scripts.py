@@ -198,7 +198,7 @@ class Scripts:
                 call.turn.release()
 
     def _send(self, calls: Sequence[_Call]) -> None:
-        refused = False
+        refused: redis.ResponseError | None = None
         try:
             with self._kept_connection() as connection:
                 connection.send_packed_command(
@@ -209,9 +209,10 @@ class Scripts:
                         call.answer = connection.read_response()
                     except redis.ResponseError as error:
                         call.answer = error
-                        refused = refused or is_replica(error)
-                if refused:
+                        refused = error if is_replica(error) else refused
+                if refused:  # not kept: it would lead to the same server
                     self._leave(connection)
+                    raise refused
         except redis.RedisError as error:
             for call in calls:
                 if call.answer is _UNKNOWN:

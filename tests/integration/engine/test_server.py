@@ -157,9 +157,13 @@ def test_a_master_that_is_none_any_more_is_left(
 
     with pytest.raises(BrokerUnavailable, match="read only replica"):
         actor.send(number=2)
+    between: Any = broker.client.client_id()
+    with pytest.raises(redis.ResponseError, match="read only replica"):
+        broker.run.together("join", "worker", 1, "{}")
 
-    assert broker.client.client_id() != before
+    assert len({before, between, broker.client.client_id()}) == 3
     broker.client.replicaof("NO", "ONE")
+    assert broker.run.together("join", "worker", 1, "{}") == 1
     actor.send(number=3)
     assert broker.do_qsize("tests") == 2
 
