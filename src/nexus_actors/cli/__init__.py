@@ -20,6 +20,7 @@ from nexus_actors.core.errors import (
 )
 
 from .db import db
+from .dead import dead
 from .demo import demo
 from .doctor import doctor
 from .queue import events, job, send
@@ -37,7 +38,7 @@ def cli(context: click.Context, *, verbose: bool) -> None:
     context.obj = {"verbose": verbose}
 
 
-for command in (db, demo, doctor, events, job, sandbox, schedule, send, worker):
+for command in (db, dead, demo, doctor, events, job, sandbox, schedule, send, worker):
     cli.add_command(command)
 
 

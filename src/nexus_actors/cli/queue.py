@@ -155,9 +155,12 @@ def report(job_id: str, subject: dict[str, Any]) -> int:
 @click.command()
 @click.argument("job_id")
 @click.option("--wait", is_flag=True, help="Follow the job and print its result.")
-def job(job_id: str, *, wait: bool) -> int:
-    """Show what is known of job JOB_ID."""
+@click.option("--cancel", is_flag=True, help="Do not run it, or not to its end.")
+def job(job_id: str, *, wait: bool, cancel: bool) -> int:
+    """Show what is known of job JOB_ID, or cancel it."""
     with queue():
+        if cancel:
+            return _cancel(job_id, wait=wait)
         record = jobs.get(job_id)
         if record is None:
             click.echo(
@@ -172,19 +175,36 @@ def job(job_id: str, *, wait: bool) -> int:
     return 0
 
 
+def _cancel(job_id: str, *, wait: bool) -> int:
+    """Cancel a job; with *wait*, tell what it has come to."""
+    try:
+        answer = jobs.cancel(job_id)
+        record = jobs.wait(job_id) if wait else None
+    except LookupError as error:
+        raise NexusError(error.args[0], code="gone") from None
+    if answer == "ended":
+        click.echo(f"error: job {job_id} had ended before", err=True)
+    told = {} if record is None else {"state": record.state}
+    print_json({"job": job_id, "cancel": answer, **told})
+    return int(answer == "ended" or told.get("state", "cancelled") != "cancelled")
+
+
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on each line.")
 @click.option(
     "--since", default="$", metavar="ID", help="Start after it; 0: the oldest."
 )
 @click.option("--job", "job_id", help="Only of this job.")
+@click.option("--group", help="Share them with others, and go on where it was.")
 @click.option("--follow/--no-follow", default=True, help="Go on, or end at the newest.")
-def events(since: str, job_id: str | None, *, as_json: bool, follow: bool) -> None:
+def events(
+    since: str, job_id: str | None, group: str | None, *, as_json: bool, follow: bool
+) -> None:
     """Tell what happens, as it happens."""
     from nexus_actors.engine import events as stream
 
     with queue():
-        for event in stream.listen(since=since, wait=follow):
+        for event in stream.listen(since=since, wait=follow, group=group):
             if job_id not in {None, event.job}:
                 continue
             if as_json:
@@ -199,6 +219,5 @@ def describe(event: dict[str, Any]) -> str:
     rest = {name: value for name, value in event.items() if name not in told}
     more = "  ".join(f"{name}={json.dumps(value)}" for name, value in rest.items())
     at = str(event["at"])[11:23]
-    return (
-        f"{at}  {event['event']:<14} {event['job']}  {event['actor']}  {more}".rstrip()
-    )
+    about = f"{event['job']}  {event.get('actor', '')}"
+    return f"{at}  {event['event']:<14} {about}  {more}".rstrip()

@@ -20,6 +20,7 @@ from dramatiq.errors import Retry
 from dramatiq.logging import get_logger
 
 from nexus_actors.core.errors import (
+    Cancelled,
     InvalidRequestError,
     PermanentError,
     Postponed,
@@ -171,7 +172,7 @@ class Actor(dramatiq.Actor[P, R]):
         if job is None or job.actor != self.actor_name:
             return run(**body)
         with as_dramatiq_understands():
-            job.check()
+            job.stop_if_asked()
             job.result = run(**body)
         # dramatiq warns of a result that nobody takes
         return job.result if job.hand_on else None  # type: ignore[return-value]
@@ -210,7 +211,10 @@ def actor(
             actor_name=f"{domain}.{fn.__name__}",
             queue_name=queue_name,
             request=request,
-            options={"throws": (PermanentError, UnknownOutcomeError), **options},
+            options={
+                "throws": (PermanentError, UnknownOutcomeError, Cancelled),
+                **options,
+            },
         )
 
     return decorate

@@ -33,7 +33,6 @@ from dramatiq.middleware import (
     Callbacks,
     Pipelines,
     ShutdownNotifications,
-    TimeLimit,
 )
 
 from nexus_actors.core import clock
@@ -49,6 +48,7 @@ from .delivery import Delivered, Delivery
 from .events import MAX_EVENTS
 from .middleware.jobs import JobsMiddleware
 from .middleware.retries import Retries
+from .middleware.time_limit import TimeLimit
 from .protocol import OwnBroker
 from .recovery import Lease, Pulse, Watch
 from .schedule import Timer
@@ -63,6 +63,11 @@ DEFAULT_PRIORITY: Final = 5
 
 #: What only this broker knows of, of an actor or of a message.
 OWN_OPTIONS: Final = {"cron", "priority", "time_zone", "track"}
+
+#: Why what no worker can read is dead.
+UNREADABLE: Final = InvalidRequestError(
+    "what was in the queue is no message that a worker can read", code="unreadable"
+)
 
 #: How many messages are stored in one step.
 BATCH: Final = 500
@@ -101,8 +106,7 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         self._pulse: Pulse | None = None
 
     def _new_lease(self) -> Lease:
-        timeout_s = self.settings.heartbeat_timeout_s
-        return Lease(self.client, self.run, self.namespace, timeout_s)
+        return Lease(self.client, self.run, self.namespace, self.settings)
 
     # Consuming
 
@@ -349,9 +353,12 @@ class RedisBroker(OwnBroker, StockRedisBroker):
             following += [part for item in run.job_fields.items() for part in item]
         return following
 
-    def bury(self, queue_name: str, redis_id: str, *, reason: str) -> None:
+    def bury(self, queue_name: str, redis_id: str) -> None:
         """Make a dead letter of what this process has fetched and cannot even read."""
-        why = json.dumps({"reason": reason, "at": clock.now_ms()})
+        error = jobs.describe_error(UNREADABLE)
+        why = json.dumps(
+            {"reason": error["code"], "at": clock.now_ms(), "error": error}
+        )
         self.run(
             *("settle", "dead", queue_name, self.lease.worker, redis_id),
             *(clock.now_ms(), MAX_EVENTS, 0, "", "", "", "", "", "", why),
@@ -380,6 +387,16 @@ class RedisBroker(OwnBroker, StockRedisBroker):
             approximate=True,
         )
         pipeline.execute()
+
+    def hear_cancels(self) -> None:
+        """Note which of the jobs that run here were cancelled."""
+        running = [m for m in list(self.lease.held.values()) if m.delivery.tracked]
+        if running:
+            ids = [message.message_id for message in running]
+            key = f"{self.namespace}:__cancels__"
+            found: Any = self.client.hmget(key, ids)
+            for message, keep in zip(running, found, strict=True):
+                message.delivery.cancelled = keep is not None
 
     # What dramatiq's own methods ask for
 
@@ -442,16 +459,17 @@ def _middleware(settings: CoreSettings) -> list[Middleware]:
     """Return dramatiq's default stack with our parts in place of `Retries`.
 
     Hooks that run after an attempt are called in reverse: `Retries` decides first,
-    and `JobsMiddleware` records what was decided.
+    and `JobsMiddleware` records what was decided.  `TimeLimit` is nearest to the actor:
+    it interrupts nothing else.
     """
     return [
         JobsMiddleware(),
         AgeLimit(),
-        TimeLimit(),
         ShutdownNotifications(),
         Callbacks(),
         Pipelines(),
         Retries(max_retries=settings.max_retries, min_backoff=settings.backoff_delay),
+        TimeLimit(),
     ]
 
 

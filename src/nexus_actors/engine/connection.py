@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -87,6 +89,15 @@ def unavailable(client: redis.Redis, error: Exception) -> BrokerUnavailable:
         f"Redis at {describe(client)} cannot be used: {reason} "
         "(start it, or set REDIS_URL to one that runs)"
     )
+
+
+@contextmanager
+def translated(client: redis.Redis) -> Iterator[None]:
+    """Raise redis-py's errors of the body as ours."""
+    try:
+        yield
+    except redis.RedisError as error:
+        raise unavailable(client, error) from error
 
 
 def check_server(client: redis.Redis) -> None:

@@ -189,7 +189,7 @@ class Consumer(dramatiq.Consumer):
             pass
         log.error("message.unreadable", queue=self.queue_name, redis_id=key)
         try:
-            self.broker.bury(self.queue_name, key, reason="unreadable")
+            self.broker.bury(self.queue_name, key)
         except redis.RedisError:  # it is returned, fetched again, and buried then
             self.broker.lease.suspicious.set()
         return None
@@ -319,7 +319,8 @@ class Consumer(dramatiq.Consumer):
         with _closed_on_error(), self.broker.lease.turnstile:
             ids = [message.redis_id for message in messages]
             owner = self.broker.lease.worker
-            self.broker.run("requeue", self.queue_name, owner, int(counted), *ids)
+            told = (clock.now_ms(), MAX_EVENTS, int(counted))
+            self.broker.run("requeue", self.queue_name, owner, *told, *ids)
             for message in messages:
                 self._forget(message)
 

@@ -8,6 +8,7 @@ the end.
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,21 +16,32 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, cast
 
 from nexus_actors.core import clock
-from nexus_actors.core.errors import NexusError, Postponed
+from nexus_actors.core.errors import (
+    Cancelled,
+    NexusError,
+    Postponed,
+    TimeLimitError,
+    UnsupportedFeatureError,
+)
 
 
 if TYPE_CHECKING:
     import redis
 
+    from .broker import RedisBroker
     from .delivery import Delivery
 
 
 State = Literal[
     "scheduled", "queued", "running", "retrying", "succeeded", "dead", "cancelled"
 ]
+
+#: What came of `cancel`: the job had not begun, and never will; it runs, and was asked
+#: to end; it had ended before.
+CancelAnswer = Literal["cancelled", "asked", "ended"]
 
 #: States that a job does not leave by itself.
 FINAL: frozenset[State] = frozenset({"succeeded", "dead", "cancelled"})
@@ -75,6 +87,9 @@ class Job:
         hand_on: Whether dramatiq has a use for the result: a pipeline, or `Results`.
         result: What the actor has returned.
         delivery: What this process holds for it, where a worker runs it.
+        limit_s: How long this attempt may take; known to who runs it for a worker.
+        checked_at: When it has last asked whether it may go on; monotonic, in seconds.
+        heard_at: When it first heard that it may not.
     """
 
     id: str
@@ -84,6 +99,10 @@ class Job:
     hand_on: bool = False
     result: Any = None
     delivery: Delivery | None = None
+    limit_s: float = math.inf
+    checked_at: float = field(default=-math.inf, init=False)
+    heard_at: float | None = field(default=None, init=False)
+    _began: float = field(default_factory=time.monotonic, init=False)
     _last: Progress | None = field(default=None, init=False)
     _last_at: float = field(default=0.0, init=False)
 
@@ -91,16 +110,51 @@ class Job:
         """Return if the job may go on.
 
         Raises:
+            Cancelled: Somebody does not want it any more.
+            TimeLimitError: It has taken as long as it may.
             Postponed: The worker shuts down; the job goes back to its queue.  Or it
                 was out of touch, and another worker has the job: what this run comes
                 to is not told.
         """
+        self.checked_at = time.monotonic()
+        self.stop_if_asked()
+
+    def stop_if_asked(self) -> None:
+        """Do as `check` does, for one that may not ask again."""
+        reason = self._reason()
+        if reason:
+            self.heard_at = self.heard_at or time.monotonic()
+            raise reason
+
+    def _reason(self) -> NexusError | None:
         if self.delivery and self.delivery.lost:
-            raise Postponed(
+            return Postponed(
                 "another worker has the job", code="lease_lost", until=clock.now()
             )
+        if self.is_cancelled:
+            return Cancelled("the job was cancelled")
+        if self.is_late:
+            return self.too_late()
         if self.actor and stopping.is_set():
-            raise Postponed("the worker shuts down", code="shutdown", until=clock.now())
+            text = "the worker shuts down"
+            return Postponed(text, code="shutdown", until=clock.now())
+        return None
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody does not want the job any more."""
+        return self.delivery is not None and self.delivery.cancelled
+
+    @property
+    def is_late(self) -> bool:
+        """Whether this attempt has taken as long as it may."""
+        return time.monotonic() - self._began >= self.limit_s
+
+    def too_late(self) -> TimeLimitError:
+        """Return the error of an attempt that took too long."""
+        return TimeLimitError(
+            f"the job did not end within its time limit of {self.limit_s:g} s"
+        )
 
     def progress(
         self, fraction: float | None, *, stage: str, eta_s: float | None = None
@@ -246,24 +300,56 @@ def get(job_id: str, *, broker: KeepsJobs | None = None) -> JobRecord | None:
         BrokerUnavailable: Redis does not answer.
         UnsupportedFeatureError: The broker in use keeps no job records.
     """
-    from redis import RedisError
-
-    from .connection import unavailable
+    from .connection import translated
 
     broker = broker or keeper()
-    try:
+    with translated(broker.client):
         raw = broker.client.hgetall(f"{broker.namespace}:job:{job_id}")
-    except RedisError as error:
-        raise unavailable(broker.client, error) from error
     return JobRecord.from_hash(job_id, raw) if raw else None
 
 
-def keeper() -> KeepsJobs:
+def keeper() -> RedisBroker:
     """Return the broker in use, if it keeps job records."""
     from .actor import attached_broker
     from .broker import own_broker
 
     return own_broker(attached_broker(), "job records")
+
+
+def cancel(job_id: str, *, broker: RedisBroker | None = None) -> CancelAnswer:
+    """Let a job not run, or not run on; cancelling again is safe.
+
+    One that waits, for a worker or for its time, is taken away at once.  One that runs
+    is asked to end, whoever runs it, now or after the death of its worker; `wait` tells
+    what it came to: it may still succeed, if it is faster.
+
+    Returns:
+        ``cancelled``, ``asked``, or ``ended`` if it had ended before.
+
+    Raises:
+        BrokerUnavailable: Redis does not answer.
+        LookupError: There is no such job.
+        UnsupportedFeatureError: The job has no record, or the broker in use keeps none.
+    """
+    from .actor import attached_broker
+    from .broker import own_broker
+    from .connection import translated
+    from .events import MAX_EVENTS
+    from .recovery import served_queues
+
+    broker = broker or own_broker(attached_broker(), "cancelling")
+    arguments = (clock.now_ms(), MAX_EVENTS, broker.settings.job_ttl_s)
+    with translated(broker.client):
+        queues = served_queues(broker.client, broker.namespace) | broker.queues
+        answer = broker.run("cancel", job_id, *arguments, *queues).decode()
+    if answer == "untracked":
+        raise UnsupportedFeatureError(
+            f"job {job_id} has no record, since it was sent with track=False; "
+            "only jobs with one can be cancelled"
+        )
+    if answer == "unknown":
+        raise LookupError(f"no job {job_id!r} is known")
+    return cast("CancelAnswer", answer)
 
 
 def wait(

@@ -35,6 +35,7 @@ from dramatiq.common import dq_name
 
 from nexus_actors.core import clock
 from nexus_actors.core.logs import get_logger
+from nexus_actors.core.settings import CoreSettings
 
 from .delivery import Delivered, Delivery
 from .events import MAX_EVENTS
@@ -110,14 +111,19 @@ class Lease:
     """
 
     def __init__(
-        self, client: redis.Redis, scripts: Scripts, namespace: str, timeout_s: float
+        self,
+        client: redis.Redis,
+        scripts: Scripts,
+        namespace: str,
+        settings: CoreSettings,
     ) -> None:
         self.worker = str(uuid4())
         self.held: dict[str, Delivered] = {}
         self.turnstile = Turnstile()
         self.suspicious = threading.Event()
         self._changing = threading.Lock()  # short: who ends a job waits for no fetch
-        self.timeout_s = timeout_s
+        self.timeout_s = settings.heartbeat_timeout_s
+        self._job_ttl_s = settings.job_ttl_s
         self.queues: set[str] = set()
         self._client = client
         self._scripts = scripts
@@ -136,6 +142,7 @@ class Lease:
             "pid": os.getpid(),
             "queues": sorted(self.queues),
             "timeout_s": self.timeout_s,
+            "job_ttl_s": self._job_ttl_s,
         }
         self._scripts("join", worker, clock.now_ms(), json.dumps(about))
 
@@ -177,7 +184,10 @@ class Lease:
             known = self._acknowledged()
             for queue, ids in known.items():
                 stray = [i for i in ids if i not in self.held]
-                if stray and self._scripts("requeue", queue, self.worker, 1, *stray):
+                told = (clock.now_ms(), MAX_EVENTS, 1)
+                if stray and self._scripts(
+                    "requeue", queue, self.worker, *told, *stray
+                ):
                     log.warning("message.stray", queue=queue, redis_ids=stray)
             missing = {
                 message.delivery: message
@@ -234,6 +244,21 @@ def recover(
     return total
 
 
+def workers_of(client: redis.Redis, namespace: str) -> dict[str, Any]:
+    """Return what our workers say of themselves, by their names."""
+    found: Any = client.hgetall(f"{namespace}:__workers__")
+    return {
+        name.decode(): {"timeout_s": STOCK_TIMEOUT_S, "queues": []} | json.loads(about)
+        for name, about in found.items()
+    }
+
+
+def served_queues(client: redis.Redis, namespace: str) -> set[str]:
+    """Return the queues that our workers fetch from."""
+    workers = workers_of(client, namespace).values()
+    return {queue for about in workers for queue in about["queues"]}
+
+
 @dataclass(slots=True)
 class _Sign:
     """A sign of life, and since when it has been seen."""
@@ -260,7 +285,7 @@ class Watch:
 
     def look(self) -> None:
         """Return the messages of our workers that have died."""
-        workers = self._workers()
+        workers = workers_of(self._client, self._namespace)
         names = [name for name in workers if name != self._lease.worker]
         for name, sign in zip(names, self._read_signs(names), strict=True):
             about = workers[name]
@@ -277,7 +302,7 @@ class Watch:
         """
         key = f"{self._namespace}:__heartbeats__"
         found: Any = self._client.zrange(key, 0, -1, withscores=True)
-        ours = self._workers()
+        ours = workers_of(self._client, self._namespace)
         queues = [n for queue in self._lease.queues for n in (queue, dq_name(queue))]
         for name, score in ((name.decode(), score) for name, score in found):
             if name in ours or not self._is_dead(name, _sign(score), STOCK_TIMEOUT_S):
@@ -302,14 +327,6 @@ class Watch:
                     for ids in _chunks(stored)
                 )
                 log.error("message.orphans", queue=queue or "schedule", found=found)
-
-    def _workers(self) -> dict[str, Any]:
-        found: Any = self._client.hgetall(f"{self._namespace}:__workers__")
-        return {
-            name.decode(): {"timeout_s": STOCK_TIMEOUT_S, "queues": []}
-            | json.loads(about)
-            for name, about in found.items()
-        }
 
     def _read_signs(self, names: list[str]) -> list[str]:
         if not names:

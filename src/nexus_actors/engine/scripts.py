@@ -28,15 +28,19 @@ import redis
 
 Name = Literal[
     "beat",
+    "cancel",
     "cron",
     "enqueue",
     "fetch",
+    "hear",
     "hold",
     "join",
     "promote",
+    "purge",
     "recover",
     "requeue",
     "reschedule",
+    "revive",
     "settle",
     "sweep",
 ]

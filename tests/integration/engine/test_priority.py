@@ -112,7 +112,7 @@ def test_a_message_goes_back_to_its_priority_and_before_the_others(
     lease = broker.lease
     take(broker, 1)
 
-    broker.run("requeue", "tests", lease.worker, 1, "2-0")
+    broker.run("requeue", "tests", lease.worker, 1, 100, 1, "2-0")
 
     assert broker.client.lrange("dramatiq:tests.p2", 0, -1) == [
         b"2-0",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any, cast
 
@@ -47,6 +48,7 @@ class Queue(RuleBasedStateMachine):
         self.places: dict[str, Place] = {}
         self.tries: dict[str, int] = {}
         self.priority: dict[str, int] = {}
+        self.asked: set[str] = set()  # those that run and are to end
         for worker in WORKERS:
             self.run("join", worker, self.now, json.dumps({"queues": ["q"]}))
 
@@ -57,7 +59,10 @@ class Queue(RuleBasedStateMachine):
 
     def body(self, job: str) -> bytes:
         options = {"redis_message_id": job, "priority": self.priority[job]}
-        return Message("q", "a", (), {}, options, message_id=job).encode()
+        message: Message[Any] = Message(
+            *("q", "a", (), {}, options), message_id=job, message_timestamp=1
+        )
+        return message.encode()
 
     def store(self, job: str, due: int | str) -> int:
         common = (due, "q", 1, "a", self.priority[job], "{}", 1)
@@ -80,7 +85,7 @@ class Queue(RuleBasedStateMachine):
     def enqueue_again(self, job: str, *, later: bool) -> None:
         """Only what has failed, or was cancelled, is stored again."""
         due = self.now + 1_000
-        may = self.places[job][0] in {"dead", "cancelled"}
+        may = self.places[job][0] in {"dead", "cancelled", "purged"}
 
         assert self.store(job, due if later else "") == may
 
@@ -123,6 +128,53 @@ class Queue(RuleBasedStateMachine):
             assert self.run("fetch", "begin", "q", *what, job)[3] == 3
             self.tries[job] = 3
 
+    def wait(self, job: str, place: Place = ("waiting",)) -> None:
+        """Let a job that ran wait again, unless it was asked to end."""
+        self.places[job] = ("cancelled",) if job in self.asked else place
+        if job in self.asked:
+            self.asked.remove(job)
+            self.tries.pop(job, None)
+
+    @rule(job=jobs)
+    def cancel(self, job: str) -> None:
+        place = self.places[job][0]
+        ended = place in {"done", "dead", "cancelled"}
+        answer = "ended" if ended else "asked" if place == "running" else "cancelled"
+
+        assert self.run("cancel", job, self.now, 100, 100, "q") == answer.encode()
+
+        if answer == "cancelled":
+            self.places[job] = ("cancelled",)
+            self.tries.pop(job, None)
+        elif answer == "asked":
+            self.asked.add(job)
+
+    @rule(job=jobs, times=st.integers(1, 2), stale=st.booleans())
+    def revive(self, job: str, times: int, *, stale: bool) -> None:
+        """Let a dead letter wait again; what was read is perhaps another."""
+        read = b"another" if stale else self.body(job)
+        sha = hashlib.sha1(read, usedforsecurity=False).hexdigest()
+        may = self.places[job][0] == "dead" and not stale
+
+        letters = (job, sha, job, self.body(job)) * times
+        assert self.run("revive", "q", self.now, 100, *letters) == may
+
+        if may:
+            self.places[job] = ("waiting",)
+
+    @rule(job=jobs, kept=st.sampled_from([0, 1, MOST]))
+    def purge(self, job: str, kept: int) -> None:
+        dead = [job for job, place in self.places.items() if place == ("dead",)]
+
+        named, others = self.run("purge", "q", 0, kept, 1, job)
+
+        assert named == (job in dead)
+        left = [other for other in dead if other != job]
+        assert others == min(1, max(0, len(left) - kept))
+        gone = set(dead) - self.found().keys()
+        assert len(gone) == named + others
+        self.places |= dict.fromkeys(gone, ("purged",))
+
     def runner(self, job: str) -> str | None:
         place = self.places[job]
         return place[1] if place[0] == "running" else None
@@ -151,9 +203,12 @@ class Queue(RuleBasedStateMachine):
         assert self.settle(words[outcome], worker, job) == counts
 
         if counts:
-            places = {"a": ("done",), "d": ("dead",), "s": ("waiting",)}
-            self.places[job] = places[outcome]
             self.tries.pop(job, None)
+            if outcome == "s":
+                self.wait(job)
+            else:
+                self.places[job] = ("done",) if outcome == "a" else ("dead",)
+                self.asked.discard(job)
 
     @rule(job=jobs)
     def retry_later(self, job: str) -> None:
@@ -161,20 +216,22 @@ class Queue(RuleBasedStateMachine):
         if worker:
             due = self.now + 1_000
             assert self.settle("again", worker, job, due) == 1
-            self.places[job] = ("scheduled", str(due))
             self.tries.pop(job, None)
+            self.wait(job, ("scheduled", str(due)))
 
     @rule(job=jobs, worker=st.sampled_from(WORKERS), counted=st.booleans())
     def give_back(self, job: str, worker: str, *, counted: bool) -> None:
         is_its = self.runner(job) == worker
+        returns = is_its and job not in self.asked
 
-        assert self.run("requeue", "q", worker, int(counted), job) == is_its
+        told = (worker, self.now, 100, int(counted))
+        assert self.run("requeue", "q", *told, job) == returns
 
         if is_its:
-            self.places[job] = ("waiting",)
             self.tries[job] = self.tries.get(job, 0) - counted
             if self.tries[job] <= 0:
                 del self.tries[job]
+            self.wait(job)
 
     @rule(worker=st.sampled_from(WORKERS), later=st.booleans())
     def fail_and_send_again(self, worker: str, *, later: bool) -> None:
@@ -207,7 +264,7 @@ class Queue(RuleBasedStateMachine):
         if lives:
             return
         for job in theirs:
-            self.places[job] = ("waiting",)
+            self.wait(job)
         assert self.run("beat", worker, self.now) == 0
         assert self.run("fetch", "some", "q", worker, self.now, 100, worker, 1) is None
         self.run("join", worker, self.now, "{}")
@@ -262,17 +319,24 @@ class Queue(RuleBasedStateMachine):
 
     @invariant()
     def every_message_is_in_its_place(self) -> None:
-        gone = {("done",), ("cancelled",)}
+        gone = {("done",), ("cancelled",), ("purged",)}
         wanted = {job: place for job, place in self.places.items() if place not in gone}
 
         assert self.found() == wanted
 
         counts: Any = self.client.hgetall("dramatiq:q.tries")
         assert {key.decode(): int(n) for key, n in counts.items()} == self.tries
+        asked: Any = self.client.hkeys("dramatiq:__cancels__")
+        assert {key.decode() for key in asked} == self.asked
 
     @invariant()
     def every_job_is_told_where_it_is(self) -> None:
-        words = {"waiting": "queued", "suspect": "queued", "done": "succeeded"}
+        words = {
+            "waiting": "queued",
+            "suspect": "queued",
+            "done": "succeeded",
+            "purged": "dead",
+        }
         for job, place in self.places.items():
             state: Any = self.client.hget(f"dramatiq:job:{job}", "state")
             held_or_moved = place[0] in {"running", "waiting", "suspect"}

@@ -17,6 +17,8 @@
 --   __schedule__(.msgs)  zset, hash   job id -> due time (ms), message
 --   __workers__          hash     worker -> what it says of itself
 --   __cron__             hash     entry -> the due time (ms) that was sent last
+--   __dead__             set      queues that have dead letters
+--   __cancels__          hash     job id that runs and is to end -> seconds to keep it
 --   job:<job id>         hash     the job's record
 --   events               stream
 local ns = KEYS[1]
@@ -34,6 +36,7 @@ end
 
 local HEARTBEATS = ns .. ':__heartbeats__'
 local SCHEDULE = ns .. ':__schedule__'
+local CANCELS = ns .. ':__cancels__'
 
 -- What the scripts need to know of a message; nil if it is none.
 local function read(body)
@@ -108,6 +111,34 @@ local function bury(queue, id, body, now, why)
   redis.call('zadd', key(queue, '.XQ'), now, id)
   redis.call('hset', key(queue, '.XQ.msgs'), id, body)
   redis.call('hset', key(queue, '.XQ.meta'), id, why)
+  redis.call('sadd', ns .. ':__dead__', queue)
+end
+
+local function unbury(queue, id)
+  redis.call('hdel', key(queue, '.XQ.msgs'), id)
+  redis.call('hdel', key(queue, '.XQ.meta'), id)
+  return redis.call('zrem', key(queue, '.XQ'), id)
+end
+
+-- Ends a job that was cancelled; its message is in no place any more.
+local function cancel(job, actor, queue, now, most, keep)
+  local record = ns .. ':job:' .. job
+  redis.call('hset', record, 'state', 'cancelled', 'finished_at', now)
+  redis.call('expire', record, keep)
+  redis.call('hdel', CANCELS, job)
+  tell(most, 'job.cancelled', job, now, cjson.encode({actor = actor, queue = queue}))
+end
+
+-- Ends a message that would wait again, if its job was cancelled while it ran.
+local function is_cancelled(queue, id, message, now, most)
+  local keep = message and message.tracked and redis.call('hget', CANCELS, message.job)
+  if not keep then
+    return false
+  end
+  redis.call('hdel', key(queue, '.msgs'), id)
+  redis.call('hdel', key(queue, '.tries'), id)
+  cancel(message.job, message.actor, message.queue, now, most, keep)
+  return true
 end
 
 local function is_unowned(worker)
@@ -138,9 +169,7 @@ local function is_known(queue, id, tracked)
     return true
   end
   if state then
-    redis.call('zrem', key(queue, '.XQ'), id)
-    redis.call('hdel', key(queue, '.XQ.msgs'), id)
-    redis.call('hdel', key(queue, '.XQ.meta'), id)
+    unbury(queue, id)
     redis.call('del', record)
   end
   return false

@@ -19,7 +19,10 @@ local function adopt(queue, id)
     end
   elseif body then
     bury(queue, id, body, now, cjson.encode({
-      reason = 'unreadable', at = tonumber(now)
+      reason = 'unreadable', at = tonumber(now), error = {
+        type = 'InvalidRequestError', code = 'unreadable', retryable = false,
+        message = 'what was in the queue is no message that a worker can read'
+      }
     }))
   end
 end

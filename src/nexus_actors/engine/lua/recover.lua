@@ -22,6 +22,9 @@ local function give_back(queue, id)
     schedule(message.job, message.due, body)
     return
   end
+  if is_cancelled(queue, id, message, now, most) then
+    return
+  end
   put(queue, id, message and message.priority or DEFAULT_PRIORITY, true)
   if message and message.tracked then
     redis.call('hset', ns .. ':job:' .. message.job, 'state', 'queued')

@@ -1,19 +1,20 @@
 -- Returns messages that a worker holds and has not begun to run: they wait before all
 -- others of their priority.
 --
--- ARGV  queue, worker, 1 to take back that the delivery was counted, ids
+-- ARGV  queue, worker, time, greatest length of the event stream, 1 to take back that
+--       the delivery was counted, ids
 -- Returns how many were returned.
-local queue, worker = ARGV[1], ARGV[2]
+local queue, worker, now, most = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local returned = 0
-for at = 4, #ARGV do
+for at = 6, #ARGV do
   local id = ARGV[at]
   if redis.call('srem', acks_of(worker, queue), id) == 1 then
     local body = redis.call('hget', key(queue, '.msgs'), id)
-    if redis.call('hincrby', key(queue, '.tries'), id, 0 - tonumber(ARGV[3])) <= 0 then
+    if redis.call('hincrby', key(queue, '.tries'), id, 0 - tonumber(ARGV[5])) <= 0 then
       redis.call('hdel', key(queue, '.tries'), id)
     end
-    if body then
-      local message = read(body)
+    local message = body and read(body)
+    if body and not is_cancelled(queue, id, message, now, most) then
       put(queue, id, message and message.priority or DEFAULT_PRIORITY, true)
       returned = returned + 1
       if message and message.tracked then

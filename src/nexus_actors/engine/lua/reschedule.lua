@@ -16,11 +16,6 @@ redis.call('zrem', SCHEDULE, job)
 redis.call('hdel', SCHEDULE .. '.msgs', job)
 local message = read(body)
 if message.tracked then
-  local record = ns .. ':job:' .. job
-  redis.call('hset', record, 'state', 'cancelled', 'finished_at', now)
-  redis.call('expire', record, ARGV[5])
-  tell(most, 'job.cancelled', job, now, cjson.encode({
-    actor = message.actor, queue = message.queue
-  }))
+  cancel(job, message.actor, message.queue, now, most, ARGV[5])
 end
 return 1

@@ -29,6 +29,9 @@ local function settle()
   end
   redis.call('hdel', messages, id)
   redis.call('hdel', key(queue, '.tries'), id)
+  if outcome == 'again' and is_cancelled(queue, id, read(ARGV[11]), now, most) then
+    return true
+  end
   if outcome == 'again' then
     if ARGV[13] == '' then
       redis.call('hset', messages, ARGV[10], ARGV[11])
@@ -40,6 +43,9 @@ local function settle()
 
   if ARGV[15] then
     local job = ns .. ':job:' .. ARGV[15]
+    if outcome ~= 'again' then
+      redis.call('hdel', CANCELS, ARGV[15])
+    end
     if #ARGV > 18 then
       redis.call('hset', job, unpack(ARGV, 19))
     end

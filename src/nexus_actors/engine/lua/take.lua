@@ -14,7 +14,13 @@ function take.started(message, now, most, name)
   }))
 end
 
-local function poisoned(queue, id, body, now, most)
+-- How long a worker keeps the records of jobs that have ended, in seconds.
+local function keep_of(worker)
+  local about = redis.call('hget', ns .. ':__workers__', worker)
+  return about and cjson.decode(about).job_ttl_s
+end
+
+local function poisoned(queue, id, body, now, most, keep)
   local why = cjson.encode({
     type = 'RejectedError', code = 'poison', retryable = false,
     message = 'its worker died ' .. MAX_DELIVERIES .. ' times while it ran'
@@ -26,6 +32,10 @@ local function poisoned(queue, id, body, now, most)
   if message and message.tracked then
     redis.call('hset', ns .. ':job:' .. message.job, 'state', 'dead',
       'finished_at', now, 'error', why)
+    redis.call('hdel', CANCELS, message.job)
+    if keep then
+      redis.call('expire', ns .. ':job:' .. message.job, keep)
+    end
     tell(most, 'job.dead', message.job, now, cjson.encode({
       actor = message.actor, queue = message.queue, error = cjson.decode(why)
     }))
@@ -84,7 +94,7 @@ function take.some(queue, worker, now, most, name, wanted)
     if not body then
       redis.call('hdel', tries, id)
     elseif number > MAX_DELIVERIES then
-      poisoned(queue, id, body, now, most)
+      poisoned(queue, id, body, now, most, keep_of(worker))
     elseif number == MAX_DELIVERIES then
       redis.call('hset', tries, id, MAX_DELIVERIES - 1)
       redis.call('rpush', suspects, id)
