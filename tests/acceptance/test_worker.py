@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,26 @@ def test_sigterm_in_mid_encode_returns_the_job_and_a_new_worker_finishes_it(
     quick = {"FFMPEG_PRESET": "ultrafast"}
     start_worker("nexus_actors.worker:video", "-p", "1", "-t", "1", **quick)
     until(lambda: state(environ, job) == "succeeded", 90)
+
+
+def test_a_cancelled_job_stops_its_encode_and_publishes_nothing(
+    environ: dict[str, str], start_worker: StartWorker, tmp_path: Path
+) -> None:
+    video = make_clip(tmp_path / "long.mp4", seconds=20)
+    options = ("nexus_actors.worker:video", "-p", "1", "-t", "1")
+    start_worker(*options, FFMPEG_PRESET="veryslow")
+    [job] = send(environ, video)
+    until(lambda: bool(encoders(environ["TEMP_DIR"])))
+
+    [told] = cli(environ, "job", job, "--cancel", "--wait")
+
+    assert told == {"job": job, "cancel": "asked", "state": "cancelled"}
+    assert not encoders(environ["TEMP_DIR"])
+    assert not list((tmp_path / "storage").rglob("*.*"))
+    assert not list((tmp_path / "tmp" / "work").iterdir())
+    with closing(redis.Redis.from_url(environ["REDIS_URL"])) as client:
+        assert not client.exists("dramatiq:video-processing.msgs")
+        assert not client.exists("dramatiq:video-processing.XQ")
 
 
 def test_many_jobs_never_run_more_encodes_than_slots_and_a_second_host_takes_its_share(

@@ -8,7 +8,7 @@ from typing import assert_type
 import dramatiq
 
 import nexus_actors
-from nexus_actors import CoreSettings, RedisBroker, events, jobs
+from nexus_actors import CoreSettings, RedisBroker, dead_letters, events, jobs
 from nexus_actors.video import fresh_url, process_video
 
 
@@ -45,3 +45,15 @@ def follow(job_id: str) -> None:
     record = jobs.wait(job_id, on_change=lambda seen: follow(seen.id), timeout_s=5)
     assert_type(record.state, jobs.State)
     assert_type(events.listen(since="0"), Iterator[events.Event])
+    assert_type(events.listen(group="mail", take_over_s=5), Iterator[events.Event])
+    events.listen("mail")  # type: ignore[call-arg]
+    assert_type(jobs.cancel(job_id), jobs.CancelAnswer)
+
+
+def mend() -> None:
+    chosen = dead_letters.Selection(ids=("a", "b"), reason="poison")
+    found = dead_letters.find(chosen, limit=5, after=None)
+    assert_type(found, list[dead_letters.DeadLetter])
+    assert_type(dead_letters.requeue(chosen), dead_letters.Requeued)
+    assert_type(dead_letters.purge(dead_letters.ALL), int)
+    dead_letters.purge()  # type: ignore[call-arg]

@@ -295,7 +295,7 @@ def _places(broker: RedisBroker, selection: Selection) -> list[_Place]:
 def _queues(broker: RedisBroker) -> list[str]:
     """Return the queues with dead letters, whoever has left them."""
     plain = re.sub(r"([\\*?\[\]])", r"\\\1", broker.namespace)
-    keys = broker.client.scan_iter(match=f"{plain}:*.XQ", count=1_000)
+    keys = broker.client.scan_iter(match=f"{plain}:*.XQ", count=1_000, _type="zset")
     start = len(broker.namespace) + 1
     return sorted(
         {key.decode(errors="replace")[start:].removesuffix(".XQ") for key in keys}

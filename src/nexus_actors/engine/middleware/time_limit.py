@@ -156,7 +156,7 @@ class TimeLimit(StockTimeLimit):
     def _interrupt(self, watched: _Watched, now: float) -> None:
         is_cancelled = watched.job.is_cancelled
         log.warning(
-            "job.interrupted", message_id=watched.message_id, cancelled=is_cancelled
+            "job.end_forced", message_id=watched.message_id, cancelled=is_cancelled
         )
         kind = CancelInterrupt if is_cancelled else TimeLimitExceeded
         raise_thread_exception(watched.thread, kind)
