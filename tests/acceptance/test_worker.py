@@ -144,7 +144,7 @@ def test_a_cancelled_job_stops_its_encode_and_publishes_nothing(
 ) -> None:
     video = make_clip(tmp_path / "long.mp4", seconds=20)
     options = ("nexus_actors.worker:video", "-p", "1", "-t", "1")
-    start_worker(*options, FFMPEG_PRESET="veryslow")
+    start_worker(*options, FFMPEG_PRESET="slow")
     [job] = send(environ, video)
     until(lambda: bool(encoders(environ["TEMP_DIR"])))
 

@@ -122,7 +122,7 @@ class Selection:
         return (
             self.actor in {None, letter.actor}
             and self.reason in {None, letter.reason}
-            and self.error in {None, error.get("type"), error.get("code")}
+            and self.error in (None, error.get("type"), error.get("code"))
         )
 
 

@@ -153,7 +153,10 @@ def _limit_s(broker: dramatiq.Broker, message: MessageProxy) -> float:
         if isinstance(item, TimeLimit):
             actor = broker.actors.get(message.actor_name)
             usual = (actor.options if actor else {}).get("time_limit", item.time_limit)
-            return float(message.options.get("time_limit") or usual) / 1000
+            wanted = message.options.get("time_limit")
+            return (
+                wanted if wanted and isinstance(wanted, int | float) else usual
+            ) / 1000
     return math.inf
 
 

@@ -19,6 +19,7 @@ from dramatiq.threading import Interrupt, is_gevent_active, raise_thread_excepti
 from nexus_actors.core.logs import get_logger
 from nexus_actors.core.offspring import Process, offspring
 from nexus_actors.engine import jobs
+from nexus_actors.engine.recovery import Loop
 
 
 log = get_logger(__name__)
@@ -71,8 +72,7 @@ class TimeLimit(StockTimeLimit):
         super().__init__()
         self._watched: dict[int, _Watched] = {}
         self._lock = threading.Lock()
-        self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._loop: Loop | None = None
 
     def after_process_boot(self, broker: dramatiq.Broker) -> None:
         """Leave greenlets to dramatiq: they are no threads."""
@@ -81,17 +81,13 @@ class TimeLimit(StockTimeLimit):
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: Worker) -> None:  # noqa: ARG002 - dramatiq's signature
         """Begin to watch."""
-        self._stopped.clear()
-        self._thread = threading.Thread(
-            target=self._run, name="nexus-watchdog", daemon=True
-        )
-        self._thread.start()
+        self._loop = Loop("watchdog", self._tick)
+        self._loop.start()
 
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: Worker) -> None:  # noqa: ARG002 - dramatiq's signature
         """Watch no more."""
-        self._stopped.set()
-        if self._thread:
-            self._thread.join()
+        if self._loop:
+            self._loop.stop()
 
     def before_process_message(
         self, broker: dramatiq.Broker, message: MessageProxy
@@ -120,21 +116,22 @@ class TimeLimit(StockTimeLimit):
         while True:
             try:
                 with self._lock:
-                    watched = self._watched.pop(thread, None)
+                    watched = self._watched.get(thread)
                     if watched and watched.interrupted_at is not None:
                         _take_back_interrupt(thread)
                         self._kill(watched)
+                    self._watched.pop(thread, None)
             except Interrupt:
                 continue
             return
 
     after_skip_message = after_process_message
 
-    def _run(self) -> None:
-        while not self._stopped.wait(LOOK_S):
-            with self._lock:
-                for watched in self._watched.values():
-                    self._look(watched, time.monotonic())
+    def _tick(self) -> float:
+        with self._lock:
+            for watched in self._watched.values():
+                self._look(watched, time.monotonic())
+        return LOOK_S
 
     def _look(self, watched: _Watched, now: float) -> None:
         if watched.interrupted_at is not None:
