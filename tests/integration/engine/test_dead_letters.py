@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -318,6 +319,10 @@ def test_a_letter_whose_job_is_there_again_is_left(broker: RedisBroker) -> None:
     done = dead_letters.requeue(dead_letters.ALL)
 
     assert (done.requeued, done.left) == (0, 2)
+    bury(broker, "c")
+    body = broker.client.hget("dramatiq:tests.XQ.msgs", "c")
+    read_as = hashlib.sha1(b"another", usedforsecurity=False).hexdigest()
+    assert broker.run("revive", "tests", 1, 100, "c", read_as, "job-of-c", body) == 0
     assert broker.client.llen("dramatiq:tests") == 1
 
 
