@@ -91,8 +91,7 @@ if place then
   if ARGV[5] == '' or is_before(ARGV[5], place) then
     return {'trimmed', lost, place}
   end
-  local count = counted and {'entriesread', counted - stream.length} or {}
-  redis.call('xgroup', 'setid', events, group, place, unpack(count))
+  redis.call('xgroup', 'setid', events, group, place)
 end
 
 local answer = redis.call('xreadgroup', 'group', group, consumer, 'count', 1,
