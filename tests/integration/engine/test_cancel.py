@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import threading
 import time
@@ -294,6 +295,34 @@ def test_a_host_actor_hears_it_where_it_asks(
 
     assert record.state == ("dead" if kind is TimeLimitError else "cancelled")
     assert len(heard) == 1
+
+
+def test_an_interrupt_hits_nothing_but_the_actor(broker: RedisBroker) -> None:
+    """The attempt fails in time; its time ends while dramatiq logs that."""
+    errors = [ValueError("once")]
+
+    def fail_once(number: int = 0) -> int:
+        if errors:
+            raise errors.pop()
+        return number
+
+    def log_slowly(record: logging.LogRecord) -> bool:
+        ends = time.monotonic() + (1.0 if record.levelno == logging.ERROR else 0)
+        while time.monotonic() < ends:
+            pass
+        return True
+
+    actor = make_actor(fail_once, time_limit=300)
+    actor.declare_on(broker)
+    actor.declare_on(broker)
+    log = logging.getLogger("dramatiq.worker.WorkerThread")
+    log.addFilter(log_slowly)
+
+    with working(broker, threads=1):
+        record = ended(actor.send(number=1), broker, SOON_S)
+
+    log.removeFilter(log_slowly)
+    assert (record.state, record.attempt, record.result) == ("succeeded", 2, 1)
 
 
 def test_a_worker_thread_runs_on_after_it_was_interrupted(

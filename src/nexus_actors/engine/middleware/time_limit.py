@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -53,6 +55,7 @@ class _Watched:
     thread: int = field(default_factory=threading.get_ident)
     native: int = field(default_factory=threading.get_native_id)
     began: float = field(default_factory=time.monotonic)
+    entered: bool = False
     asked_at: float | None = None
     interrupted_at: float | None = None
     tell_at: float = 0.0
@@ -89,6 +92,19 @@ class TimeLimit(StockTimeLimit):
         if self._loop:
             self._loop.stop()
 
+    def after_declare_actor(
+        self,
+        broker: dramatiq.Broker,  # noqa: ARG002 - dramatiq's signature
+        actor: dramatiq.Actor[..., Any],
+    ) -> None:
+        """Let nothing but the actor's own code be interrupted.
+
+        In dramatiq's, between its end and the hooks after it, an interrupt would end
+        the thread, and the message would count as done.
+        """
+        fn = actor.fn.fn if isinstance(actor.fn, _Guarded) else actor.fn
+        actor.fn = _Guarded(self, fn)
+
     def before_process_message(
         self, broker: dramatiq.Broker, message: MessageProxy
     ) -> None:
@@ -109,9 +125,23 @@ class TimeLimit(StockTimeLimit):
         result: Any = None,  # noqa: ARG002 - dramatiq's signature
         exception: BaseException | None = None,  # noqa: ARG002 - dramatiq's signature
     ) -> None:
-        """Watch it no more; an interrupt that comes now comes too late."""
+        """Watch it no more."""
         if is_gevent_active():
             super().after_process_message(broker, message)  # type: ignore[no-untyped-call]
+        self.leave()
+
+    after_skip_message = after_process_message
+
+    def enter(self) -> bool:
+        """Tell whether this is where the job's own actor begins, in this thread."""
+        watched = self._watched.get(threading.get_ident())
+        if watched is None or watched.entered:
+            return False
+        watched.entered = True
+        return True
+
+    def leave(self) -> None:
+        """Watch this thread no more; an interrupt that comes now comes too late."""
         thread = threading.get_ident()
         while True:
             try:
@@ -124,8 +154,6 @@ class TimeLimit(StockTimeLimit):
             except Interrupt:
                 continue
             return
-
-    after_skip_message = after_process_message
 
     def _tick(self) -> float:
         with self._lock:
@@ -180,6 +208,22 @@ class TimeLimit(StockTimeLimit):
         age_s = time.monotonic() - watched.began
         for process in {*watched.processes, *offspring(watched.native, within_s=age_s)}:
             process.signal(signal.SIGKILL)
+
+
+class _Guarded:
+    """An actor's function that is interrupted in its own code, and nowhere after it."""
+
+    def __init__(self, limit: TimeLimit, fn: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, fn)
+        self.limit, self.fn = limit, fn
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        is_first = self.limit.enter()
+        try:
+            return self.fn(*args, **kwargs)
+        finally:
+            if is_first:
+                self.limit.leave()
 
 
 def _take_back_interrupt(thread: int) -> None:
