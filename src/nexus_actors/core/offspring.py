@@ -28,17 +28,23 @@ class Process:
                 os.kill(self.pid, number)
 
 
-def offspring(native_id: int, *, within_s: float) -> list[Process]:
-    """Return what a thread of this process has started within the last seconds.
+def uptime_s() -> float:
+    """Return how long this machine has run, in seconds."""
+    clock: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime(clock)
+
+
+def offspring(native_id: int, *, since_s: float) -> list[Process]:
+    """Return what a thread of this process has started since a time.
 
     With all that those processes have started in turn, unless their parents are gone.
 
     Args:
         native_id: The thread, as `threading.get_native_id` names it.
-        within_s: What is older is left out, with its own.
+        since_s: A time of `uptime_s`; what is older is left out, with its own.
     """
     found: list[Process] = []
-    since = _ticks(_uptime_s() - within_s) if Path("/proc").is_dir() else 0
+    since = int(since_s * os.sysconf("SC_CLK_TCK"))
     for pid in _children(Path("/proc/self/task") / str(native_id)):
         started = _started(pid)
         if started is not None and started >= since:
@@ -69,11 +75,3 @@ def _started(pid: int) -> int | None:
     except OSError:
         return None
     return int(text.rpartition(")")[2].split()[19])
-
-
-def _uptime_s() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def _ticks(seconds: float) -> int:
-    return int(seconds * os.sysconf("SC_CLK_TCK"))

@@ -268,32 +268,27 @@ def test_what_blocks_for_another_reason_is_named_and_ends_as_late(
     assert (record.state, record.error["code"]) == ("dead", "time_limit")
 
 
-@pytest.mark.parametrize("kind", [Cancelled, TimeLimitError])
-def test_a_host_actor_hears_it_where_it_asks(
-    broker: RedisBroker, kind: type[Exception]
-) -> None:
-    heard: list[BaseException] = []
+def test_a_host_actor_hears_of_its_cancel_where_it_asks(broker: RedisBroker) -> None:
+    heard: list[Cancelled] = []
 
     def ask(number: int = 0) -> None:
         while number:
             try:
                 jobs.current().check()
-            except kind as error:
+            except Cancelled as error:
                 heard.append(error)
                 raise
             time.sleep(0.02)
 
-    limit = 200 if kind is TimeLimitError else 60_000
-    actor = dramatiq.actor(broker=broker, max_retries=0, time_limit=limit)(ask)
+    actor = dramatiq.actor(broker=broker, max_retries=0)(ask)
 
     with working(broker):
         message = actor.send(1)
-        if kind is Cancelled:
-            until(lambda: running(message, broker))
-            jobs.cancel(message.message_id)
+        until(lambda: running(message, broker))
+        jobs.cancel(message.message_id)
         record = ended(message, broker)
 
-    assert record.state == ("dead" if kind is TimeLimitError else "cancelled")
+    assert record.state == "cancelled"
     assert len(heard) == 1
 
 
@@ -323,27 +318,3 @@ def test_an_interrupt_hits_nothing_but_the_actor(broker: RedisBroker) -> None:
 
     log.removeFilter(log_slowly)
     assert (record.state, record.attempt, record.result) == ("succeeded", 2, 1)
-
-
-def test_a_worker_thread_runs_on_after_it_was_interrupted(
-    broker: RedisBroker,
-) -> None:
-    """An interrupt that comes too late hits nothing."""
-    limits = [0.25 + step / 250 for step in range(4)]
-
-    def work(number: int = 0) -> int:
-        ends = time.monotonic() + limits[number]
-        while time.monotonic() < ends:
-            pass
-        return number
-
-    actor = make_actor(work, time_limit=255, max_retries=0)
-    actor.declare_on(broker)
-
-    with working(broker, threads=1):
-        sent = [actor.send(number=number) for number in range(len(limits))]
-        states = {ended(message, broker).state for message in sent}
-        settled(broker)
-
-    assert states <= {"succeeded", "dead"}
-    assert held(broker) == 0

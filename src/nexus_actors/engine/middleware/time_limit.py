@@ -19,7 +19,7 @@ from dramatiq.middleware import TimeLimitExceeded
 from dramatiq.threading import Interrupt, is_gevent_active, raise_thread_exception
 
 from nexus_actors.core.logs import get_logger
-from nexus_actors.core.offspring import Process, offspring
+from nexus_actors.core.offspring import Process, offspring, uptime_s
 from nexus_actors.engine import jobs
 from nexus_actors.engine.recovery import Loop
 
@@ -54,7 +54,7 @@ class _Watched:
     message_id: str
     thread: int = field(default_factory=threading.get_ident)
     native: int = field(default_factory=threading.get_native_id)
-    began: float = field(default_factory=time.monotonic)
+    began_s: float = field(default_factory=uptime_s)
     entered: bool = False
     asked_at: float | None = None
     interrupted_at: float | None = None
@@ -187,7 +187,7 @@ class TimeLimit(StockTimeLimit):
         raise_thread_exception(watched.thread, kind)
         watched.interrupted_at = now
         watched.tell_at = now + FIRST_TELL_S
-        watched.processes = offspring(watched.native, within_s=now - watched.began)
+        watched.processes = offspring(watched.native, since_s=watched.began_s)
         for process in watched.processes:
             process.signal(signal.SIGTERM)
 
@@ -205,8 +205,8 @@ class TimeLimit(StockTimeLimit):
 
     def _kill(self, watched: _Watched) -> None:
         """End what SIGTERM has not ended, and what was started after it."""
-        age_s = time.monotonic() - watched.began
-        for process in {*watched.processes, *offspring(watched.native, within_s=age_s)}:
+        later = offspring(watched.native, since_s=watched.began_s)
+        for process in {*watched.processes, *later}:
             process.signal(signal.SIGKILL)
 
 
