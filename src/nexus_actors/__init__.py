@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         UnsupportedFeatureError,
     )
     from .core.settings import CoreSettings
-    from .engine import dead_letters, events, jobs, schedule
+    from .engine import dead_letters, events, jobs, queues, schedule
     from .engine.broker import RedisBroker
 else:
     __getattr__, __dir__ = lazy_names(
@@ -70,6 +70,7 @@ else:
             ".engine.dead_letters": ("dead_letters",),
             ".engine.events": ("events",),
             ".engine.jobs": ("jobs",),
+            ".engine.queues": ("queues",),
             ".engine.schedule": ("schedule",),
         },
     )
@@ -100,6 +101,7 @@ __all__ = [
     "dead_letters",
     "events",
     "jobs",
+    "queues",
     "schedule",
     "setup",
 ]

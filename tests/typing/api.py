@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import assert_type
 
 import dramatiq
 
 import nexus_actors
-from nexus_actors import CoreSettings, RedisBroker, dead_letters, events, jobs
+from nexus_actors import (
+    CoreSettings,
+    RedisBroker,
+    dead_letters,
+    events,
+    jobs,
+    queues,
+)
 from nexus_actors.video import fresh_url, process_video
 
 
@@ -26,6 +34,22 @@ def send_what_is_wrong() -> None:
     process_video.send(video_id=1, input_path="a.mp4")  # type: ignore[arg-type]
     process_video.send(input_path="a.mp4")  # type: ignore[call-arg]
     process_video.send(video_id="a", input_path="a.mp4", width=1)  # type: ignore[call-arg]
+
+
+def send_once_and_fairly() -> None:
+    body = {"video_id": "v", "input_path": "a.mp4"}
+    process_video.send_with_options(
+        kwargs=body, dedupe_key="k", dedupe_for=timedelta(minutes=1), group="u"
+    )
+    process_video.send_with_options(kwargs=body, dedupe_key=1)  # type: ignore[arg-type]
+    process_video.send_with_options(kwargs=body, group=1)  # type: ignore[arg-type]
+    process_video.send_with_options(kwargs=body, dedupe_for=1.5)  # type: ignore[arg-type]
+
+
+def look() -> None:
+    assert_type(queues.state(), list[queues.Queue])
+    assert_type(queues.pause("tests"), bool)
+    assert_type(jobs.find(video_id="v"), list[jobs.JobRecord])
 
 
 def show(uri: str) -> None:

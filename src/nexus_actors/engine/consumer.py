@@ -37,6 +37,9 @@ WAIT_S: Final = 0.2
 #: may end the wait a tenth of a second later.
 POLL_S: Final = 0.2
 
+#: How long it waits for a paused queue to be resumed; a hint ends that, too.
+PAUSED_POLL_S: Final = 1.0
+
 #: For how long a thread takes one message after another, in seconds.
 GO_ON_S: Final = 0.2
 
@@ -67,6 +70,8 @@ class Consumer(dramatiq.Consumer):
         self.broker = broker
         self.queue_name = queue_name
         self._wake = f"{broker.namespace}:{queue_name}.wake"
+        self._resumed = f"{broker.namespace}:{queue_name}.resumed"
+        self._is_paused = False
         self._ready: deque[Delivered] = deque()
         self._suspect: _Suspect | None = None
         self._suspects_since: float | None = None
@@ -103,13 +108,20 @@ class Consumer(dramatiq.Consumer):
             return self._next_alone(self._suspect)
         if self._is_empty:  # since then, what was stored has left a hint
             self._is_empty = False
-            self.broker.client.blpop([self._wake], timeout=POLL_S)
+            self._await_hint()
             return None
         wanted = self._free()
         if not wanted:
             return None
         self._fetch(wanted)
         return self._ready.popleft() if self._ready else None
+
+    def _await_hint(self) -> None:
+        """Wait for a hint that there may be something to take."""
+        if self._is_paused:
+            self.broker.client.blpop([self._resumed], timeout=PAUSED_POLL_S)
+        else:
+            self.broker.client.blpop([self._wake], timeout=POLL_S)
 
     def _free(self) -> list[Delivery]:
         """Take the threads, and slots, that are free; wait a moment for the first."""
@@ -143,7 +155,8 @@ class Consumer(dramatiq.Consumer):
                 delivery.release()
         self._ready.extend(found)
         self._is_empty = len(found) < wanted
-        self._mind(suspects)
+        self._is_paused = suspects < 0
+        self._mind(max(suspects, 0))
 
     def _run_fetch(
         self, mode: str, what: int | str, free: list[Delivery]

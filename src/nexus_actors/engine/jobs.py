@@ -52,6 +52,10 @@ MIN_INTERVAL_S = 0.25
 #: How often `wait` looks, in seconds.
 POLL_S = 0.15
 
+#: For how long `find` finds a job, from when it may begin, unless its record is kept
+#: for longer; in seconds.
+FOUND_S = 30 * 86_400
+
 #: Set when the worker of this process begins to shut down.
 stopping = threading.Event()
 
@@ -306,6 +310,44 @@ def get(job_id: str, *, broker: KeepsJobs | None = None) -> JobRecord | None:
     with translated(broker.client):
         raw = broker.client.hgetall(f"{broker.namespace}:job:{job_id}")
     return JobRecord.from_hash(job_id, raw) if raw else None
+
+
+def find(*, broker: KeepsJobs | None = None, **found_by: str | int) -> list[JobRecord]:
+    """Return the jobs that a host calls so, the newest first, as ``video_id="v"``.
+
+    Jobs are found by what the ``find_by`` of their actor or message names, as long as
+    they have a record and for 30 days at most: the last 100.
+
+    Raises:
+        BrokerUnavailable: Redis does not answer.
+        TypeError: Not exactly one name was given.
+        UnsupportedFeatureError: The broker in use keeps no job records.
+    """
+    from redis import RedisError
+
+    from .connection import unavailable
+
+    if len(found_by) != 1:
+        raise TypeError("jobs.find takes one name, such as video_id='video-123'")
+    broker = broker or keeper()
+    [(name, value)] = found_by.items()
+    key = f"{broker.namespace}:__find__:{name}:{value}"
+    try:
+        found: Any = broker.client.zrevrange(key, 0, -1)
+        ids = [job_id.decode() for job_id in found]
+        pipeline = broker.client.pipeline(transaction=False)
+        for job_id in ids:
+            pipeline.hgetall(f"{broker.namespace}:job:{job_id}")
+        records = zip(ids, pipeline.execute(), strict=True)
+    except RedisError as error:
+        raise unavailable(broker.client, error) from error
+    return [JobRecord.from_hash(job_id, raw) for job_id, raw in records if raw]
+
+
+def encode_index(found_by: Mapping[str, str], kept_s: int) -> str:
+    """Return what the script that stores a message needs, so that `find` finds it."""
+    names = [f"{name}:{value}" for name, value in found_by.items()]
+    return json.dumps([max(FOUND_S, kept_s) * 1000, *names])
 
 
 def keeper() -> RedisBroker:

@@ -137,14 +137,15 @@ class Lease:
             self._join(self.worker)
 
     def _join(self, worker: str) -> None:
+        queues = sorted(self.queues)
         about = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "queues": sorted(self.queues),
+            "queues": queues,
             "timeout_s": self.timeout_s,
             "job_ttl_s": self._job_ttl_s,
         }
-        self._scripts("join", worker, clock.now_ms(), json.dumps(about))
+        self._scripts("join", worker, clock.now_ms(), json.dumps(about), *queues)
 
     def beat(self) -> None:
         """Say that this process lives; if that comes too late, begin a new life."""

@@ -29,12 +29,14 @@ import redis
 Name = Literal[
     "beat",
     "cancel",
+    "count",
     "cron",
     "enqueue",
     "fetch",
     "hear",
     "hold",
     "join",
+    "pause",
     "promote",
     "purge",
     "recover",
@@ -45,14 +47,22 @@ Name = Literal[
     "sweep",
 ]
 
+#: What stands before a script, beside what stands before all.
+SHARED: Final = {
+    "cron": ("store",),
+    "enqueue": ("store",),
+    "fetch": ("take",),
+    "settle": ("take",),
+}
+
 #: Where the scripts lie.
 FOLDER: Final = files("nexus_actors.engine") / "lua"
 
 
 @cache
 def _text(name: str) -> str:
-    shared = ["common", "take"] if name in {"fetch", "settle"} else ["common"]
-    return "".join((FOLDER / f"{part}.lua").read_text() for part in [*shared, name])
+    parts = ["common", *SHARED.get(name, ()), name]
+    return "".join((FOLDER / f"{part}.lua").read_text() for part in parts)
 
 
 #: How long a connection counts as just used, in seconds.

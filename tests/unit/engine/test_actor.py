@@ -131,7 +131,7 @@ def test_pipelines_and_groups_are_sent_without_a_declaration(stub: StubBroker) -
     assert not stub.actors
 
 
-@pytest.mark.parametrize("option", ["priority", "dedup_key", "max_retry"])
+@pytest.mark.parametrize("option", ["priority", "dedupe_key", "group", "max_retry"])
 def test_what_the_broker_cannot_do_is_refused(stub: StubBroker, option: str) -> None:
     asked: Any = {option: 1}
 

@@ -26,14 +26,19 @@ end
 if state == 'succeeded' or state == 'dead' or state == 'cancelled' then
   return 'ended'
 end
-if redis.call('hdel', SCHEDULE .. '.msgs', job) == 1 then
+local body = redis.call('hget', SCHEDULE .. '.msgs', job)
+if body then
   redis.call('zrem', SCHEDULE, job)
+  redis.call('hdel', SCHEDULE .. '.msgs', job)
 elseif unlist(queue, job) then
+  body = redis.call('hget', key(queue, '.msgs'), job)
   redis.call('hdel', key(queue, '.msgs'), job)
   redis.call('hdel', key(queue, '.tries'), job)
 else
   redis.call('hset', CANCELS, job, keep)
   return 'asked'
 end
-cancel(job, actor, queue, now, most, keep)
+cancel(read(body or '') or {
+  job = job, actor = actor, queue = queue, key = '', tracked = true
+}, now, most, keep)
 return 'cancelled'

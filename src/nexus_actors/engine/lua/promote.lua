@@ -45,9 +45,9 @@ for _, job in ipairs(due) do
   redis.call('hdel', SCHEDULE .. '.msgs', job)
   local message = body and read(body)
   if message and redis.call('hsetnx', key(message.queue, '.msgs'), message.id, body) == 1 then
-    put(message.queue, message.id, message.priority)
+    put(message.queue, message.id, message)
     if message.tracked then
-      redis.call('hset', ns .. ':job:' .. job, 'state', 'queued')
+      redis.call('hset', ns .. ':job:' .. job, 'state', 'queued', 'queued_at', now)
     end
   end
   moved = moved + 1

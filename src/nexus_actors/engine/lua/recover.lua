@@ -25,7 +25,7 @@ local function give_back(queue, id)
   if is_cancelled(queue, id, message, now, most) then
     return
   end
-  put(queue, id, message and message.priority or DEFAULT_PRIORITY, true)
+  put(queue, id, message, true)
   if message and message.tracked then
     redis.call('hset', ns .. ':job:' .. message.job, 'state', 'queued')
     tell(most, 'job.recovered', message.job, now, cjson.encode({

@@ -1,5 +1,5 @@
 -- Returns messages that a worker holds and has not begun to run: they wait before all
--- others of their priority.
+-- others of their priority and group.
 --
 -- ARGV  queue, worker, time, greatest length of the event stream, 1 to take back that
 --       the delivery was counted, ids
@@ -15,7 +15,7 @@ for at = 6, #ARGV do
     end
     local message = body and read(body)
     if body and not is_cancelled(queue, id, message, now, most) then
-      put(queue, id, message and message.priority or DEFAULT_PRIORITY, true)
+      put(queue, id, message, true)
       returned = returned + 1
       if message and message.tracked then
         redis.call('hset', ns .. ':job:' .. message.job, 'state', 'queued')

@@ -8,14 +8,13 @@ local body = redis.call('hget', SCHEDULE .. '.msgs', job)
 if not body then
   return 0
 end
+local message = read(body)
 if due ~= '' then
   schedule(job, due, body)
+  keep_key(message.queue, message, now, due)
   return 1
 end
 redis.call('zrem', SCHEDULE, job)
 redis.call('hdel', SCHEDULE .. '.msgs', job)
-local message = read(body)
-if message.tracked then
-  cancel(job, message.actor, message.queue, now, most, ARGV[5])
-end
+cancel(message, now, most, ARGV[5])
 return 1

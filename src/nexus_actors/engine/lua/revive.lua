@@ -1,5 +1,6 @@
 -- Lets dead letters wait again: at the end of their priority, as new.  One that is no
--- longer there, is not what was read, or whose job is there again is left alone.
+-- longer there, is not what was read, whose job is there again, or whose key another job
+-- holds is left alone.
 --
 -- ARGV  queue, time, greatest length of the event stream; and for each letter its id,
 --       the SHA-1 of what was read, job id, message of the next run
@@ -12,13 +13,16 @@ local function revive(id, read_as, job, body)
   if not letter or redis.sha1hex(letter) ~= read_as then
     return false
   end
-  if redis.call('hexists', SCHEDULE .. '.msgs', job) == 1
+  local message = read(body)
+  local holder = message.key ~= '' and holder_of(queue, message.key)
+  if holder and holder ~= job
+    or redis.call('hexists', SCHEDULE .. '.msgs', job) == 1
     or redis.call('hsetnx', key(queue, '.msgs'), job, body) == 0 then
     return false
   end
   unbury(queue, id)
-  local message = read(body)
-  put(queue, job, message.priority)
+  put(queue, job, message)
+  keep_key(queue, message, now)
   if message.tracked then
     local record = ns .. ':job:' .. job
     redis.call('del', record)
