@@ -30,6 +30,9 @@ for number in range(int(sys.argv[2])):
     print(message.message_id)
 """
 
+#: Where the messages of that user wait.
+WAITING = "dramatiq:video-processing.g5:user-456"
+
 
 def run(environ: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -132,7 +135,7 @@ def test_sigterm_in_mid_encode_returns_the_job_and_a_new_worker_finishes_it(
     client = redis.Redis.from_url(environ["REDIS_URL"])
     [body] = client.hvals("dramatiq:video-processing.msgs")
     assert "retries" not in json.loads(body)["options"]
-    assert client.llen("dramatiq:video-processing") == 1
+    assert client.llen(WAITING) == 1
     client.close()
     quick = {"FFMPEG_PRESET": "ultrafast"}
     start_worker("nexus_actors.worker:video", "-p", "1", "-t", "1", **quick)
@@ -176,7 +179,7 @@ def test_many_jobs_never_run_more_encodes_than_slots_and_a_second_host_takes_its
         nonlocal here, there, least_waiting
         here = max(here, len(encoders(environ["TEMP_DIR"] + "/work")))
         there = max(there, len(encoders(other_host + "/work")))
-        waiting = client.llen("dramatiq:video-processing")
+        waiting = client.llen(WAITING)
         held = client.hlen("dramatiq:video-processing.msgs") - waiting
         least_waiting = max(least_waiting, held)
         return all(state(environ, job) == "succeeded" for job in jobs)
