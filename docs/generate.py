@@ -24,6 +24,7 @@ import nexus_actors
 from nexus_actors.app import DOMAINS, actors_of
 from nexus_actors.cli import cli
 from nexus_actors.core.errors import (
+    Cancelled,
     NexusError,
     PermanentError,
     Postponed,
@@ -332,7 +333,7 @@ def parents(error: type[NexusError]) -> str:
 
 def retried(error: type[NexusError]) -> str:
     """Return whether the queue tries a job again that failed so."""
-    if issubclass(error, PermanentError | UnknownOutcomeError):
+    if issubclass(error, PermanentError | UnknownOutcomeError | Cancelled):
         return "no"
     return "later; costs no attempt" if issubclass(error, Postponed) else "yes"
 

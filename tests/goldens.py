@@ -1,9 +1,9 @@
 """What releases have written: messages, results, and the records of jobs and events.
 
 A file is ``golden/<release>/<kind>/<subject>/<case>.json``.  Of a message its author
-writes the ``call`` alone, of a record the ``id`` and what is ``stored``; what they were
-made into is added by ``make golden`` to the files of the release in the making, where
-it is missing and nowhere else.
+writes the ``call`` and, if it has some, its ``options``; of a record the ``id`` and
+what is ``stored``.  What they were made into is added by ``make golden`` to the files
+of the release in the making, where it is missing and nowhere else.
 """
 
 from __future__ import annotations
@@ -76,9 +76,11 @@ def newest(kind: str) -> list[Golden]:
 # How things are written and read today.
 
 
-def sent(call: dict[str, Any], actor: Actor[..., Any], broker: RedisBroker) -> Any:
+def sent(golden: dict[str, Any], actor: Actor[..., Any], broker: RedisBroker) -> Any:
     """Send a message; return it as it lies in Redis."""
-    message = actor.send(**call)
+    broker.client.flushdb()  # the job of an earlier one may hold its key
+    options = golden.get("options", {})
+    message = actor.send_with_options(kwargs=golden["call"], **options)
     hashes: Any = broker.client.keys(f"{broker.namespace}:*.msgs")
     stored = [value for key in hashes for value in broker.client.hvals(key)]
     found = [json.loads(value) for value in stored]
@@ -163,9 +165,9 @@ def complete(golden: Golden, broker: RedisBroker) -> bool:
     content = golden.read()
     if golden.path.parts[-4] != CURRENT:
         return False
-    if content.keys() == {"call"}:
+    if content.keys() - {"options"} == {"call"}:
         actor = ACTORS[golden.subject]
-        content["message"] = sent(content["call"], actor, broker)
+        content["message"] = sent(content, actor, broker)
         content["request"] = request_of(actor, **content["call"])
     elif content.keys() == {"id", "stored"}:
         content["shown"] = shown(golden.subject, content, broker)

@@ -29,14 +29,14 @@ def make_actor(
     fn: Callable[..., Any], *, queue: str = "tests", **options: Any
 ) -> Actor[..., Any]:
     """Make an actor of ours of *fn*, as a domain does."""
-    from nexus_actors import PermanentError, UnknownOutcomeError
+    from nexus_actors import Cancelled, PermanentError, UnknownOutcomeError
 
     return Actor(
         fn,
         actor_name=f"tests.{fn.__name__}",
         queue_name=queue,
         request="queues:Body",
-        options={"throws": (PermanentError, UnknownOutcomeError), **options},
+        options={"throws": (PermanentError, UnknownOutcomeError, Cancelled), **options},
     )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .core.errors import (
         AuthorizationError,
         BrokerUnavailable,
+        Cancelled,
         ConfigurationError,
         ForbiddenUrlError,
         InternalError,
@@ -28,13 +29,14 @@ if TYPE_CHECKING:
         RejectedError,
         RemoteUnavailableError,
         ResourceError,
+        TimeLimitError,
         TransientError,
         UnknownAdapterError,
         UnknownOutcomeError,
         UnsupportedFeatureError,
     )
     from .core.settings import CoreSettings
-    from .engine import budgets, events, jobs, schedule
+    from .engine import budgets, dead_letters, events, jobs, queues, schedule
     from .engine.broker import RedisBroker
 else:
     __getattr__, __dir__ = lazy_names(
@@ -44,6 +46,7 @@ else:
             ".core.errors": (
                 "AuthorizationError",
                 "BrokerUnavailable",
+                "Cancelled",
                 "ConfigurationError",
                 "ForbiddenUrlError",
                 "InternalError",
@@ -56,6 +59,7 @@ else:
                 "RejectedError",
                 "RemoteUnavailableError",
                 "ResourceError",
+                "TimeLimitError",
                 "TransientError",
                 "UnknownAdapterError",
                 "UnknownOutcomeError",
@@ -64,8 +68,10 @@ else:
             ".core.settings": ("CoreSettings",),
             ".engine.broker": ("RedisBroker",),
             ".engine.budgets": ("budgets",),
+            ".engine.dead_letters": ("dead_letters",),
             ".engine.events": ("events",),
             ".engine.jobs": ("jobs",),
+            ".engine.queues": ("queues",),
             ".engine.schedule": ("schedule",),
         },
     )
@@ -73,6 +79,7 @@ else:
 __all__ = [
     "AuthorizationError",
     "BrokerUnavailable",
+    "Cancelled",
     "ConfigurationError",
     "CoreSettings",
     "ForbiddenUrlError",
@@ -87,13 +94,16 @@ __all__ = [
     "RejectedError",
     "RemoteUnavailableError",
     "ResourceError",
+    "TimeLimitError",
     "TransientError",
     "UnknownAdapterError",
     "UnknownOutcomeError",
     "UnsupportedFeatureError",
     "budgets",
+    "dead_letters",
     "events",
     "jobs",
+    "queues",
     "schedule",
     "setup",
 ]

@@ -208,3 +208,26 @@ def test_what_waits_for_its_time_is_listed_moved_and_cancelled(
     assert json.loads(cancelled.stdout) == {"job": job, "cancelled": True}
     assert late.returncode == 1
     assert late.stderr.startswith("error: ")
+
+
+def test_queues_are_shown_paused_and_resumed_and_a_key_is_sent_once(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    options = ("--dedupe-key", "k", "--dedupe-for", "600000", "--group", "g")
+    sending = ("send", "process_video", *options, "--json", body(tmp_path / "x"))
+
+    jobs = [json.loads(nexus(environ, *sending).stdout)["job"] for _ in range(2)]
+    paused = nexus(environ, "queues", "pause", "video-processing")
+    shown = nexus(environ, "queues")
+    resumed = nexus(environ, "queues", "resume", "video-processing")
+    unknown = nexus(environ, "queues", "pause", "video")
+
+    assert jobs[0] == jobs[1]
+    told = {"queue": "video-processing", "changed": True}
+    assert json.loads(paused.stdout) == told | {"paused": True}
+    assert json.loads(resumed.stdout) == told | {"paused": False}
+    queue = json.loads(shown.stdout)
+    assert (queue["name"], queue["paused"]) == ("video-processing", True)
+    assert (queue["by_priority"], queue["groups"]) == ({"5": 1}, 1)
+    assert unknown.returncode == 2
+    assert "no queue 'video'; known: video-processing" in unknown.stderr

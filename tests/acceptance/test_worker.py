@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ for number in range(int(sys.argv[2])):
     )
     print(message.message_id)
 """
+
+#: Where the messages of that user wait.
+WAITING = "dramatiq:video-processing.g5:user-456"
 
 
 def run(environ: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
@@ -131,11 +135,31 @@ def test_sigterm_in_mid_encode_returns_the_job_and_a_new_worker_finishes_it(
     client = redis.Redis.from_url(environ["REDIS_URL"])
     [body] = client.hvals("dramatiq:video-processing.msgs")
     assert "retries" not in json.loads(body)["options"]
-    assert client.llen("dramatiq:video-processing") == 1
+    assert client.llen(WAITING) == 1
     client.close()
     quick = {"FFMPEG_PRESET": "ultrafast"}
     start_worker("nexus_actors.worker:video", "-p", "1", "-t", "1", **quick)
     until(lambda: state(environ, job) == "succeeded", 90)
+
+
+def test_a_cancelled_job_stops_its_encode_and_publishes_nothing(
+    environ: dict[str, str], start_worker: StartWorker, tmp_path: Path
+) -> None:
+    video = make_clip(tmp_path / "long.mp4", seconds=20)
+    options = ("nexus_actors.worker:video", "-p", "1", "-t", "1")
+    start_worker(*options, FFMPEG_PRESET="slow")
+    [job] = send(environ, video)
+    until(lambda: bool(encoders(environ["TEMP_DIR"])))
+
+    [told] = cli(environ, "job", job, "--cancel", "--wait")
+
+    assert told == {"job": job, "cancel": "asked", "state": "cancelled"}
+    assert not encoders(environ["TEMP_DIR"])
+    assert not list((tmp_path / "storage").rglob("*.*"))
+    assert not list((tmp_path / "tmp" / "work").iterdir())
+    with closing(redis.Redis.from_url(environ["REDIS_URL"])) as client:
+        assert not client.exists("dramatiq:video-processing.msgs")
+        assert not client.exists("dramatiq:video-processing.XQ")
 
 
 def test_many_jobs_never_run_more_encodes_than_slots_and_a_second_host_takes_its_share(
@@ -155,7 +179,7 @@ def test_many_jobs_never_run_more_encodes_than_slots_and_a_second_host_takes_its
         nonlocal here, there, least_waiting
         here = max(here, len(encoders(environ["TEMP_DIR"] + "/work")))
         there = max(there, len(encoders(other_host + "/work")))
-        waiting = client.llen("dramatiq:video-processing")
+        waiting = client.llen(WAITING)
         held = client.hlen("dramatiq:video-processing.msgs") - waiting
         least_waiting = max(least_waiting, held)
         return all(state(environ, job) == "succeeded" for job in jobs)

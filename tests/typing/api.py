@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import assert_type
 
 import dramatiq
 
 import nexus_actors
-from nexus_actors import CoreSettings, RedisBroker, events, jobs
+from nexus_actors import (
+    CoreSettings,
+    RedisBroker,
+    dead_letters,
+    events,
+    jobs,
+    queues,
+)
 from nexus_actors.video import fresh_url, process_video
 
 
@@ -28,6 +36,22 @@ def send_what_is_wrong() -> None:
     process_video.send(video_id="a", input_path="a.mp4", width=1)  # type: ignore[call-arg]
 
 
+def send_once_and_fairly() -> None:
+    body = {"video_id": "v", "input_path": "a.mp4"}
+    process_video.send_with_options(
+        kwargs=body, dedupe_key="k", dedupe_for=timedelta(minutes=1), group="u"
+    )
+    process_video.send_with_options(kwargs=body, dedupe_key=1)  # type: ignore[arg-type]
+    process_video.send_with_options(kwargs=body, group=1)  # type: ignore[arg-type]
+    process_video.send_with_options(kwargs=body, dedupe_for=1.5)  # type: ignore[arg-type]
+
+
+def look() -> None:
+    assert_type(queues.state(), list[queues.Queue])
+    assert_type(queues.pause("tests"), bool)
+    assert_type(jobs.find(video_id="v"), list[jobs.JobRecord])
+
+
 def show(uri: str) -> None:
     assert_type(fresh_url(uri, ttl_s=3600), str)
     fresh_url(uri, 3600)  # type: ignore[call-arg]
@@ -45,3 +69,15 @@ def follow(job_id: str) -> None:
     record = jobs.wait(job_id, on_change=lambda seen: follow(seen.id), timeout_s=5)
     assert_type(record.state, jobs.State)
     assert_type(events.listen(since="0"), Iterator[events.Event])
+    assert_type(events.listen(group="mail", take_over_s=5), Iterator[events.Event])
+    events.listen("mail")  # type: ignore[call-arg]
+    assert_type(jobs.cancel(job_id), jobs.CancelAnswer)
+
+
+def mend() -> None:
+    chosen = dead_letters.Selection(ids=("a", "b"), reason="poison")
+    found = dead_letters.find(chosen, limit=5, after=None)
+    assert_type(found, list[dead_letters.DeadLetter])
+    assert_type(dead_letters.requeue(chosen), dead_letters.Requeued)
+    assert_type(dead_letters.purge(dead_letters.ALL), int)
+    dead_letters.purge()  # type: ignore[call-arg]

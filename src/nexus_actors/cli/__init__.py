@@ -20,9 +20,11 @@ from nexus_actors.core.errors import (
 )
 
 from .db import db
+from .dead import dead
 from .demo import demo
 from .doctor import doctor
 from .queue import events, job, send
+from .queues import queues
 from .sandbox import sandbox
 from .schedule import schedule
 from .worker import worker
@@ -37,7 +39,9 @@ def cli(context: click.Context, *, verbose: bool) -> None:
     context.obj = {"verbose": verbose}
 
 
-for command in (db, demo, doctor, events, job, sandbox, schedule, send, worker):
+for command in (
+    *(db, dead, demo, doctor, events, job, queues, sandbox, schedule, send, worker),
+):
     cli.add_command(command)
 
 

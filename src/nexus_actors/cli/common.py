@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import click
@@ -41,6 +42,20 @@ def print_json(value: Any) -> None:
         click.echo(json.dumps(value, indent=2, ensure_ascii=False))
     else:  # ASCII: a file's name may hold what no encoding can print
         click.echo(json.dumps(value))
+
+
+def read_time(text: str, option: str) -> datetime:
+    """Parse a time in ISO 8601 with a zone."""
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise click.UsageError(
+            f"{option}: {text!r} is no time with a zone, such as "
+            "2030-01-31T18:00:00+01:00"
+        )
+    return instant
 
 
 @dataclass(slots=True)

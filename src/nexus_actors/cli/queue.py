@@ -10,8 +10,9 @@ import click
 
 from nexus_actors.core.errors import NexusError
 from nexus_actors.core.logs import configure
-from nexus_actors.engine import jobs
+from nexus_actors.engine import jobs, queues
 from nexus_actors.engine.actor import Actor
+from nexus_actors.engine.options import given
 
 from .common import ProgressLine, print_json, queue
 
@@ -61,25 +62,35 @@ def _refuse_constant(name: str) -> None:
 @click.option(
     "--priority", type=click.IntRange(0, 9), help="0 is the most urgent, 5 the default."
 )
-def send(  # noqa: PLR0913 - one for each option
+@click.option("--group", metavar="NAME", help="Groups of one priority take turns.")
+@click.option(
+    "--dedupe-key", metavar="KEY", help="While a job has it, that one is the answer."
+)
+@click.option(
+    "--dedupe-for",
+    type=click.IntRange(min=1),
+    metavar="MS",
+    help="Hold the key for this time, not until the job's end.",
+)
+def send(
     actor: str,
     body: str,
     *,
     wait: bool,
     inline: bool,
-    delay: int | None,
-    priority: int | None,
+    **options: Any,
 ) -> int:
     """Enqueue a message for ACTOR, such as process_video."""
-    if inline and (wait or delay is not None or priority is not None):
-        raise click.UsageError("--inline goes without --wait, --delay and --priority")
+    wanted = given(**options)
+    if inline and (wait or wanted):
+        raise click.UsageError("--inline goes with no other option than --json")
     chosen, fields = find_actor(actor), read_body(body)
     chosen.parse((), fields)
+    configure("WARNING", "console")
     if inline:
         return _run_inline(chosen, fields)
     with queue():
-        options: dict[str, Any] = {} if priority is None else {"priority": priority}
-        message = chosen.send_with_options(kwargs=fields, delay=delay, **options)
+        message = chosen.send_with_options(kwargs=fields, **wanted)
         if not wait:
             print_json({"job": message.message_id, "actor": message.actor_name})
             return 0
@@ -93,7 +104,6 @@ def _subject(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run_inline(actor: Actor[..., Any], fields: dict[str, Any]) -> int:
-    configure("WARNING", "console")
     line = ProgressLine()
     job = jobs.Job(
         id=f"inline-{time.time_ns()}",
@@ -117,6 +127,13 @@ def print_failure(subject: dict[str, Any], error: dict[str, Any]) -> None:
     click.echo(f"error: {error['message']}", err=True)
 
 
+def _why_it_waits(queue_name: str) -> str:
+    if queues.is_paused(queue_name):
+        how = f"nexus-actors queues resume {queue_name}"
+        return f"queue {queue_name} is paused; resume it with: {how}"
+    return "no worker has taken the job yet; start one with: nexus-actors worker"
+
+
 def report(job_id: str, subject: dict[str, Any]) -> int:
     """Follow a job to its end and print its result; return the exit code."""
     line = ProgressLine()
@@ -136,14 +153,10 @@ def report(job_id: str, subject: dict[str, Any]) -> int:
             raise NexusError(f"job {job_id} is no longer known", code="gone") from None
         except TimeoutError:
             seen = jobs.get(job_id)
-            waiting = seen is not None and seen.state == "queued"
-            if waiting and not hinted and time.monotonic() - started >= HINT_AFTER_S:
+            is_due = not hinted and time.monotonic() - started >= HINT_AFTER_S
+            if seen and seen.state == "queued" and is_due:
                 hinted = True
-                click.echo(
-                    "no worker has taken the job yet; start one with: "
-                    "nexus-actors worker",
-                    err=True,
-                )
+                click.echo(_why_it_waits(seen.queue), err=True)
     line.clear()
     if record.state == "succeeded":
         print_json(record.result)
@@ -155,9 +168,12 @@ def report(job_id: str, subject: dict[str, Any]) -> int:
 @click.command()
 @click.argument("job_id")
 @click.option("--wait", is_flag=True, help="Follow the job and print its result.")
-def job(job_id: str, *, wait: bool) -> int:
-    """Show what is known of job JOB_ID."""
+@click.option("--cancel", is_flag=True, help="Do not run it, or not to its end.")
+def job(job_id: str, *, wait: bool, cancel: bool) -> int:
+    """Show what is known of job JOB_ID, or cancel it."""
     with queue():
+        if cancel:
+            return _cancel(job_id, wait=wait)
         record = jobs.get(job_id)
         if record is None:
             click.echo(
@@ -172,19 +188,36 @@ def job(job_id: str, *, wait: bool) -> int:
     return 0
 
 
+def _cancel(job_id: str, *, wait: bool) -> int:
+    """Cancel a job; with *wait*, tell what it has come to."""
+    try:
+        answer = jobs.cancel(job_id)
+        record = jobs.wait(job_id) if wait else None
+    except LookupError as error:
+        raise NexusError(error.args[0], code="gone") from None
+    if answer == "ended":
+        click.echo(f"error: job {job_id} had ended before", err=True)
+    told = {} if record is None else {"state": record.state}
+    print_json({"job": job_id, "cancel": answer, **told})
+    return int(answer == "ended" or told.get("state", "cancelled") != "cancelled")
+
+
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on each line.")
 @click.option(
     "--since", default="$", metavar="ID", help="Start after it; 0: the oldest."
 )
 @click.option("--job", "job_id", help="Only of this job.")
+@click.option("--group", help="Share them with others, and go on where it was.")
 @click.option("--follow/--no-follow", default=True, help="Go on, or end at the newest.")
-def events(since: str, job_id: str | None, *, as_json: bool, follow: bool) -> None:
+def events(
+    since: str, job_id: str | None, group: str | None, *, as_json: bool, follow: bool
+) -> None:
     """Tell what happens, as it happens."""
     from nexus_actors.engine import events as stream
 
     with queue():
-        for event in stream.listen(since=since, wait=follow):
+        for event in stream.listen(since=since, wait=follow, group=group):
             if job_id not in {None, event.job}:
                 continue
             if as_json:
@@ -199,6 +232,5 @@ def describe(event: dict[str, Any]) -> str:
     rest = {name: value for name, value in event.items() if name not in told}
     more = "  ".join(f"{name}={json.dumps(value)}" for name, value in rest.items())
     at = str(event["at"])[11:23]
-    return (
-        f"{at}  {event['event']:<14} {event['job']}  {event['actor']}  {more}".rstrip()
-    )
+    about = f"{event['job']}  {event.get('actor', '')}"
+    return f"{at}  {event['event']:<14} {about}  {more}".rstrip()

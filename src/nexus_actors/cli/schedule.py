@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import click
 
-from .common import print_json, queue
+from .common import print_json, queue, read_time
 
 
 @click.group()
@@ -42,21 +40,9 @@ def move(job_id: str, due: str) -> int:
     """Give job JOB_ID another time; one in the past means at once."""
     from nexus_actors.engine import schedule as jobs
 
-    instant = _read_time(due)
+    instant = read_time(due, "--due")
     with queue():
         return _report(job_id, done=jobs.move(job_id, instant), word="moved")
-
-
-def _read_time(text: str) -> datetime:
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
-        raise click.UsageError(
-            f"--due: {text!r} is no time with a zone, such as 2030-01-31T18:00:00+01:00"
-        )
-    return instant
 
 
 def _report(job_id: str, *, done: bool, word: str) -> int:

@@ -15,8 +15,10 @@ NexusError
 ├── TransientError             retried by the broker with backoff
 │   ├── RemoteUnavailableError
 │   │   └── BrokerUnavailable  (also ConnectionError) Redis does not answer
-│   └── ResourceError          disk, memory or processor of this machine ran out
+│   ├── ResourceError          disk, memory or processor of this machine ran out
+│   └── TimeLimitError         the job took longer than it may
 ├── Postponed                  run again at a time; costs no attempt
+├── Cancelled                  somebody does not want the job any more
 └── UnknownOutcomeError        an irreversible call may have happened: reconcile
 
 The first fork is the question that the queue asks, and the only one that it asks.
@@ -55,7 +57,7 @@ class NexusError(Exception):
     @property
     def retryable(self) -> bool:
         """Whether trying the same thing again may help."""
-        return not isinstance(self, PermanentError | UnknownOutcomeError)
+        return not isinstance(self, PermanentError | UnknownOutcomeError | Cancelled)
 
 
 class PermanentError(NexusError):
@@ -149,6 +151,18 @@ class ResourceError(TransientError):
     """This machine ran out of something: disk, memory, time."""
 
     code = "resource"
+
+
+class TimeLimitError(TransientError):
+    """The job took longer than the ``time_limit`` of its actor, or of its message."""
+
+    code = "time_limit"
+
+
+class Cancelled(NexusError):  # noqa: N818 - not an error, a decision
+    """The job was cancelled while it ran: it ends, and is not run again."""
+
+    code = "cancelled"
 
 
 class Postponed(NexusError):  # noqa: N818 - not an error, a decision

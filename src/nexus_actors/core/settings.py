@@ -218,6 +218,14 @@ class CoreSettings(Settings):
     job_ttl_s: Annotated[
         int, own("JOB_TTL_S", "how long a finished job can be looked up"), Field(gt=0)
     ] = 7 * 86400
+    dead_ttl_s: Annotated[
+        int, own("DEAD_TTL_S", "how long a dead letter is kept"), Field(gt=0)
+    ] = 7 * 86400
+    dead_max: Annotated[
+        int,
+        own("DEAD_MAX", "how many dead letters of one queue are kept, the newest"),
+        Field(ge=0),
+    ] = 10_000
     domains: Annotated[
         str | None,
         own("DOMAINS", "what the worker runs, comma separated; all by default"),

@@ -6,10 +6,11 @@ import inspect
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cached_property
 from importlib import import_module
 from queue import Queue
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import dramatiq
 from dramatiq import Broker, Message
@@ -20,6 +21,7 @@ from dramatiq.errors import Retry
 from dramatiq.logging import get_logger
 
 from nexus_actors.core.errors import (
+    Cancelled,
     InvalidRequestError,
     PermanentError,
     Postponed,
@@ -31,6 +33,7 @@ from nexus_actors.core.errors import (
 from . import jobs
 from .discretion import hide_bodies
 from .middleware.retries import wait_ms
+from .options import chosen, given
 
 
 if TYPE_CHECKING:
@@ -39,9 +42,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-#: Options of an actor that go with its messages: a host that only sends knows them.
-SENT_ALONG: Final = {"priority", "track"}
 
 _attaching = threading.Lock()
 
@@ -108,13 +108,61 @@ class Actor(dramatiq.Actor[P, R]):
 
     def declare_on(self, broker: Broker) -> None:
         """Declare the actor on *broker*, without the options that it does not know."""
-        known = broker.actor_options
-        wanted = self._wanted_options.items()
-        self.options = {name: value for name, value in wanted if name in known}
+        self.options = self._options_for(broker)
         self._bound = broker
         hide_bodies(self.actor_name, self.queue_name)
         if broker.actors.get(self.actor_name) is not self:
             broker.declare_actor(self)
+
+    def send_with_options(  # noqa: PLR0913 - one for each option of ours
+        self,
+        *,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        delay: int | timedelta | None = None,
+        priority: int | None = None,
+        group: str | None = None,
+        dedupe_key: str | None = None,
+        dedupe_for: int | timedelta | None = None,
+        find_by: dict[str, str] | None = None,
+        track: bool | None = None,
+        **options: Any,
+    ) -> Message[R]:
+        """Send a message with options; ``None`` means the actor's own.
+
+        Args:
+            args: Positional arguments of the actor.
+            kwargs: Its other arguments.
+            delay: How long to wait first; a number is milliseconds.
+            priority: From 0, the most urgent, to 9.
+            group: Whose message it is: groups of one priority take turns.
+            dedupe_key: What no other job of the actor may have at the same time; in
+                clear in Redis.
+            dedupe_for: For how long that holds, in place of until the job's end; a
+                number is milliseconds.
+            find_by: By what `jobs.find` finds the job.
+            track: Whether it has a record and tells events.
+            **options: Of middleware.
+
+        Returns:
+            The message; if another job holds its ``dedupe_key``, with that job's id.
+
+        Raises:
+            BrokerUnavailable: Redis does not answer; the message may be stored or not.
+            InvalidRequestError: Naming each wrong field or option.
+            UnsupportedFeatureError: The broker knows nothing of one of *options*.
+        """
+        own = given(
+            priority=priority,
+            group=group,
+            dedupe_key=dedupe_key,
+            dedupe_for=dedupe_for,
+            find_by=find_by,
+            track=track,
+        )
+        return super().send_with_options(
+            args=args, kwargs=kwargs, delay=delay, **own, **options
+        )
 
     def message_with_options(
         self,
@@ -133,9 +181,13 @@ class Actor(dramatiq.Actor[P, R]):
         broker = self.broker
         refuse_unknown(options, broker)
         make_room(broker, self.queue_name)
-        for name in SENT_ALONG & self._wanted_options.keys() & broker.actor_options:
-            options.setdefault(name, self._wanted_options[name])
+        options |= chosen(options, self._options_for(broker), lambda: body)
         return super().message_with_options(kwargs=body, **options)
+
+    def _options_for(self, broker: Broker) -> dict[str, Any]:
+        known = broker.actor_options
+        wanted = self._wanted_options.items()
+        return {name: value for name, value in wanted if name in known}
 
     def parse(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments as plain JSON under their names of today.
@@ -171,7 +223,7 @@ class Actor(dramatiq.Actor[P, R]):
         if job is None or job.actor != self.actor_name:
             return run(**body)
         with as_dramatiq_understands():
-            job.check()
+            job.stop_if_asked()
             job.result = run(**body)
         # dramatiq warns of a result that nobody takes
         return job.result if job.hand_on else None  # type: ignore[return-value]
@@ -210,7 +262,10 @@ def actor(
             actor_name=f"{domain}.{fn.__name__}",
             queue_name=queue_name,
             request=request,
-            options={"throws": (PermanentError, UnknownOutcomeError), **options},
+            options={
+                "throws": (PermanentError, UnknownOutcomeError, Cancelled),
+                **options,
+            },
         )
 
     return decorate

@@ -7,6 +7,7 @@ written by the script that moves its message.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import socket
@@ -33,7 +34,6 @@ from dramatiq.middleware import (
     Callbacks,
     Pipelines,
     ShutdownNotifications,
-    TimeLimit,
 )
 
 from nexus_actors.core import clock
@@ -41,7 +41,7 @@ from nexus_actors.core.errors import InvalidRequestError, UnsupportedFeatureErro
 from nexus_actors.core.logs import get_logger
 from nexus_actors.core.settings import CoreSettings
 
-from . import jobs
+from . import jobs, options
 from .connection import check_server, close, connect, unavailable
 from .consumer import Consumer
 from .cron import Entry
@@ -49,6 +49,8 @@ from .delivery import Delivered, Delivery
 from .events import MAX_EVENTS
 from .middleware.jobs import JobsMiddleware
 from .middleware.retries import Retries
+from .middleware.time_limit import TimeLimit
+from .options import DEFAULT_PRIORITY
 from .protocol import OwnBroker
 from .recovery import Lease, Pulse, Watch
 from .schedule import Timer
@@ -58,11 +60,13 @@ from .slots import HostSlots, default_slots
 
 log = get_logger(__name__)
 
-#: The priority of a message that names none; 0 is the most urgent, 9 the least.
-DEFAULT_PRIORITY: Final = 5
-
 #: What only this broker knows of, of an actor or of a message.
-OWN_OPTIONS: Final = {"cron", "priority", "time_zone", "track"}
+OWN_OPTIONS: Final = {"cron", "time_zone", *options.SENT_ALONG}
+
+#: Why what no worker can read is dead.
+UNREADABLE: Final = InvalidRequestError(
+    "what was in the queue is no message that a worker can read", code="unreadable"
+)
 
 #: How many messages are stored in one step.
 BATCH: Final = 500
@@ -101,8 +105,7 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         self._pulse: Pulse | None = None
 
     def _new_lease(self) -> Lease:
-        timeout_s = self.settings.heartbeat_timeout_s
-        return Lease(self.client, self.run, self.namespace, timeout_s)
+        return Lease(self.client, self.run, self.namespace, self.settings)
 
     # Consuming
 
@@ -119,7 +122,7 @@ class RedisBroker(OwnBroker, StockRedisBroker):
             InvalidRequestError: The name is one of the broker's own keys.
         """
         if queue_name not in self.queues:
-            check_queue(queue_name)
+            options.check_queue(queue_name)
             self.emit_before("declare_queue", queue_name)
             self.queues.add(queue_name)
             self.emit_after("declare_queue", queue_name)
@@ -134,12 +137,12 @@ class RedisBroker(OwnBroker, StockRedisBroker):
             ConfigurationError: The cron expression or the time zone is none.
             InvalidRequestError: The priority is not one of 0 to 9.
         """
-        name, queue, options = actor.actor_name, actor.queue_name, actor.options
-        check_priority(options.get("priority", DEFAULT_PRIORITY))
-        if options.get("cron"):
-            zone = options.get("time_zone") or "UTC"
-            self.crons[name] = Entry(name, queue, options["cron"], zone)
-        if options.get("slots"):
+        name, queue, wanted = actor.actor_name, actor.queue_name, actor.options
+        options.check_priority(wanted.get("priority", DEFAULT_PRIORITY))
+        if wanted.get("cron"):
+            zone = wanted.get("time_zone") or "UTC"
+            self.crons[name] = Entry(name, queue, wanted["cron"], zone)
+        if wanted.get("slots"):
             count = self.settings.worker_concurrency or default_slots()
             folder = self.settings.temp_dir / "slots" / queue
             self.slots[queue] = HostSlots(folder, count)
@@ -186,9 +189,13 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         again: a job that is known, and has not failed, is not stored a second time.  A
         job that sends its own message is run again when this run has ended.
 
+        Returns:
+            The message as it was stored.  If another job holds its ``dedupe_key``, it
+            was not, and has that job's id.
+
         Raises:
             BrokerUnavailable: Redis does not answer; the message may be stored or not.
-            InvalidRequestError: The priority is not one of 0 to 9.
+            InvalidRequestError: An option is not what it is to be.
         """
         return self.enqueue_many([message], delay=delay)[0]
 
@@ -199,17 +206,18 @@ class RedisBroker(OwnBroker, StockRedisBroker):
 
         Raises:
             BrokerUnavailable: Redis does not answer; send the same messages again.
-            InvalidRequestError: A priority is not one of 0 to 9; nothing is stored.
+            InvalidRequestError: An option is not what it is to be; nothing is stored.
         """
         prepared = [self.prepare(message) for message in messages]
         due = None if delay is None else clock.now_ms() + delay
         for message in prepared:
             self.emit_before("enqueue", message, delay)
         strangers = [item for item in prepared if not self._is_again(item, due)]
-        self._store(strangers, due)
-        for message in prepared:
+        holders = self._store(strangers, due)
+        sent = [_following(item, holders) for item in prepared] if holders else prepared
+        for message in sent:
             self.emit_after("enqueue", message, delay)
-        return prepared
+        return sent
 
     def add_middleware(self, middleware: Middleware, **where: Any) -> None:
         """Add *middleware*, at the end or where dramatiq's keywords say."""
@@ -246,16 +254,26 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         job.delivery.successor, job.delivery.due = message, due
         return True
 
-    def _store(self, messages: Sequence[Message[Any]], due: int | None) -> None:
+    def _store(
+        self, messages: Sequence[Message[Any]], due: int | None
+    ) -> dict[str, str]:
+        """Store *messages*; return which were not, and whose jobs hold their keys."""
         starts = range(0, len(messages), BATCH)
         steps = (self._step(messages[at : at + BATCH], due) for at in starts)
         try:
             answers = self.run.in_turn("enqueue", steps)
         except redis.RedisError as error:
             raise unavailable(self.client, error) from error
-        for message, is_new in zip(messages, chain(*answers), strict=True):
-            if not is_new:
+        holders = {}
+        for message, answer in zip(messages, chain(*answers), strict=True):
+            if isinstance(answer, bytes):
+                holders[message.message_id] = holder = answer.decode()
+                log.info(
+                    "message.deduplicated", message_id=message.message_id, by=holder
+                )
+            elif not answer:
                 log.info("job.already_known", message_id=message.message_id)
+        return holders
 
     def _step(self, messages: Sequence[Message[Any]], due: int | None) -> list[Any]:
         """Return what the script is told to store *messages*."""
@@ -266,16 +284,19 @@ class RedisBroker(OwnBroker, StockRedisBroker):
             arguments += [*common, len(parts), *chain(*parts)]
         return arguments
 
-    @staticmethod
-    def common_to(message: Message[Any]) -> tuple[Any, ...]:
+    def common_to(self, message: Message[Any]) -> tuple[Any, ...]:
         """Return what the script that stores *message* is told of it and its likes."""
-        options = message.options
+        wanted, find_by = message.options, message.options.get("find_by")
         return (
             message.queue_name,
-            int(options.get("track") is not False),
+            int(wanted.get("track") is not False),
             message.actor_name,
-            options.get("priority", DEFAULT_PRIORITY),
+            wanted.get("priority", DEFAULT_PRIORITY),
             _origin(message.actor_name, message.queue_name),
+            wanted.get("group", ""),
+            _key_of(message),
+            wanted.get("dedupe_for", ""),
+            jobs.encode_index(find_by, self.settings.job_ttl_s) if find_by else "",
         )
 
     @staticmethod
@@ -287,28 +308,25 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         """Return *message* as it will be stored: under its own id, as of now.
 
         Raises:
-            InvalidRequestError: The priority is not one of 0 to 9, or the name of the
+            InvalidRequestError: An option is not what it is to be, or the name of the
                 queue is one of the broker's own keys.
         """
-        options: dict[str, Any] = {"redis_message_id": message.message_id}
         actor = self.actors.get(message.actor_name)
-        for name in ("priority", "track"):
-            value = message.options.get(name)
-            if value is None and actor is not None:
-                value = actor.options.get(name)
-            if value is not None:
-                options[name] = value
-        check_priority(options.get("priority", DEFAULT_PRIORITY))
+        of_actor = actor.options if actor else {}
+        own = options.chosen(message.options, of_actor, lambda: _body(message, actor))
+        if own:
+            options.check(own)
+        own["redis_message_id"] = message.message_id
         queue_name = q_name(message.queue_name)
-        check_queue(queue_name)
-        options = {**message.options, **options}
-        options.pop("eta", None)
+        options.check_queue(queue_name)
+        kept = {**message.options, **own}
+        kept.pop("eta", None)
         return Message(
             queue_name,
             message.actor_name,
             message.args,
             message.kwargs,
-            options,
+            kept,
             message.message_id,
             message.message_timestamp,
         )
@@ -325,7 +343,7 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         arguments: list[Any] = [run.outcome, run.queue, run.owner, message.redis_id]
         arguments += [clock.now_ms(), MAX_EVENTS]
         arguments += [int(and_take), self.lease.worker, self.name]
-        if run.tracked or run.outcome != "ack":
+        if run.tracked or run.outcome != "ack" or _key_of(message):
             arguments += self._end_of(message, run)
         taken: list[Any]
         done, *taken = self.run.together("settle", *arguments)
@@ -335,12 +353,10 @@ class RedisBroker(OwnBroker, StockRedisBroker):
 
     def _end_of(self, message: Delivered, run: Delivery) -> list[Any]:
         """Return what follows the end: another run, a dead letter, the record."""
-        following: list[Any] = ["", "", "", ""]
+        following: list[Any] = ["", ""]
         if run.successor:
-            priority = run.successor.options.get("priority", DEFAULT_PRIORITY)
-            due = "" if run.due is None else run.due
             following = [run.successor.message_id, encode(run.successor)]
-            following += [priority, due]
+        following += [_key_of(message), "" if run.due is None else run.due]
         following.append(json.dumps(run.why) if run.why else "")
         if run.tracked:
             ttl_s = 0 if run.outcome == "again" else self.settings.job_ttl_s
@@ -349,9 +365,12 @@ class RedisBroker(OwnBroker, StockRedisBroker):
             following += [part for item in run.job_fields.items() for part in item]
         return following
 
-    def bury(self, queue_name: str, redis_id: str, *, reason: str) -> None:
+    def bury(self, queue_name: str, redis_id: str) -> None:
         """Make a dead letter of what this process has fetched and cannot even read."""
-        why = json.dumps({"reason": reason, "at": clock.now_ms()})
+        error = jobs.describe_error(UNREADABLE)
+        why = json.dumps(
+            {"reason": error["code"], "at": clock.now_ms(), "error": error}
+        )
         self.run(
             *("settle", "dead", queue_name, self.lease.worker, redis_id),
             *(clock.now_ms(), MAX_EVENTS, 0, "", "", "", "", "", "", why),
@@ -381,6 +400,16 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         )
         pipeline.execute()
 
+    def hear_cancels(self) -> None:
+        """Note which of the jobs that run here were cancelled."""
+        running = [m for m in list(self.lease.held.values()) if m.delivery.tracked]
+        if running:
+            ids = [message.message_id for message in running]
+            key = f"{self.namespace}:__cancels__"
+            found: Any = self.client.hmget(key, ids)
+            for message, keep in zip(running, found, strict=True):
+                message.delivery.cancelled = keep is not None
+
     # What dramatiq's own methods ask for
 
     def do_qsize(self, queue_name: str) -> int:
@@ -409,28 +438,34 @@ def encode(message: Message[Any]) -> bytes:
     return _compact.encode(vars(message)).encode()
 
 
-def check_priority(priority: Any) -> None:
-    """Refuse what is no priority.
+def _body(
+    message: Message[Any] | MessageProxy, actor: dramatiq.Actor[..., Any] | None
+) -> dict[str, Any]:
+    """Return the arguments of a message by their names."""
+    if not message.args or actor is None:
+        return message.kwargs
+    try:
+        bound = inspect.signature(actor.fn).bind_partial(*message.args)
+    except TypeError as error:
+        raise InvalidRequestError(f"{message.actor_name}: {error}") from None
+    return {**bound.arguments, **message.kwargs}
 
-    Raises:
-        InvalidRequestError: It is not an integer from 0 to 9.
-    """
-    if type(priority) is not int or not 0 <= priority <= 9:  # noqa: PLR2004 - the scale
-        raise InvalidRequestError(
-            f"priority: {priority!r} is not an integer from 0, the most urgent, to 9"
-        )
+
+def _key_of(message: Message[Any] | MessageProxy) -> str:
+    """Return the key that the job may hold, as the scripts know it, or nothing."""
+    key = message.options.get("dedupe_key")
+    return f"{message.actor_name}:{key}" if key else ""
 
 
-def check_queue(name: str) -> None:
-    """Refuse a queue whose list would be another of our keys.
-
-    Raises:
-        InvalidRequestError: It is called ``events``, or begins as our keys do.
-    """
-    if name == "events" or name.startswith(("budgets:", "job:", "__")):
-        raise InvalidRequestError(
-            f"queue {name!r}: the broker has a key of this name; choose another"
-        )
+def _following(message: Message[Any], holders: dict[str, str]) -> Message[Any]:
+    """Return *message*; if another job holds its key, with that job's id."""
+    holder = holders.get(message.message_id)
+    if holder is None:
+        return message
+    copy: Message[Any] = message.copy(
+        message_id=holder, options={"redis_message_id": holder}
+    )
+    return copy
 
 
 @lru_cache(maxsize=256)
@@ -442,16 +477,17 @@ def _middleware(settings: CoreSettings) -> list[Middleware]:
     """Return dramatiq's default stack with our parts in place of `Retries`.
 
     Hooks that run after an attempt are called in reverse: `Retries` decides first,
-    and `JobsMiddleware` records what was decided.
+    and `JobsMiddleware` records what was decided.  `TimeLimit` is nearest to the actor:
+    it interrupts nothing else.
     """
     return [
         JobsMiddleware(),
         AgeLimit(),
-        TimeLimit(),
         ShutdownNotifications(),
         Callbacks(),
         Pipelines(),
         Retries(max_retries=settings.max_retries, min_backoff=settings.backoff_delay),
+        TimeLimit(),
     ]
 
 

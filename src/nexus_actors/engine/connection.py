@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -117,6 +119,15 @@ def unavailable(client: redis.Redis, error: Exception) -> BrokerUnavailable:
     return BrokerUnavailable(
         f"Redis at {describe(client)} cannot be used: {reason} ({cure})"
     )
+
+
+@contextmanager
+def translated(client: redis.Redis) -> Iterator[None]:
+    """Raise redis-py's errors of the body as ours."""
+    try:
+        yield
+    except redis.RedisError as error:
+        raise unavailable(client, error) from error
 
 
 def check_server(client: redis.Redis) -> None:

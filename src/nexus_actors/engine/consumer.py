@@ -40,6 +40,8 @@ POLL_S: Final = 0.2
 #: How many messages it asks for at first; twice as many each time that there are.
 #: One more than may be there tells that there is none left.
 FEW: Final = 2
+#: How long it waits for a paused queue to be resumed; a hint ends that, too.
+PAUSED_POLL_S: Final = 1.0
 
 #: For how long a thread takes one message after another, in seconds.
 GO_ON_S: Final = 0.2
@@ -71,6 +73,8 @@ class Consumer(dramatiq.Consumer):
         self.broker = broker
         self.queue_name = queue_name
         self._wake = f"{broker.namespace}:{queue_name}.wake"
+        self._resumed = f"{broker.namespace}:{queue_name}.resumed"
+        self._is_paused = False
         self._ready: deque[Delivered] = deque()
         self._suspect: _Suspect | None = None
         self._suspects_since: float | None = None
@@ -108,13 +112,20 @@ class Consumer(dramatiq.Consumer):
             return self._next_alone(self._suspect)
         if self._is_empty:  # since then, what was stored has left a hint
             self._is_empty = False
-            self.broker.run.await_hint(self._wake, POLL_S)
+            self._await_hint()
             return None
         wanted = self._free()
         if not wanted:
             return None
         self._fetch(wanted)
         return self._ready.popleft() if self._ready else None
+
+    def _await_hint(self) -> None:
+        """Wait for a hint that there may be something to take."""
+        if self._is_paused:
+            self.broker.run.await_hint(self._resumed, PAUSED_POLL_S)
+        else:
+            self.broker.run.await_hint(self._wake, POLL_S)
 
     def _free(self) -> list[Delivery]:
         """Take threads, and slots, that are free; wait a moment for the first."""
@@ -149,7 +160,8 @@ class Consumer(dramatiq.Consumer):
         self._ready.extend(found)
         self._is_empty = len(found) < wanted
         self._most = FEW if self._is_empty else min(self._most * 2, self.broker.threads)
-        self._mind(suspects)
+        self._is_paused = suspects < 0
+        self._mind(max(suspects, 0))
 
     def _run_fetch(
         self, mode: str, what: int | str, free: list[Delivery]
@@ -195,7 +207,7 @@ class Consumer(dramatiq.Consumer):
             pass
         log.error("message.unreadable", queue=self.queue_name, redis_id=key)
         try:
-            self.broker.bury(self.queue_name, key, reason="unreadable")
+            self.broker.bury(self.queue_name, key)
         except redis.RedisError:  # it is returned, fetched again, and buried then
             self.broker.lease.suspicious.set()
         return None
@@ -327,9 +339,9 @@ class Consumer(dramatiq.Consumer):
             for message in messages:
                 self._forget(message)
             ids = [message.redis_id for message in messages]
-            about = (self.queue_name, lease.worker, int(counted))
+            told = (clock.now_ms(), MAX_EVENTS, int(counted))
             try:
-                self.broker.run("requeue", *about, *ids)
+                self.broker.run("requeue", self.queue_name, lease.worker, *told, *ids)
             except redis.RedisError as error:  # what is not back is found to be stray
                 log.warning("broker.unreachable", part="requeue", error=str(error))
                 lease.suspicious.set()

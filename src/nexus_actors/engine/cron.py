@@ -97,4 +97,4 @@ class Entry:
         message = broker.prepare(message)
         stored = (*broker.common_to(message), *broker.own_to(message))
         now = clock.now_ms()
-        broker.run("cron", self.actor, due, now, MAX_EVENTS, "", *stored)
+        broker.run("cron", self.actor, due, now, MAX_EVENTS, *stored)

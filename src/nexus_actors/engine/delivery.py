@@ -27,6 +27,7 @@ class Delivery:
         number: How many deliveries without an end there are, with this one.
         lost: Another worker may run the message: what it comes to here is not told.
         tracked: Whether the job has a record and tells events.
+        cancelled: Somebody does not want the job any more.
         places: How many of the worker threads, which *place* counts, are taken.
         since: When the thread was taken; monotonic, in seconds.
         successor: The message of the next run, where the outcome is ``again``.
@@ -41,6 +42,7 @@ class Delivery:
     number: int = 1
     lost: bool = False
     tracked: bool = True
+    cancelled: bool = False
     slot: Slot | None = None
     place: threading.Semaphore | None = None
     places: int = 1

@@ -8,20 +8,27 @@ about the last 10,000; the job's record is the truth.
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
 
 import redis
 
+from nexus_actors.core import clock
 from nexus_actors.core.errors import InvalidRequestError
 
 from . import jobs
-from .connection import unavailable
+from .connection import translated
 
+
+if TYPE_CHECKING:
+    from .broker import RedisBroker
 
 #: A place in the stream: milliseconds since the epoch, and a number.
 EVENT_ID: Final = re.compile(r"\d{1,19}(-\d{1,19})?")
@@ -31,6 +38,12 @@ MAX_EVENTS: Final = 10_000
 
 #: How long one read waits for news, in ms; less than the socket's time-out.
 BLOCK_MS: Final = 1_000
+
+#: What a group hears in place of events that it never heard.
+TRIMMED: Final = "events.trimmed"
+
+#: For how long a consumer without news, and without work, is remembered, in ms.
+FORGET_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,18 +78,30 @@ def listen(
     *,
     since: str = "$",
     wait: bool = True,
-    broker: jobs.KeepsJobs | None = None,
+    group: str | None = None,
+    take_over_s: float = 60,
+    broker: RedisBroker | None = None,
 ) -> Iterator[Event]:
     """Return events as they happen; what happens after the call is heard.
 
+    Without a *group* every listener hears everything.  Those of one group share the
+    events, and the group goes on where it was: each event is acknowledged when the
+    next one is asked for, and until then is another's if this listener ends or dies.
+    So every event is heard at least once, unless it was trimmed before; of that the
+    group hears an event ``events.trimmed``, whose ``count`` says of how many, or is
+    ``None`` where the server does not know.
+
     Args:
         since: Hear what came after this event's id; ``0`` is the oldest kept, ``$``
-            is now.
+            is now.  Of a group that there is already it is not asked.
         wait: Go on for ever; otherwise end when there is nothing newer.
+        group: A name of your own; it is kept in Redis, with its place.
+        take_over_s: After how long an event that was not acknowledged is another's:
+            longer than it takes to deal with one.
         broker: Whose events; by default those of the broker in use.
 
     Raises:
-        BrokerUnavailable: Redis does not answer.
+        BrokerUnavailable: Redis does not answer; listen again.
         InvalidRequestError: *since* is not the id of an event.
         UnsupportedFeatureError: The broker in use tells no events.
     """
@@ -84,8 +109,13 @@ def listen(
     key = f"{broker.namespace}:events"
     if since != "$" and not EVENT_ID.fullmatch(since):
         raise InvalidRequestError(f"since: {since!r} is not the id of an event")
+    if group is not None:
+        member = _Member(broker, key, group, round(take_over_s * 1000))
+        with translated(broker.client):
+            member.join(since)
+        return member.follow(wait=wait)
     if since == "$":
-        with _translated(broker.client):
+        with translated(broker.client):
             since = _last_id(broker.client, key)
     return _follow(broker.client, key, since, block=BLOCK_MS if wait else None)
 
@@ -94,21 +124,13 @@ def _follow(
     client: redis.Redis, key: str, last: str, *, block: int | None
 ) -> Iterator[Event]:
     while True:
-        with _translated(client):
+        with translated(client):
             found = _read(client, key, last, block=block)
         for event in found:
             last = event.id
             yield event
         if not found and block is None:
             return
-
-
-@contextmanager
-def _translated(client: redis.Redis) -> Iterator[None]:
-    try:
-        yield
-    except redis.RedisError as error:
-        raise unavailable(client, error) from error
 
 
 def _last_id(client: redis.Redis, key: str) -> str:
@@ -135,3 +157,115 @@ def _event(event_id: bytes, fields: Mapping[bytes, bytes]) -> Event:
         at=datetime.fromtimestamp(int(fields[b"at"]) / 1000, UTC),
         body=json.loads(fields[b"body"]),
     )
+
+
+class _Member:
+    """One listener of a group."""
+
+    def __init__(
+        self, broker: RedisBroker, key: str, group: str, patience_ms: int
+    ) -> None:
+        self._broker = broker
+        self._client: Any = broker.client
+        self._key = key
+        self._group = group
+        self._patience_ms = patience_ms
+        self._name = f"{socket.gethostname()}:{os.getpid()}:{uuid4()}"
+        self._unfinished = ""  # what was handed out last, and not acknowledged
+        self._told = ""  # up to where it was told that events are missing
+
+    def join(self, since: str) -> None:
+        """Make the group if there is none, and forget its members that are gone."""
+        place, heard = self._start(since)
+        told = {"mkstream": True, "entries_read": heard}
+        try:
+            self._client.xgroup_create(self._key, self._group, place, **told)
+        except redis.ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+        for member in self._client.xinfo_consumers(self._key, self._group):
+            if member["pending"] == 0 and member["idle"] > FORGET_MS:
+                name = member["name"]
+                self._client.xgroup_delconsumer(self._key, self._group, name)
+
+    def _start(self, since: str) -> tuple[str, int | None]:
+        """Return the place where a new group begins, and how many events are before it.
+
+        Before Redis 7, nobody knows how many.
+        """
+        try:
+            stream = self._client.xinfo_stream(self._key)
+        except redis.ResponseError:  # there is none yet
+            return "0-0" if since == "$" else since, None
+        added, first = stream.get("entries-added"), stream["first-entry"]
+        if since == "0" and first:
+            trimmed = None if added is None else added - stream["length"]
+            return _before(first[0]), trimmed
+        if since in {"0", "$"}:
+            return stream["last-generated-id"], added
+        return since, None
+
+    def follow(self, *, wait: bool) -> Iterator[Event]:
+        """Yield events; whoever asks for the next one has dealt with the last."""
+        try:
+            while True:
+                with translated(self._client):
+                    event = self._next(wait=wait)
+                if event is None:
+                    return
+                yield event
+        finally:
+            self._leave()
+
+    def _next(self, *, wait: bool) -> Event | None:
+        while True:
+            kind, *more = self._hear()
+            if kind == b"event":
+                self._unfinished = more[0].decode()
+                fields = dict(zip(more[1::2], more[2::2], strict=True))
+                return _event(more[0], fields)
+            if kind == b"gone":
+                self._unfinished = more[0].decode()
+                return _trimmed(self._unfinished, 1)
+            if kind == b"trimmed":
+                self._told = more[1].decode()
+                return _trimmed(self._told, None if more[0] < 0 else more[0])
+            if not wait:
+                return None
+            self._client.xread({self._key: more[0]}, count=1, block=BLOCK_MS)
+
+    def _hear(self) -> list[Any]:
+        arguments = (self._name, self._patience_ms, self._unfinished, self._told)
+        try:
+            heard: list[Any] = self._broker.run("hear", self._group, *arguments)
+        except redis.ResponseError as error:
+            if "NOGROUP" not in str(error) and "no such key" not in str(error):
+                raise
+            # Redis has lost the group, and what else nobody knows
+            self.join("0")
+            return [b"trimmed", -1, b"0-0"]
+        self._unfinished = self._told = ""
+        return heard
+
+    def _leave(self) -> None:
+        """Let what was not acknowledged be another's at once."""
+        with suppress(redis.RedisError):  # else it is, only later
+            at = self._unfinished
+            if at and self._client.xrange(self._key, at, at, count=1):
+                self._client.xclaim(
+                    *(self._key, self._group, self._name, 0, [at]),
+                    idle=FORGET_MS,
+                    justid=True,
+                )
+            elif not at:
+                self._client.xgroup_delconsumer(self._key, self._group, self._name)
+
+
+def _before(event_id: bytes) -> str:
+    """Return the place right before an event."""
+    ms, number = map(int, event_id.split(b"-"))
+    return f"{ms}-{number - 1}" if number else f"{ms - 1}-{(1 << 64) - 1}"
+
+
+def _trimmed(place: str, count: int | None) -> Event:
+    return Event(id=place, name=TRIMMED, job="", at=clock.now(), body={"count": count})

@@ -8,6 +8,7 @@ the end.
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,21 +16,32 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, cast
 
 from nexus_actors.core import clock
-from nexus_actors.core.errors import NexusError, Postponed
+from nexus_actors.core.errors import (
+    Cancelled,
+    NexusError,
+    Postponed,
+    TimeLimitError,
+    UnsupportedFeatureError,
+)
 
 
 if TYPE_CHECKING:
     import redis
 
+    from .broker import RedisBroker
     from .delivery import Delivery
 
 
 State = Literal[
     "scheduled", "queued", "running", "retrying", "succeeded", "dead", "cancelled"
 ]
+
+#: What came of `cancel`: the job had not begun, and never will; it runs, and was asked
+#: to end; it had ended before.
+CancelAnswer = Literal["cancelled", "asked", "ended"]
 
 #: States that a job does not leave by itself.
 FINAL: frozenset[State] = frozenset({"succeeded", "dead", "cancelled"})
@@ -39,6 +51,10 @@ MIN_INTERVAL_S = 0.25
 
 #: How often `wait` looks, in seconds.
 POLL_S = 0.15
+
+#: For how long `find` finds a job, from when it may begin, unless its record is kept
+#: for longer; in seconds.
+FOUND_S = 30 * 86_400
 
 #: Set when the worker of this process begins to shut down.
 stopping = threading.Event()
@@ -75,6 +91,9 @@ class Job:
         hand_on: Whether dramatiq has a use for the result: a pipeline, or `Results`.
         result: What the actor has returned.
         delivery: What this process holds for it, where a worker runs it.
+        limit_s: How long this attempt may take; known to who runs it for a worker.
+        checked_at: When it has last asked whether it may go on; monotonic, in seconds.
+        heard_at: When it first heard that it may not.
     """
 
     id: str
@@ -84,6 +103,10 @@ class Job:
     hand_on: bool = False
     result: Any = None
     delivery: Delivery | None = None
+    limit_s: float = math.inf
+    checked_at: float = field(default=-math.inf, init=False)
+    heard_at: float | None = field(default=None, init=False)
+    _began: float = field(default_factory=time.monotonic, init=False)
     _last: Progress | None = field(default=None, init=False)
     _last_at: float = field(default=0.0, init=False)
 
@@ -91,16 +114,51 @@ class Job:
         """Return if the job may go on.
 
         Raises:
+            Cancelled: Somebody does not want it any more.
+            TimeLimitError: It has taken as long as it may.
             Postponed: The worker shuts down; the job goes back to its queue.  Or it
                 was out of touch, and another worker has the job: what this run comes
                 to is not told.
         """
+        self.checked_at = time.monotonic()
+        self.stop_if_asked()
+
+    def stop_if_asked(self) -> None:
+        """Do as `check` does, for one that may not ask again."""
+        reason = self._reason()
+        if reason:
+            self.heard_at = self.heard_at or time.monotonic()
+            raise reason
+
+    def _reason(self) -> NexusError | None:
         if self.delivery and self.delivery.lost:
-            raise Postponed(
+            return Postponed(
                 "another worker has the job", code="lease_lost", until=clock.now()
             )
+        if self.is_cancelled:
+            return Cancelled("the job was cancelled")
+        if self.is_late:
+            return self.too_late()
         if self.actor and stopping.is_set():
-            raise Postponed("the worker shuts down", code="shutdown", until=clock.now())
+            text = "the worker shuts down"
+            return Postponed(text, code="shutdown", until=clock.now())
+        return None
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody does not want the job any more."""
+        return self.delivery is not None and self.delivery.cancelled
+
+    @property
+    def is_late(self) -> bool:
+        """Whether this attempt has taken as long as it may."""
+        return time.monotonic() - self._began >= self.limit_s
+
+    def too_late(self) -> TimeLimitError:
+        """Return the error of an attempt that took too long."""
+        return TimeLimitError(
+            f"the job did not end within its time limit of {self.limit_s:g} s"
+        )
 
     def progress(
         self, fraction: float | None, *, stage: str, eta_s: float | None = None
@@ -246,24 +304,94 @@ def get(job_id: str, *, broker: KeepsJobs | None = None) -> JobRecord | None:
         BrokerUnavailable: Redis does not answer.
         UnsupportedFeatureError: The broker in use keeps no job records.
     """
+    from .connection import translated
+
+    broker = broker or keeper()
+    with translated(broker.client):
+        raw = broker.client.hgetall(f"{broker.namespace}:job:{job_id}")
+    return JobRecord.from_hash(job_id, raw) if raw else None
+
+
+def find(*, broker: KeepsJobs | None = None, **found_by: str | int) -> list[JobRecord]:
+    """Return the jobs that a host calls so, the newest first, as ``video_id="v"``.
+
+    Jobs are found by what the ``find_by`` of their actor or message names, as long as
+    they have a record and for 30 days at most: the last 100.
+
+    Raises:
+        BrokerUnavailable: Redis does not answer.
+        TypeError: Not exactly one name was given.
+        UnsupportedFeatureError: The broker in use keeps no job records.
+    """
     from redis import RedisError
 
     from .connection import unavailable
 
+    if len(found_by) != 1:
+        raise TypeError("jobs.find takes one name, such as video_id='video-123'")
     broker = broker or keeper()
+    [(name, value)] = found_by.items()
+    key = f"{broker.namespace}:__find__:{name}:{value}"
     try:
-        raw = broker.client.hgetall(f"{broker.namespace}:job:{job_id}")
+        found: Any = broker.client.zrevrange(key, 0, -1)
+        ids = [job_id.decode() for job_id in found]
+        pipeline = broker.client.pipeline(transaction=False)
+        for job_id in ids:
+            pipeline.hgetall(f"{broker.namespace}:job:{job_id}")
+        records = zip(ids, pipeline.execute(), strict=True)
     except RedisError as error:
         raise unavailable(broker.client, error) from error
-    return JobRecord.from_hash(job_id, raw) if raw else None
+    return [JobRecord.from_hash(job_id, raw) for job_id, raw in records if raw]
 
 
-def keeper() -> KeepsJobs:
+def encode_index(found_by: Mapping[str, str], kept_s: int) -> str:
+    """Return what the script that stores a message needs, so that `find` finds it."""
+    names = [f"{name}:{value}" for name, value in found_by.items()]
+    return json.dumps([max(FOUND_S, kept_s) * 1000, *names])
+
+
+def keeper() -> RedisBroker:
     """Return the broker in use, if it keeps job records."""
     from .actor import attached_broker
     from .broker import own_broker
 
     return own_broker(attached_broker(), "job records")
+
+
+def cancel(job_id: str, *, broker: RedisBroker | None = None) -> CancelAnswer:
+    """Let a job not run, or not run on; cancelling again is safe.
+
+    One that waits, for a worker or for its time, is taken away at once.  One that runs
+    is asked to end, whoever runs it, now or after the death of its worker; `wait` tells
+    what it came to: it may still succeed, if it is faster.
+
+    Returns:
+        ``cancelled``, ``asked``, or ``ended`` if it had ended before.
+
+    Raises:
+        BrokerUnavailable: Redis does not answer.
+        LookupError: There is no such job.
+        UnsupportedFeatureError: The job has no record, or the broker in use keeps none.
+    """
+    from .actor import attached_broker
+    from .broker import own_broker
+    from .connection import translated
+    from .events import MAX_EVENTS
+    from .recovery import served_queues
+
+    broker = broker or own_broker(attached_broker(), "cancelling")
+    arguments = (clock.now_ms(), MAX_EVENTS, broker.settings.job_ttl_s)
+    with translated(broker.client):
+        queues = served_queues(broker.client, broker.namespace) | broker.queues
+        answer = broker.run("cancel", job_id, *arguments, *queues).decode()
+    if answer == "untracked":
+        raise UnsupportedFeatureError(
+            f"job {job_id} has no record, since it was sent with track=False; "
+            "only jobs with one can be cancelled"
+        )
+    if answer == "unknown":
+        raise LookupError(f"no job {job_id!r} is known")
+    return cast("CancelAnswer", answer)
 
 
 def wait(

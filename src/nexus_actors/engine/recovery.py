@@ -36,6 +36,7 @@ from dramatiq.common import dq_name
 
 from nexus_actors.core import clock
 from nexus_actors.core.logs import get_logger
+from nexus_actors.core.settings import CoreSettings
 
 from .delivery import Delivered, Delivery
 from .events import MAX_EVENTS
@@ -111,14 +112,19 @@ class Lease:
     """
 
     def __init__(
-        self, client: redis.Redis, scripts: Scripts, namespace: str, timeout_s: float
+        self,
+        client: redis.Redis,
+        scripts: Scripts,
+        namespace: str,
+        settings: CoreSettings,
     ) -> None:
         self.worker = str(uuid4())
         self.held: dict[str, Delivered] = {}
         self.turnstile = Turnstile()
         self.suspicious = threading.Event()
         self._changing = threading.Lock()  # short: who ends a job waits for no fetch
-        self.timeout_s = timeout_s
+        self.timeout_s = settings.heartbeat_timeout_s
+        self._job_ttl_s = settings.job_ttl_s
         self.queues: set[str] = set()
         self._client = client
         self._scripts = scripts
@@ -133,13 +139,15 @@ class Lease:
             self._join(self.worker)
 
     def _join(self, worker: str) -> None:
+        queues = sorted(self.queues)
         about = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "queues": sorted(self.queues),
+            "queues": queues,
             "timeout_s": self.timeout_s,
+            "job_ttl_s": self._job_ttl_s,
         }
-        self._scripts("join", worker, clock.now_ms(), json.dumps(about))
+        self._scripts("join", worker, clock.now_ms(), json.dumps(about), *queues)
 
     def beat(self) -> None:
         """Say that this process lives; if that comes too late, begin a new life."""
@@ -182,8 +190,8 @@ class Lease:
             known = self._acknowledged()
             for queue, ids in known.items():
                 stray = [i for i in ids if i not in self.held]
-                about = (queue, self.worker, "unsure", *stray)
-                if stray and self._scripts("requeue", *about):
+                about = (queue, self.worker, clock.now_ms(), MAX_EVENTS, "unsure")
+                if stray and self._scripts("requeue", *about, *stray):
                     log.warning("message.stray", queue=queue, redis_ids=stray)
             missing = {
                 message.delivery: message
@@ -244,6 +252,21 @@ def recover(
     return total
 
 
+def workers_of(client: redis.Redis, namespace: str) -> dict[str, Any]:
+    """Return what our workers say of themselves, by their names."""
+    found: Any = client.hgetall(f"{namespace}:__workers__")
+    return {
+        name.decode(): {"timeout_s": STOCK_TIMEOUT_S, "queues": []} | json.loads(about)
+        for name, about in found.items()
+    }
+
+
+def served_queues(client: redis.Redis, namespace: str) -> set[str]:
+    """Return the queues that our workers fetch from."""
+    workers = workers_of(client, namespace).values()
+    return {queue for about in workers for queue in about["queues"]}
+
+
 @dataclass(slots=True)
 class _Sign:
     """A sign of life, and since when it has been seen."""
@@ -270,7 +293,7 @@ class Watch:
 
     def look(self) -> None:
         """Return the messages of our workers that have died."""
-        workers = self._workers()
+        workers = workers_of(self._client, self._namespace)
         names = [name for name in workers if name != self._lease.worker]
         for name, sign in zip(names, self._read_signs(names), strict=True):
             about = workers[name]
@@ -287,7 +310,7 @@ class Watch:
         """
         key = f"{self._namespace}:__heartbeats__"
         found: Any = self._client.zrange(key, 0, -1, withscores=True)
-        ours = self._workers()
+        ours = workers_of(self._client, self._namespace)
         queues = [n for queue in self._lease.queues for n in (queue, dq_name(queue))]
         for name, score in ((name.decode(), score) for name, score in found):
             if name in ours or not self._is_dead(name, _sign(score), STOCK_TIMEOUT_S):
@@ -312,14 +335,6 @@ class Watch:
                     for ids in _chunks(stored)
                 )
                 log.error("message.orphans", queue=queue or "schedule", found=found)
-
-    def _workers(self) -> dict[str, Any]:
-        found: Any = self._client.hgetall(f"{self._namespace}:__workers__")
-        return {
-            name.decode(): {"timeout_s": STOCK_TIMEOUT_S, "queues": []}
-            | json.loads(about)
-            for name, about in found.items()
-        }
 
     def _read_signs(self, names: list[str]) -> list[str]:
         if not names:

@@ -7,19 +7,18 @@ hundred in a step; that they all do so does no harm.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-import redis
 from dramatiq import Message
 from dramatiq.common import q_name
 
 from nexus_actors.core import clock
 
-from .connection import unavailable
+from .connection import translated
+from .dead_letters import trim
 from .events import MAX_EVENTS
 from .recovery import Loop
 
@@ -33,6 +32,12 @@ POLL_S: Final = 0.25
 #: By how much an idle Redis may be late to end a wait, in seconds: shorter waits are
 #: done here, where what is to run before their end is seen only after it.
 REDIS_TICK_S: Final = 0.1
+
+#: How often dead letters that are too old or too many are deleted, in seconds.
+TRIM_S: Final = 60.0
+
+#: How often it is asked which of the running jobs were cancelled, in seconds.
+CANCEL_S: Final = 0.5
 
 #: How many messages one step moves: it must not hold up Redis.
 BATCH: Final = 100
@@ -66,7 +71,7 @@ def upcoming(limit: int = 100, *, broker: RedisBroker | None = None) -> list[Sch
     """
     broker = broker or _own()
     key = f"{broker.namespace}:__schedule__"
-    with _translated(broker.client):
+    with translated(broker.client):
         due: Any = broker.client.zrange(key, 0, limit - 1, withscores=True)
         ids = [job for job, _ in due]
         bodies: Any = broker.client.hmget(f"{key}.msgs", ids) if ids else []
@@ -112,18 +117,10 @@ def move(job_id: str, due: datetime, *, broker: RedisBroker | None = None) -> bo
 
 def _reschedule(job_id: str, due_ms: str, broker: RedisBroker) -> bool:
     ttl = broker.settings.job_ttl_s
-    with _translated(broker.client):
+    with translated(broker.client):
         return bool(
             broker.run("reschedule", job_id, clock.now_ms(), MAX_EVENTS, due_ms, ttl)
         )
-
-
-@contextmanager
-def _translated(client: redis.Redis) -> Iterator[None]:
-    try:
-        yield
-    except redis.RedisError as error:
-        raise unavailable(client, error) from error
 
 
 def _own() -> RedisBroker:
@@ -134,11 +131,12 @@ def _own() -> RedisBroker:
 
 
 class Timer:
-    """The thread that moves what is due, and sends what cron entries ask for."""
+    """The thread that moves what is due, and does what else is due by the clock."""
 
     def __init__(self, broker: RedisBroker) -> None:
         self._broker = broker
         self._wake = f"{broker.namespace}:__schedule__.wake"
+        self._next_cancels = self._next_trim = 0.0
         self._loop = Loop("timer", self._tick)
 
     def start(self) -> None:
@@ -151,6 +149,13 @@ class Timer:
 
     def _tick(self) -> float:
         moved, next_due = promote(self._broker)
+        now = time.monotonic()
+        if now >= self._next_cancels:
+            self._next_cancels = now + CANCEL_S
+            self._broker.hear_cancels()
+        if now >= self._next_trim:
+            self._next_trim = now + TRIM_S
+            trim(self._broker)
         for entry in list(self._broker.crons.values()):
             entry.send_if_due(self._broker)
         if moved >= BATCH:

@@ -28,20 +28,34 @@ import redis
 
 Name = Literal[
     "beat",
+    "cancel",
+    "count",
     "cron",
     "enqueue",
     "fetch",
+    "hear",
     "heed",
     "hold",
     "join",
+    "pause",
     "promote",
+    "purge",
     "recover",
     "requeue",
     "reschedule",
+    "revive",
     "settle",
     "spend",
     "sweep",
 ]
+
+#: What stands before a script, beside what stands before all.
+SHARED: Final = {
+    "cron": ("store",),
+    "enqueue": ("store",),
+    "fetch": ("take",),
+    "settle": ("take",),
+}
 
 #: Where the scripts lie.
 FOLDER: Final = files("nexus_actors.engine") / "lua"
@@ -50,8 +64,8 @@ FOLDER: Final = files("nexus_actors.engine") / "lua"
 @cache
 def text_of(name: str) -> str:
     """Return a script with what it shares with others in front of it."""
-    shared = ["common", "take"] if name in {"fetch", "settle"} else ["common"]
-    return "".join((FOLDER / f"{part}.lua").read_text() for part in [*shared, name])
+    parts = ["common", *SHARED.get(name, ()), name]
+    return "".join((FOLDER / f"{part}.lua").read_text() for part in parts)
 
 
 #: How long a connection counts as just used, in seconds.

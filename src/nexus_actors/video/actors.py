@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter, methodcaller
 from typing import Any, Final
 
 from nexus_actors.engine.actor import actor
@@ -16,6 +17,9 @@ QUEUE: Final = "video-processing"
     request="nexus_actors.video.models:ProcessVideoRequest",
     time_limit=float("inf"),  # a job guards itself: it knows how long its video is
     slots=True,
+    dedupe_key=itemgetter("video_id"),
+    group=methodcaller("get", "user_id"),
+    find_by=("video_id",),
 )
 def process_video(
     *,

@@ -159,7 +159,7 @@ class ProcessVideoRequest(Message):
         input_path: A path or ``file://`` URL that the *worker* can read, an
             ``https://`` URL on the public internet, or ``s3://bucket/key`` in a store
             that is set for the worker.
-        user_id: Whose video it is; kept with the job, used for nothing else.
+        user_id: Whose video it is: users take turns, unless the message has a group.
         options: What to make of it.
         output_prefix: The key under which outputs go, instead of *video_id*.
     """

@@ -17,7 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from nexus_actors.core.errors import NexusError, PermanentError, TransientError
+from nexus_actors.core.errors import (
+    Cancelled,
+    NexusError,
+    PermanentError,
+    TransientError,
+)
 from nexus_actors.core.guard import Guard, GuardSettings
 from nexus_actors.core.logs import get_logger
 from nexus_actors.core.settings import CoreSettings
@@ -217,7 +222,7 @@ class Pipeline:
         """Run all steps; keep the folder only if a later attempt can go on from it."""
         try:
             result = self.run()
-        except (PermanentError, OutputError):
+        except (PermanentError, OutputError, Cancelled):
             # what was made wrong stays wrong: another attempt must make it anew
             shutil.rmtree(self.work, ignore_errors=True)
             raise

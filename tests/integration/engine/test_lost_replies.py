@@ -6,8 +6,9 @@ import json
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from dramatiq import Message
@@ -17,11 +18,13 @@ from nexus_actors import (
     BrokerUnavailable,
     RedisBroker,
     TransientError,
+    dead_letters,
     jobs,
+    queues,
     schedule,
 )
 from nexus_actors.core import clock
-from nexus_actors.engine.scripts import FOLDER, text_of
+from nexus_actors.engine.scripts import FOLDER, SHARED, text_of
 from nexus_actors.testing.reply_proxy import ReplyProxy
 from queues import MakeBroker, ended, held, make_actor, settled, working
 from scale import full
@@ -29,7 +32,7 @@ from servers import StartServer
 
 
 #: Parts of the others, and none of their own.
-PARTS = {"common", "take"}
+PARTS = {"common", *(part for parts in SHARED.values() for part in parts)}
 
 #: Every script that there is: one that `Outage` does not bring about fails the test.
 SCRIPTS = {
@@ -40,7 +43,7 @@ SCRIPTS = {
 
 #: What is asked without a script.
 COMMANDS = {
-    *("BLPOP", "HGET", "HGETALL", "HSETNX", "HSCAN", "INFO"),
+    *("BLPOP", "HGET", "HGETALL", "HMGET", "HSETNX", "HSCAN", "INFO"),
     *("SMEMBERS", "XADD", "ZMSCORE", "ZRANGE"),
 }
 
@@ -48,8 +51,12 @@ COMMANDS = {
 #: and misses the answer begins anew, after seconds.
 AT_A_LOST_LEASE = {"join", "hold", "SMEMBERS"}
 
-#: These, by who sends, cancels and calls: below, and in `test_budgets`.
-BY_OTHERS = {"enqueue", "heed", "reschedule", "spend"}
+#: These, by who sends, listens, calls a vendor and operates: below, and in
+#: `test_events` and `test_budgets`.  To count changes nothing.
+BY_OTHERS = {
+    *("cancel", "count", "enqueue", "hear", "heed"),
+    *("pause", "reschedule", "revive", "spend"),
+}
 
 
 class Outage:
@@ -256,6 +263,40 @@ def test_a_canceller_that_misses_the_reply_can_cancel_again(
 
     assert not schedule.cancel(job)  # it was cancelled the first time
     assert not schedule.upcoming()
+
+
+@pytest.mark.parametrize("script", ["cancel", "pause", "purge", "revive"])
+def test_an_operator_that_misses_the_reply_can_ask_again(
+    make_broker: MakeBroker,
+    proxy: ReplyProxy,
+    script: Literal["cancel", "pause", "purge", "revive"],
+) -> None:
+    broker = make_broker(url=proxy.url)
+    waits = make_actor(Runs()).send(number=1).message_id
+    dead = make_actor(Runs(), queue="dead").send(number=2).message_id
+    worker = broker.lease.worker
+    broker.lease.serve("dead")
+    broker.run("fetch", "some", "dead", worker, clock.now_ms(), 100, "name", 1)
+    broker.bury("dead", dead)
+    letter = dead_letters.Selection(ids=(dead,))
+    ask: Callable[[], Any] = {
+        "cancel": lambda: jobs.cancel(waits),
+        "pause": lambda: queues.pause("tests"),
+        "purge": lambda: dead_letters.purge(letter),
+        "revive": lambda: dead_letters.requeue(letter).requeued,
+    }[script]
+    broker.client.script_load(text_of(script))  # else the reply says: not known
+    proxy.lose_reply_to(broker.run.sha(script).encode())
+
+    with pytest.raises(BrokerUnavailable):
+        ask()
+    again = ask()
+
+    assert again == {"cancel": "ended", "pause": False, "purge": 0, "revive": 0}[script]
+    assert broker.client.hlen("dramatiq:tests.msgs") == (script != "cancel")
+    assert queues.is_paused("tests") is (script == "pause")
+    assert broker.client.zcard("dramatiq:dead.XQ") == (script in {"cancel", "pause"})
+    assert broker.client.llen("dramatiq:dead") == (script == "revive")
 
 
 def test_a_sender_learns_within_seconds_that_there_is_no_redis(

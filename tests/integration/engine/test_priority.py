@@ -112,7 +112,7 @@ def test_a_message_goes_back_to_its_priority_and_before_the_others(
     lease = broker.lease
     take(broker, 1)
 
-    broker.run("requeue", "tests", lease.worker, 1, "2-0")
+    broker.run("requeue", "tests", lease.worker, 1, 100, 1, "2-0")
 
     assert broker.client.lrange("dramatiq:tests.p2", 0, -1) == [
         b"2-0",
@@ -194,7 +194,8 @@ def test_an_untracked_job_leaves_nothing_behind(broker: RedisBroker) -> None:
 
     assert jobs.get(message.message_id) is None
     keys: Any = broker.client.keys("*")
-    assert {key.decode() for key in keys} <= {"dramatiq:__schedule__.wake"}
+    left = {key.decode().removeprefix("dramatiq:") for key in keys}
+    assert left <= {"__queues__", "__schedule__.wake"}
 
 
 def test_an_idle_worker_is_woken(make_broker: MakeBroker) -> None:

@@ -28,6 +28,8 @@ MADE: dict[str, NexusError] = {
     "remote_unavailable": errors.RemoteUnavailableError("x"),
     "broker_unavailable": errors.BrokerUnavailable("x"),
     "resource": errors.ResourceError("x"),
+    "time_limit": errors.TimeLimitError("x"),
+    "cancelled": errors.Cancelled("x"),
     "postponed": errors.Postponed("x", until=NOW),
     "unknown_outcome": errors.UnknownOutcomeError("x"),
 }
@@ -37,6 +39,7 @@ RETRYABLE = {
     "remote_unavailable",
     "broker_unavailable",
     "resource",
+    "time_limit",
     "postponed",
 }
 

@@ -13,6 +13,7 @@ from dramatiq.errors import Retry
 
 from nexus_actors import (
     BrokerUnavailable,
+    Cancelled,
     InvalidRequestError,
     PermanentError,
     Postponed,
@@ -130,7 +131,7 @@ def test_pipelines_and_groups_are_sent_without_a_declaration(stub: StubBroker) -
     assert not stub.actors
 
 
-@pytest.mark.parametrize("option", ["priority", "dedup_key", "max_retry"])
+@pytest.mark.parametrize("option", ["priority", "dedupe_key", "group", "max_retry"])
 def test_what_the_broker_cannot_do_is_refused(stub: StubBroker, option: str) -> None:
     asked: Any = {option: 1}
 
@@ -165,7 +166,8 @@ def test_options_that_a_broker_does_not_know_are_dropped_for_it_alone() -> None:
 
 
 def test_a_permanent_error_is_never_worth_a_retry_to_any_broker() -> None:
-    assert process_video.options["throws"] == (PermanentError, UnknownOutcomeError)
+    throws = (PermanentError, UnknownOutcomeError, Cancelled)
+    assert process_video.options["throws"] == throws
 
 
 def test_called_directly_an_actor_is_a_function_that_checks_its_arguments() -> None:

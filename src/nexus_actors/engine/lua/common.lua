@@ -1,4 +1,5 @@
--- What all scripts share; each is sent with this in front of it.
+-- What all scripts share; each is sent with this in front of it.  It is run at each call:
+-- what some need, `take` and `store`, is apart.
 --
 -- KEYS[1] is the namespace.  Of dramatiq, and as dramatiq has them:
 --   <queue>              list     ids that wait, with the default priority
@@ -8,15 +9,25 @@
 --   __heartbeats__       zset     worker -> its last sign of life
 -- Ours, beside them:
 --   <queue>.p<0-9>       list     ids that wait, with another priority than 5
---   <queue>.bands        set      which of these lists may have something
+--   <queue>.ring<0-9>    zset     groups with something waiting -> when it is their turn;
+--                                 '' stands for the list of those without a group
+--   <queue>.g<0-9>:<group>        list of the ids that wait for the group
+--   <queue>.bands        set      which priorities may have something in these
 --   <queue>.turn         integer  pops so far, counted while there are bands
 --   <queue>.suspects     list     ids that were twice delivered without an end
 --   <queue>.tries        hash     id -> deliveries that have not ended
 --   <queue>.wake         list     hints that something waits, at most 64
 --   <queue>.XQ.meta      hash     id -> why and when it died
+--   <queue>.key:<actor>:<key>     'until:' or 'for:', and the job that holds the key:
+--                                 until it ends, or for as long as Redis keeps this
+--   <queue>.resumed      list     hints that the queue is not paused any more
+--   __queues__, __paused__        sets of queues
+--   __find__:<name>:<value>       zset of jobs -> when they were sent
 --   __schedule__(.msgs)  zset, hash   job id -> due time (ms), message
 --   __workers__          hash     worker -> what it says of itself
 --   __cron__             hash     entry -> the due time (ms) that was sent last
+--   __dead__             set      queues that have dead letters
+--   __cancels__          hash     job id that runs and is to end -> seconds to keep it
 --   job:<job id>         hash     the job's record
 --   budgets:state:<name>     hash  when the next call may be made
 --   budgets:waiting:<name>   zset  who waits for it, by turn
@@ -27,6 +38,9 @@ local ns = KEYS[1]
 local MAX_DELIVERIES = 3
 local MAX_HINTS = 64
 local DEFAULT_PRIORITY = 5
+-- A key is given back when its job ends.  Where nobody sees that, as of a stock worker's
+-- job, it is free again for who asks, and gone after this time, in ms.
+local KEY_LEAK = 30 * 24 * 3600 * 1000
 
 local function key(queue, what)
   return ns .. ':' .. queue .. (what or '')
@@ -38,6 +52,9 @@ end
 
 local HEARTBEATS = ns .. ':__heartbeats__'
 local SCHEDULE = ns .. ':__schedule__'
+local CANCELS = ns .. ':__cancels__'
+local QUEUES = ns .. ':__queues__'
+local PAUSED = ns .. ':__paused__'
 
 -- A Redis that is full refuses a script whose first write needs memory.  What workers
 -- need to go on, and to empty it, begins with one that needs none.
@@ -59,16 +76,19 @@ local function read(body)
   local function text(value)
     return type(value) == 'string' and value or ''
   end
+  local actor, dedupe_key = text(message.actor_name), text(options.dedupe_key)
   return {
     job = message.message_id,
     id = text(options.redis_message_id),
-    actor = text(message.actor_name),
+    actor = actor,
     queue = string.gsub(text(message.queue_name), '%.DQ$', ''),
     sent_at = string.format('%.0f', tonumber(message.message_timestamp) or 0),
     attempt = string.format('%.0f', (tonumber(options.retries) or 0) + 1),
     due = tonumber(options.eta) or 0,
     tracked = options.track ~= false,
     priority = string.format('%d', priority),
+    group = text(options.group),
+    key = dedupe_key ~= '' and not options.dedupe_for and actor .. ':' .. dedupe_key or '',
   }
 end
 
@@ -79,23 +99,59 @@ local function band(queue, priority)
   return key(queue, '.p' .. priority)
 end
 
-local hints = {} -- how many there are, for a script that stores many messages
+-- Wakes who waits; returns how many hints there are.
+local hints = {} -- the same, for a script that stores many messages
 local function hint(wake)
   local count = hints[wake] or redis.call('llen', wake)
   if count < MAX_HINTS then
     count = redis.call('rpush', wake, '1')
   end
   hints[wake] = count
+  return count
 end
 
--- Lets an id wait: at the end of its priority, or before all others of it.
-local function put(queue, id, priority, in_front)
-  local list = band(queue, priority)
-  if list ~= key(queue) then
+local function ring_of(queue, priority)
+  return key(queue, '.ring' .. priority)
+end
+
+local function list_of(queue, priority, group)
+  if group == '' then
+    return band(queue, priority)
+  end
+  return key(queue, '.g' .. priority .. ':' .. group)
+end
+
+-- Gives a group the last turn.
+local function line_up(ring, group)
+  local last = redis.call('zrange', ring, -1, -1, 'withscores')[2] or 0
+  redis.call('zadd', ring, last + 1, group)
+end
+
+-- Makes sure that a group has a turn, and, as long as any has one, those without a group.
+local function let_in(queue, priority, group)
+  local ring = ring_of(queue, priority)
+  for _, each in ipairs({group, ''}) do
+    if not redis.call('zscore', ring, each) then
+      line_up(ring, each)
+    end
+  end
+  redis.call('sadd', key(queue, '.bands'), priority)
+end
+
+-- Lets an id wait: at the end of its priority and group, or before all others of these.
+local function put(queue, id, message, in_front)
+  local priority = message and message.priority or DEFAULT_PRIORITY
+  local group = message and message.group or ''
+  local list = list_of(queue, priority, group)
+  if group ~= '' then
+    let_in(queue, priority, group)
+  elseif list ~= key(queue) then
     redis.call('sadd', key(queue, '.bands'), priority)
   end
   redis.call(in_front and 'lpush' or 'rpush', list, id)
-  hint(key(queue, '.wake'))
+  if hint(key(queue, '.wake')) == 1 then -- it was quiet until now
+    redis.call('sadd', QUEUES, queue)
+  end
 end
 
 local function schedule(job, due, body)
@@ -111,13 +167,96 @@ local function tell(most, event, job, now, body)
     'event', event, 'job', job, 'at', now, 'body', body)
 end
 
+-- Returns the job that holds a key, if any does.
+local function holder_of(queue, name)
+  local way, job = string.match(redis.call('get', key(queue, '.key:' .. name)) or '',
+    '^(%a+):(.*)$')
+  if not job or way == 'for'
+    or redis.call('hexists', key(queue, '.msgs'), job) == 1
+    or redis.call('hexists', SCHEDULE .. '.msgs', job) == 1
+  then
+    return job
+  end
+  return nil
+end
+
+-- Gives a job a key that nobody else holds: until it ends, or for *throttle* ms.
+local function hold_key(queue, name, job, now, due, throttle)
+  local way, ms = 'for:', tonumber(throttle)
+  if not ms then
+    way, ms = 'until:', KEY_LEAK + math.max(0, (tonumber(due) or 0) - now)
+  end
+  redis.call('set', key(queue, '.key:' .. name), way .. job,
+    'px', string.format('%.0f', ms))
+end
+
+-- Lets a job that goes on keep its key.
+local function keep_key(queue, message, now, due)
+  if message and message.key ~= '' then
+    local holder = holder_of(queue, message.key)
+    if not holder or holder == message.job then
+      hold_key(queue, message.key, message.job, now, due)
+    end
+  end
+end
+
+-- Takes from a job what it held as long as it was alive.  Each way in which a job ends
+-- passes through here: with the key that `read` finds, or ''.
+local function release(queue, name, job)
+  if name == '' then
+    return
+  end
+  local held = key(queue, '.key:' .. name)
+  if redis.call('get', held) == 'until:' .. job then
+    redis.call('del', held)
+  end
+end
+
 -- Moves a message to the dead letters; *why* is JSON.
 local function bury(queue, id, body, now, why)
+  local message = read(body)
+  if message then
+    release(queue, message.key, message.job)
+  end
   redis.call('hdel', key(queue, '.msgs'), id)
   redis.call('hdel', key(queue, '.tries'), id)
   redis.call('zadd', key(queue, '.XQ'), now, id)
   redis.call('hset', key(queue, '.XQ.msgs'), id, body)
   redis.call('hset', key(queue, '.XQ.meta'), id, why)
+  redis.call('sadd', ns .. ':__dead__', queue)
+end
+
+local function unbury(queue, id)
+  redis.call('hdel', key(queue, '.XQ.msgs'), id)
+  redis.call('hdel', key(queue, '.XQ.meta'), id)
+  return redis.call('zrem', key(queue, '.XQ'), id)
+end
+
+-- Ends a job that was cancelled; its message is in no place any more.
+local function cancel(message, now, most, keep)
+  release(message.queue, message.key, message.job)
+  if not message.tracked then
+    return
+  end
+  local record = ns .. ':job:' .. message.job
+  redis.call('hset', record, 'state', 'cancelled', 'finished_at', now)
+  redis.call('expire', record, keep)
+  redis.call('hdel', CANCELS, message.job)
+  tell(most, 'job.cancelled', message.job, now, cjson.encode({
+    actor = message.actor, queue = message.queue
+  }))
+end
+
+-- Ends a message that would wait again, if its job was cancelled while it ran.
+local function is_cancelled(queue, id, message, now, most)
+  local keep = message and message.tracked and redis.call('hget', CANCELS, message.job)
+  if not keep then
+    return false
+  end
+  redis.call('hdel', key(queue, '.msgs'), id)
+  redis.call('hdel', key(queue, '.tries'), id)
+  cancel(message, now, most, keep)
+  return true
 end
 
 local function is_unowned(worker)
@@ -127,6 +266,10 @@ end
 -- Takes an id out of where it waits; tells whether it was there.
 local function unlist(queue, id)
   local lists = {key(queue), key(queue, '.suspects')}
+  local message = read(redis.call('hget', key(queue, '.msgs'), id) or '')
+  if message and message.group ~= '' then
+    lists[#lists + 1] = list_of(queue, message.priority, message.group)
+  end
   for _, priority in ipairs(redis.call('smembers', key(queue, '.bands'))) do
     lists[#lists + 1] = band(queue, priority)
   end
@@ -136,51 +279,4 @@ local function unlist(queue, id)
     end
   end
   return false
-end
-
-local function is_known(queue, id, tracked)
-  if not tracked then
-    return redis.call('hexists', SCHEDULE .. '.msgs', id) == 1
-  end
-  local record = ns .. ':job:' .. id
-  local state = redis.call('hget', record, 'state')
-  if state and state ~= 'dead' and state ~= 'cancelled' then
-    return true
-  end
-  if state then
-    redis.call('zrem', key(queue, '.XQ'), id)
-    redis.call('hdel', key(queue, '.XQ.msgs'), id)
-    redis.call('hdel', key(queue, '.XQ.meta'), id)
-    redis.call('del', record)
-  end
-  return false
-end
-
--- Stores a message unless its job is known: on its queue, or in the schedule if *due*
--- is not ''; and records its job.  What we store has the job's id.
-local function store(
-  now, most, due, queue, tracked, actor, priority, told, id, body, sent_at
-)
-  tracked = tracked == '1'
-  if is_known(queue, id, tracked) then
-    return 0
-  end
-  if due == '' then
-    if redis.call('hsetnx', key(queue, '.msgs'), id, body) == 0 then
-      return 0
-    end
-    put(queue, id, priority)
-  else
-    if redis.call('hexists', key(queue, '.msgs'), id) == 1 then
-      return 0
-    end
-    schedule(id, due, body)
-  end
-  if tracked then
-    redis.call('hset', ns .. ':job:' .. id,
-      'state', due == '' and 'queued' or 'scheduled',
-      'actor', actor, 'queue', queue, 'enqueued_at', sent_at)
-    tell(most, 'job.enqueued', id, now, told)
-  end
-  return 1
 end

@@ -5,18 +5,19 @@
 -- letter any more.
 --
 -- ARGV  time, greatest length of the event stream, due time or ''; and for each run of
---       messages that have these in common: queue, '1' if they are tracked, actor,
---       priority, event body, how many; and for each its id, itself, time of its making
--- Returns for each message 1 if it was stored.
+--       messages that have these in common: what `store` calls so, how many; and for
+--       each its id, itself, time of its making
+-- Returns for each message what `store` does.
+local COMMON = 9
 local stored = {}
 local at = 4
 while at < #ARGV do
-  local queue, tracked, actor, priority, told = unpack(ARGV, at, at + 4)
-  local last = at + 5 + 3 * tonumber(ARGV[at + 5])
-  for each = at + 6, last, 3 do
+  local common = {unpack(ARGV, at, at + COMMON - 1)}
+  local first = at + COMMON + 1
+  local last = first + 3 * tonumber(ARGV[first - 1]) - 1
+  for each = first, last, 3 do
     stored[#stored + 1] = store(
-      ARGV[1], ARGV[2], ARGV[3], queue, tracked, actor, priority, told,
-      unpack(ARGV, each, each + 2)
+      ARGV[1], ARGV[2], ARGV[3], common, unpack(ARGV, each, each + 2)
     )
   end
   at = last + 1

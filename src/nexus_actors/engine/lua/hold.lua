@@ -25,6 +25,7 @@ if not unlist(queue, id) then
   redis.call('hset', record, 'state', 'running', 'actor', message.actor,
     'queue', queue, 'attempt', message.attempt, 'enqueued_at', message.sent_at,
     'started_at', now)
+  keep_key(queue, message, now)
 end
 redis.call('sadd', acks, id)
 return 1

@@ -19,7 +19,10 @@ local function adopt(queue, id)
     end
   elseif body then
     bury(queue, id, body, now, cjson.encode({
-      reason = 'unreadable', at = tonumber(now)
+      reason = 'unreadable', at = tonumber(now), error = {
+        type = 'InvalidRequestError', code = 'unreadable', retryable = false,
+        message = 'what was in the queue is no message that a worker can read'
+      }
     }))
   end
 end
@@ -42,9 +45,9 @@ for _, job in ipairs(due) do
   redis.call('hdel', SCHEDULE .. '.msgs', job)
   local message = body and read(body)
   if message and redis.call('hsetnx', key(message.queue, '.msgs'), message.id, body) == 1 then
-    put(message.queue, message.id, message.priority)
+    put(message.queue, message.id, message)
     if message.tracked then
-      redis.call('hset', ns .. ':job:' .. job, 'state', 'queued')
+      redis.call('hset', ns .. ':job:' .. job, 'state', 'queued', 'queued_at', now)
     end
   end
   moved = moved + 1

@@ -22,7 +22,10 @@ local function give_back(queue, id)
     schedule(message.job, message.due, body)
     return
   end
-  put(queue, id, message and message.priority or DEFAULT_PRIORITY, true)
+  if is_cancelled(queue, id, message, now, most) then
+    return
+  end
+  put(queue, id, message, true)
   if message and message.tracked then
     redis.call('hset', ns .. ':job:' .. message.job, 'state', 'queued')
     tell(most, 'job.recovered', message.job, now, cjson.encode({

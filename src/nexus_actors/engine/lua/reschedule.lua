@@ -8,19 +8,13 @@ local body = redis.call('hget', SCHEDULE .. '.msgs', job)
 if not body then
   return 0
 end
+local message = read(body)
 if due ~= '' then
   schedule(job, due, body)
+  keep_key(message.queue, message, now, due)
   return 1
 end
 redis.call('zrem', SCHEDULE, job)
 redis.call('hdel', SCHEDULE .. '.msgs', job)
-local message = read(body)
-if message.tracked then
-  local record = ns .. ':job:' .. job
-  redis.call('hset', record, 'state', 'cancelled', 'finished_at', now)
-  redis.call('expire', record, ARGV[5])
-  tell(most, 'job.cancelled', job, now, cjson.encode({
-    actor = message.actor, queue = message.queue
-  }))
-end
+cancel(message, now, most, ARGV[5])
 return 1

@@ -6,8 +6,8 @@
 --
 -- ARGV  outcome (ack, dead, again), queue, worker, id, time, greatest length of the
 --       event stream, '1' to take the next message of the queue in the same step, by
---       which worker, its name for people; next id, next message, its priority, its
---       due time or '' (for now); why it is dead (JSON); and if it is tracked: job id,
+--       which worker, its name for people; next id, next message, the key that
+--       the job holds or '', due time or '' (for now); why it is dead (JSON); and if it is tracked: job id,
 --       seconds to keep the job (0: for ever), event (or ''), event body, job fields
 --       and values
 -- Returns 1, or 0 if nothing was done; and what `take.some` returns.
@@ -29,17 +29,27 @@ local function settle()
   end
   redis.call('hdel', messages, id)
   redis.call('hdel', key(queue, '.tries'), id)
+  local successor = outcome == 'again' and read(ARGV[11])
+  if outcome == 'again' and is_cancelled(queue, id, successor, now, most) then
+    return true
+  end
   if outcome == 'again' then
     if ARGV[13] == '' then
       redis.call('hset', messages, ARGV[10], ARGV[11])
-      put(queue, ARGV[10], ARGV[12])
+      put(queue, ARGV[10], successor)
     else
       schedule(ARGV[10], ARGV[13], ARGV[11])
     end
+    keep_key(queue, successor, now, ARGV[13])
+  elseif ARGV[12] then
+    release(queue, ARGV[12], id)
   end
 
   if ARGV[15] then
     local job = ns .. ':job:' .. ARGV[15]
+    if outcome ~= 'again' then
+      redis.call('hdel', CANCELS, ARGV[15])
+    end
     if #ARGV > 18 then
       redis.call('hset', job, unpack(ARGV, 19))
     end

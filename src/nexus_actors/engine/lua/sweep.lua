@@ -34,13 +34,20 @@ if #ARGV == 2 then
   for _, list in ipairs(lists) do
     places = places + redis.call('llen', list)
   end
+  for priority = 0, 9 do
+    for _, group in ipairs(redis.call('zrange', ring_of(queue, priority), 0, -1)) do
+      if group ~= '' then
+        places = places + redis.call('llen', list_of(queue, priority, group))
+      end
+    end
+  end
   for _, worker in ipairs(workers) do
     places = places + redis.call('scard', acks_of(worker, queue))
   end
   return redis.call('hlen', key(queue, '.msgs')) - places
 end
 
-local function is_somewhere(id)
+local function is_somewhere(id, message)
   for _, worker in ipairs(workers) do
     if redis.call('sismember', acks_of(worker, queue), id) == 1 then
       return true
@@ -51,15 +58,22 @@ local function is_somewhere(id)
       return true
     end
   end
+  if message and message.group ~= '' then
+    local list = list_of(queue, message.priority, message.group)
+    if redis.call('lpos', list, id) then
+      let_in(queue, message.priority, message.group)
+      return true
+    end
+  end
   return false
 end
 
 local found = 0
 for at = 3, #ARGV do
   local body = redis.call('hget', key(queue, '.msgs'), ARGV[at])
-  if body and not is_somewhere(ARGV[at]) then
-    local message = read(body)
-    put(queue, ARGV[at], message and message.priority or DEFAULT_PRIORITY)
+  local message = body and read(body)
+  if body and not is_somewhere(ARGV[at], message) then
+    put(queue, ARGV[at], message)
     found = found + 1
   end
 end

@@ -14,7 +14,13 @@ function take.started(message, now, most, name)
   }))
 end
 
-local function poisoned(queue, id, body, now, most)
+-- How long a worker keeps the records of jobs that have ended, in seconds.
+local function keep_of(worker)
+  local about = redis.call('hget', ns .. ':__workers__', worker)
+  return about and cjson.decode(about).job_ttl_s
+end
+
+local function poisoned(queue, id, body, now, most, keep)
   local why = cjson.encode({
     type = 'RejectedError', code = 'poison', retryable = false,
     message = 'its worker died ' .. MAX_DELIVERIES .. ' times while it ran'
@@ -26,6 +32,10 @@ local function poisoned(queue, id, body, now, most)
   if message and message.tracked then
     redis.call('hset', ns .. ':job:' .. message.job, 'state', 'dead',
       'finished_at', now, 'error', why)
+    redis.call('hdel', CANCELS, message.job)
+    if keep then
+      redis.call('expire', ns .. ':job:' .. message.job, keep)
+    end
     tell(most, 'job.dead', message.job, now, cjson.encode({
       actor = message.actor, queue = message.queue, error = cjson.decode(why)
     }))
@@ -37,7 +47,9 @@ end
 local function order(queue, bands)
   local found = {DEFAULT_PRIORITY}
   for _, priority in ipairs(bands) do
-    found[#found + 1] = tonumber(priority)
+    if tonumber(priority) ~= DEFAULT_PRIORITY then
+      found[#found + 1] = tonumber(priority)
+    end
   end
   table.sort(found)
   local turn = redis.call('incr', key(queue, '.turn'))
@@ -49,27 +61,52 @@ local function order(queue, bands)
   return found
 end
 
+-- Takes the first id of a priority: of the group whose turn it is, if there are groups.
+local function pop_of(queue, priority)
+  local ring = ring_of(queue, priority)
+  while true do
+    local turn = redis.call('zrange', ring, 0, 1)
+    local group = turn[2] and turn[1] or ''
+    local list = list_of(queue, priority, group)
+    local id = redis.call('lpop', list)
+    if not turn[2] then -- there is no group, or none any more
+      if turn[1] then
+        redis.call('del', ring)
+      end
+      return id
+    end
+    if group == '' or redis.call('exists', list) == 1 then
+      line_up(ring, group)
+    else
+      redis.call('zrem', ring, group)
+    end
+    if id then
+      return id
+    end
+  end
+end
+
 local function pop(queue)
   local bands = redis.call('smembers', key(queue, '.bands'))
   if #bands == 0 then
     return redis.call('lpop', key(queue))
   end
   for _, priority in ipairs(order(queue, bands)) do
-    local list = band(queue, priority)
-    local id = redis.call('lpop', list)
+    local id = pop_of(queue, priority)
     if id then
       return id
     end
-    if list ~= key(queue) then
-      redis.call('srem', key(queue, '.bands'), priority)
-    end
+    redis.call('srem', key(queue, '.bands'), priority)
   end
   return false
 end
 
--- Takes up to *wanted* messages.  Returns how many suspects wait, and of each message
--- its id, itself, and the number of the delivery.
+-- Takes up to *wanted* messages.  Returns how many suspects wait, or -1 if the queue is
+-- paused; and of each message its id, itself, and the number of the delivery.
 function take.some(queue, worker, now, most, name, wanted)
+  if redis.call('sismember', PAUSED, queue) == 1 then
+    return {-1}
+  end
   local messages, tries = key(queue, '.msgs'), key(queue, '.tries')
   local suspects = key(queue, '.suspects')
   local taken = {0}
@@ -84,7 +121,7 @@ function take.some(queue, worker, now, most, name, wanted)
     if not body then
       redis.call('hdel', tries, id)
     elseif number > MAX_DELIVERIES then
-      poisoned(queue, id, body, now, most)
+      poisoned(queue, id, body, now, most, keep_of(worker))
     elseif number == MAX_DELIVERIES then
       redis.call('hset', tries, id, MAX_DELIVERIES - 1)
       redis.call('rpush', suspects, id)

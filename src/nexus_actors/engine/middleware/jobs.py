@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
+import traceback
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import dramatiq
 import redis
 import structlog
 from dramatiq import MessageProxy, Middleware, Worker
 from dramatiq.common import q_name
+from dramatiq.middleware import TimeLimit
 from dramatiq.worker import has_results_middleware
 
 from nexus_actors.core import clock
@@ -27,6 +30,10 @@ from .retries import cause_of
 
 log = get_logger(__name__)
 _stdlib_log = logging.getLogger(__name__)
+
+#: How much of a traceback is kept with a dead letter.
+MOST_CAUSES: Final = 5
+MOST_FRAMES: Final = 15
 
 
 class JobsMiddleware(Middleware):
@@ -77,6 +84,7 @@ class JobsMiddleware(Middleware):
             id=message.message_id,
             actor=message.actor_name,
             hand_on=_is_result_wanted(broker, message),
+            limit_s=_limit_s(broker, message),
         )
         if isinstance(broker, OwnBroker):
             job.delivery = delivery_of(message)
@@ -100,6 +108,8 @@ class JobsMiddleware(Middleware):
         elif exception is None:
             kept = job.result if job and job.result is not None else result
             _note_success(delivery, message, kept)
+        elif job and job.is_cancelled:
+            _note_cancelled(delivery, message)
         elif message.failed:
             note_death(delivery, message, exception)
         else:
@@ -119,7 +129,7 @@ class JobsMiddleware(Middleware):
             reason = str(message._exception or "skipped")  # noqa: SLF001 - no other way
             note_death(delivery, message, RejectedError(reason, code="skipped"))
         else:
-            _note_skip(delivery, message)
+            _note_cancelled(delivery, message)
         _forget()
 
 
@@ -135,6 +145,19 @@ def _is_result_wanted(broker: dramatiq.Broker, message: MessageProxy) -> bool:
     options = (message.options, actor.options if actor else {})
     takers = ("pipe_target", "on_success")
     return any(chosen.get(name) for name in takers for chosen in options)
+
+
+def _limit_s(broker: dramatiq.Broker, message: MessageProxy) -> float:
+    """Return how long the attempt may take, as dramatiq's `TimeLimit` decides it."""
+    for item in broker.middleware:
+        if isinstance(item, TimeLimit):
+            actor = broker.actors.get(message.actor_name)
+            usual = (actor.options if actor else {}).get("time_limit", item.time_limit)
+            wanted = message.options.get("time_limit")
+            return (
+                wanted if wanted and isinstance(wanted, int | float) else usual
+            ) / 1000
+    return math.inf
 
 
 def _publish(broker: OwnBroker, message: MessageProxy, progress: jobs.Progress) -> None:
@@ -167,7 +190,7 @@ def _note_success(delivery: Delivery, message: MessageProxy, result: Any) -> Non
     _log(delivery, "job.succeeded")
 
 
-def _note_skip(delivery: Delivery, message: MessageProxy) -> None:
+def _note_cancelled(delivery: Delivery, message: MessageProxy) -> None:
     now = str(clock.now_ms())
     delivery.job_fields = {"state": "cancelled", "finished_at": now}
     delivery.event = "job.cancelled"
@@ -184,9 +207,22 @@ def note_death(delivery: Delivery, message: MessageProxy, error: BaseException) 
         "error": json.dumps(told),
     }
     delivery.why = {"reason": told["code"], "at": clock.now_ms(), "error": told}
+    if error.__traceback__:
+        delivery.why["traceback"] = _trace(error)
     delivery.event = "job.dead"
     delivery.event_body = _body(message, error=told)
     log.error("job.dead", error=told)
+
+
+def _trace(error: BaseException | None) -> str:
+    """Return where *error* was raised, and what led to it, without their words."""
+    parts: list[str] = []
+    while error and len(parts) < MOST_CAUSES:
+        frames = "".join(traceback.format_tb(error.__traceback__, limit=-MOST_FRAMES))
+        parts.insert(0, f"{frames}{type(error).__name__}")
+        hidden = None if error.__suppress_context__ else error.__context__
+        error = error.__cause__ or hidden
+    return "\n\nwhich led to:\n".join(parts)
 
 
 def _note_retry(

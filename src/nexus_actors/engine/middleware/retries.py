@@ -10,20 +10,28 @@ from dramatiq import MessageProxy
 from dramatiq.common import compute_backoff
 from dramatiq.errors import Retry
 from dramatiq.middleware import Retries as StockRetries
+from dramatiq.middleware import TimeLimitExceeded
 from dramatiq.middleware.retries import DEFAULT_MAX_BACKOFF
 
 from nexus_actors.core import clock
 from nexus_actors.core.errors import (
+    Cancelled,
     NexusError,
     PermanentError,
     Postponed,
     UnknownOutcomeError,
 )
+from nexus_actors.engine import jobs
 from nexus_actors.engine.protocol import OwnBroker, delivery_of
 
 
 def cause_of(error: BaseException) -> BaseException:
     """Return the error of ours that *error* stands for, else *error* itself."""
+    job = jobs.running()
+    if job and job.is_cancelled:  # whatever it has made of being asked to end
+        return Cancelled("the job was cancelled")
+    if isinstance(error, TimeLimitExceeded) and job:
+        return job.too_late()
     if isinstance(error, Retry) and isinstance(error.__cause__, NexusError):
         return error.__cause__
     return error
@@ -55,17 +63,21 @@ class Retries(StockRetries):
             return
         options = broker.get_actor(message.actor_name).options | message.options
         cause = cause_of(exception)
+        if isinstance(cause, Cancelled):
+            return
         if isinstance(cause, Postponed):
             self._again(broker, message, wait_ms(cause))
-        elif self._is_permanent(cause, options):
+        elif self._is_permanent(cause, exception, options):
             message.fail()
         else:
             self._retry(broker, message, options, exception)
 
-    def _is_permanent(self, error: BaseException, options: dict[str, Any]) -> bool:
+    def _is_permanent(
+        self, cause: BaseException, error: BaseException, options: dict[str, Any]
+    ) -> bool:
         throws = options.get("throws") or ()
-        return isinstance(error, PermanentError | UnknownOutcomeError) or (
-            bool(throws) and isinstance(error, throws)
+        return isinstance(cause, PermanentError | UnknownOutcomeError) or (
+            bool(throws) and (isinstance(cause, throws) or isinstance(error, throws))
         )
 
     def _retry(
