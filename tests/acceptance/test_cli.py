@@ -208,3 +208,30 @@ def test_what_waits_for_its_time_is_listed_moved_and_cancelled(
     assert json.loads(cancelled.stdout) == {"job": job, "cancelled": True}
     assert late.returncode == 1
     assert late.stderr.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("actor", "made"),
+    [
+        ("extract_metadata", "metadata"),
+        ("transcode_video", "outputs"),
+        ("generate_thumbnails", "poster"),
+        ("optimize_video", "output"),
+        ("add_watermark", "output"),
+    ],
+)
+def test_every_actor_of_video_works_without_a_queue(
+    environ: dict[str, str], clip: Path, tmp_path: Path, actor: str, made: str
+) -> None:
+    environ |= {"FFMPEG_PRESET": "ultrafast"}
+    if actor == "add_watermark":  # any picture is a mark
+        environ["WATERMARK_PATH"] = str(tmp_path / "mark.png")
+        picture = ["-frames:v", "1", environ["WATERMARK_PATH"]]
+        subprocess.run(["ffmpeg", "-v", "error", "-i", str(clip), *picture], check=True)
+
+    done = nexus(environ, "send", actor, "--inline", "--json", body(clip))
+
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert (result["video_id"], result["status"]) == ("v1", "succeeded")
+    assert result[made]

@@ -6,20 +6,42 @@ from typing import TYPE_CHECKING
 
 from nexus_actors.core.lazy import lazy_names
 
-from .actors import process_video
+from .actors import (
+    add_watermark,
+    extract_metadata,
+    generate_thumbnails,
+    optimize_video,
+    process_video,
+    transcode_video,
+)
 
 
 if TYPE_CHECKING:
     from .base import Packager, Workbench, packagers
     from .errors import DiskFullError, EncodeError, OutputError, SourceError
     from .models import (
+        AddWatermarkOptions,
+        AddWatermarkRequest,
+        AddWatermarkResult,
+        ExtractMetadataRequest,
+        ExtractMetadataResult,
+        GenerateThumbnailsRequest,
+        GenerateThumbnailsResult,
         MediaInfo,
+        OptimizeVideoOptions,
+        OptimizeVideoRequest,
+        OptimizeVideoResult,
         Presentation,
         ProcessVideoOptions,
         ProcessVideoRequest,
         ProcessVideoResult,
+        RenditionOptions,
         Segment,
+        ThumbnailOptions,
         Track,
+        TranscodeVideoOptions,
+        TranscodeVideoRequest,
+        TranscodeVideoResult,
     )
     from .publish import fresh_url
     from .settings import VideoSettings
@@ -30,13 +52,28 @@ else:
             ".base": ("Packager", "Workbench", "packagers"),
             ".errors": ("DiskFullError", "EncodeError", "OutputError", "SourceError"),
             ".models": (
+                "AddWatermarkOptions",
+                "AddWatermarkRequest",
+                "AddWatermarkResult",
+                "ExtractMetadataRequest",
+                "ExtractMetadataResult",
+                "GenerateThumbnailsRequest",
+                "GenerateThumbnailsResult",
                 "MediaInfo",
+                "OptimizeVideoOptions",
+                "OptimizeVideoRequest",
+                "OptimizeVideoResult",
                 "Presentation",
                 "ProcessVideoOptions",
                 "ProcessVideoRequest",
                 "ProcessVideoResult",
+                "RenditionOptions",
                 "Segment",
+                "ThumbnailOptions",
                 "Track",
+                "TranscodeVideoOptions",
+                "TranscodeVideoRequest",
+                "TranscodeVideoResult",
             ),
             ".publish": ("fresh_url",),
             ".settings": ("VideoSettings",),
@@ -45,21 +82,41 @@ else:
 
 
 __all__ = [
+    "AddWatermarkOptions",
+    "AddWatermarkRequest",
+    "AddWatermarkResult",
     "DiskFullError",
     "EncodeError",
+    "ExtractMetadataRequest",
+    "ExtractMetadataResult",
+    "GenerateThumbnailsRequest",
+    "GenerateThumbnailsResult",
     "MediaInfo",
+    "OptimizeVideoOptions",
+    "OptimizeVideoRequest",
+    "OptimizeVideoResult",
     "OutputError",
     "Packager",
     "Presentation",
     "ProcessVideoOptions",
     "ProcessVideoRequest",
     "ProcessVideoResult",
+    "RenditionOptions",
     "Segment",
     "SourceError",
+    "ThumbnailOptions",
     "Track",
+    "TranscodeVideoOptions",
+    "TranscodeVideoRequest",
+    "TranscodeVideoResult",
     "VideoSettings",
     "Workbench",
+    "add_watermark",
+    "extract_metadata",
     "fresh_url",
+    "generate_thumbnails",
+    "optimize_video",
     "packagers",
     "process_video",
+    "transcode_video",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -66,11 +67,43 @@ def source_of(plan: Plan, source: Path) -> Any:
     return ffmpeg.input(f"file:{source}", **limits)
 
 
+def copy_command(
+    plan: Plan, source: Path, target: Path, tools: Tools, *, sound: bool
+) -> list[str]:
+    """Return what puts the source's picture into an MP4 as it is.
+
+    *sound* tells whether the sound is copied, too; else it is encoded.
+    """
+    given = ffmpeg.input(f"file:{source}", **dict(INPUT_GUARD))
+    options: dict[str, Any] = {"c:v": "copy", "map_metadata": -1, "map_chapters": -1}
+    streams = [given[str(plan.video_index)]]
+    if sound:
+        streams += [given[str(track.source_index)] for track in plan.audio]
+        options["c:a"] = "copy"
+    else:
+        streams += _sounds(given, plan, {})
+        options |= {"c:a": "aac", "b:a": plan.audio[0].bitrate}
+    for track in plan.audio:
+        options |= language_option(track.language)
+    # the index in front lets a browser start before it has the whole file
+    options |= {"movflags": "+faststart", "fflags": "+bitexact", "f": "mp4"}
+    output = ffmpeg.output(*streams, f"file:{target}", **options)
+    compiled: list[str] = output.compile(cmd=str(tools.ffmpeg), overwrite_output=True)
+    return [compiled[0], *QUIET, *compiled[1:]]
+
+
+def language_option(language: str | None) -> dict[str, str]:
+    """Return what an MP4's sound is told of its language, if an MP4 can hold that."""
+    if language and re.fullmatch(r"[a-z]{3}", language):
+        return {"metadata:s:a:0": f"language={language}"}
+    return {}
+
+
 def _pictures(given: Any, plan: Plan) -> list[Any]:
     """Scale once to the top rung, then split; each smaller rung from there."""
     top = given[str(plan.video_index)]
     if plan.flatten:
-        top = _on_white(top)
+        top = on_white(top)
     for item in plan.pre_filters:
         top = top.filter(item.name, **item.options)
     # the last frame's length is lost where no frame follows: show it a little longer
@@ -127,7 +160,7 @@ def _marked(picture: Any, mark: Watermark) -> Any:
     return ffmpeg.filter([picture, image], "overlay", **place)
 
 
-def _on_white(picture: Any) -> Any:
+def on_white(picture: Any) -> Any:
     """Lay what is transparent on white: without it, it would turn black."""
     legs = picture.filter("format", pix_fmts="rgba").filter_multi_output("split", 2)
     white = dict.fromkeys("rgba", 255)

@@ -18,6 +18,7 @@ from .models import (
     Still,
     Stored,
     Track,
+    VideoRendition,
 )
 from .publish import Published
 from .stills import POSTER, still_path
@@ -33,10 +34,10 @@ def outputs(
         dash=DashOutput(manifest=published.stored(MANIFEST))
         if "dash" in made
         else None,
-        mp4=tuple(_mp4(t, published, root) for t in shown.video if t.progressive)
+        mp4=tuple(mp4(t, published, root) for t in shown.video if t.progressive)
         if "mp4" in made
         else None,
-        clean=_mp4(shown.clean, published, root) if shown.clean else None,
+        clean=mp4(shown.clean, published, root) if shown.clean else None,
     )
 
 
@@ -70,7 +71,8 @@ def _hls(shown: Presentation, published: Published) -> HlsOutput:
     )
 
 
-def _mp4(track: Track, published: Published, root: Path) -> Mp4Output:
+def mp4(track: Track | VideoRendition, published: Published, root: Path) -> Mp4Output:
+    """Return the file that *track* became."""
     path = f"mp4/{track.name}.mp4"
     return Mp4Output(
         name=track.name,

@@ -1,4 +1,4 @@
-"""Poster and thumbnails, from our own rendition: upright, square pixels, SDR."""
+"""Poster and thumbnails: upright, square pixels, SDR."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import ffmpeg
 
 from .adapters.mp4 import join
 from .base import Workbench
-from .commands import QUIET
+from .commands import QUIET, on_white
 from .errors import OutputError
-from .models import Plan, Presentation, Thumbnail, Track
-from .tools import Tools
+from .models import Filter, Plan, Presentation, Thumbnail, VideoRendition
+from .tools import INPUT_GUARD, Tools
 
 
 #: JPEG quality, as ffmpeg counts: 2 is best, 31 worst.
@@ -33,6 +33,9 @@ POSTER: Final = "poster"
 #: frames, and the only one may be black.
 SHORT_S: Final = 20
 
+#: Fewer key frames than this are no choice.
+ENOUGH: Final = 5
+
 #: One printed frame of the `metadata` filter.
 FRAME: Final = re.compile(r"frame:\d+\s+pts:\S+\s+pts_time:([0-9.]+)")
 VALUE: Final = re.compile(r"lavfi\.(\S+)=(\S+)")
@@ -43,7 +46,7 @@ BLACK_PERCENT: Final = 90.0
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A key frame and what was measured of it."""
+    """A frame and what was measured of it."""
 
     time: float
     black: float
@@ -60,20 +63,59 @@ class Candidate:
         return (self.black <= BLACK_PERCENT) * 10 + exposure + 2 * sharpness + colour
 
 
-def make_stills(
-    plan: Plan, presentation: Presentation, bench: Workbench, scratch: Path
-) -> list[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Film:
+    """What stills are taken from.
+
+    Attributes:
+        small: Is looked at, to choose a moment.
+        large: Is what the stills are made of.
+        stream: ffprobe's number of the picture in both.
+        seconds: Its length.
+        filters: What makes the picture like a rendition, where it is none.
+        flatten: Whether it has transparent parts, to be laid on white.
+        guard: What stands before the input.
+    """
+
+    small: Path
+    large: Path
+    seconds: float
+    stream: int = 0
+    filters: tuple[Filter, ...] = ()
+    flatten: bool = False
+    guard: tuple[tuple[str, str], ...] = ()
+
+
+def film_of_tracks(shown: Presentation, root: Path, scratch: Path) -> Film:
+    """Return our own renditions: upright, square pixels, SDR, marked."""
+    return Film(
+        small=join(shown.by_codec[0][-1], root, scratch / "small.mp4"),
+        large=join(shown.video[0], root, scratch / "large.mp4"),
+        seconds=shown.duration,
+    )
+
+
+def film_of_source(plan: Plan, source: Path) -> Film:
+    """Return the source itself, with what makes its picture like a rendition."""
+    return Film(
+        small=source,
+        large=source,
+        stream=plan.video_index,
+        seconds=plan.duration,
+        # of one frame, there is no rate
+        filters=tuple(item for item in plan.pre_filters if item.name != "fps"),
+        flatten=plan.flatten,
+        guard=INPUT_GUARD,
+    )
+
+
+def make_stills(plan: Plan, film: Film, bench: Workbench) -> list[str]:
     """Write ``thumb/<name>.jpg`` and the poster; return their relative paths."""
     root, tools, run = bench.root, bench.tools, bench.run
-    scratch.mkdir(parents=True, exist_ok=True)
     (root / "thumb").mkdir(parents=True, exist_ok=True)
-    smallest = join(presentation.by_codec[0][-1], root, scratch / "small.mp4")
-    largest = join(presentation.video[0], root, scratch / "large.mp4")
-    every = presentation.duration <= SHORT_S
-    printed = run(score_command(smallest, tools, every=every))
-    moment = choose(printed, presentation.duration)
-    wanted = [poster(presentation.video[0]), *plan.thumbnails]
-    run(stills_command(largest, moment, wanted, root, tools))
+    moment = choose(look_at(film, bench), film.seconds)
+    wanted = [poster(plan.video[0]), *plan.thumbnails]
+    run(stills_command(film, moment, wanted, root, tools))
     paths = [still_path(still.name) for still in wanted]
     for path in paths:
         if not (root / path).is_file() or not (root / path).stat().st_size:
@@ -81,33 +123,45 @@ def make_stills(
     return paths
 
 
+def look_at(film: Film, bench: Workbench) -> list[Candidate]:
+    """Measure frames of *film*: key frames, or all where these are few."""
+    if film.seconds > SHORT_S:
+        found = read_candidates(bench.run(score_command(film, bench.tools)))
+        if len(found) >= ENOUGH:
+            return found
+    return read_candidates(bench.run(score_command(film, bench.tools, every=True)))
+
+
 def still_path(name: str) -> str:
     """Return where the still called *name* lies, from the root of the outputs."""
     return f"thumb/{name}.jpg"
 
 
-def poster(track: Track) -> Thumbnail:
+def poster(top: VideoRendition) -> Thumbnail:
     """Return the poster's size: that of the picture."""
-    return Thumbnail(name=POSTER, width=track.width, height=track.height)
+    return Thumbnail(name=POSTER, width=top.width, height=top.height)
 
 
-def score_command(video: Path, tools: Tools, *, every: bool = False) -> list[str]:
-    """Return the command that measures the key frames of *video*, or *every* frame.
+def score_command(film: Film, tools: Tools, *, every: bool = False) -> list[str]:
+    """Return the command that measures the key frames of *film*, or *every* frame.
 
-    Of every frame, five a second: those between hardly differ.
+    Of every frame, so many a second that there are a hundred of them: those between
+    hardly differ.
     """
-    filters = ("fps=5," if every else "") + (
-        "scale=160:-2,blackframe=amount=0:threshold=32,blurdetect,signalstats,"
+    rate = min(5.0, 100 / film.seconds)
+    filters = (f"fps={rate:.4f}," if every else "") + (
+        "scale=160:-2,format=yuv420p,blackframe=amount=0:threshold=32,blurdetect,signalstats,"
         "metadata=mode=print:file=/dev/stderr"
     )
     skip = [] if every else ["-skip_frame", "nokey"]
-    command = [str(tools.ffmpeg), *QUIET, *skip, "-i", f"file:{video}"]
-    return [*command, "-an", "-vf", filters, "-f", "null", "-"]
+    guard = [part for name, value in film.guard for part in (f"-{name}", value)]
+    source = [*skip, *guard, "-i", f"file:{film.small}", "-map", f"0:{film.stream}"]
+    command = [str(tools.ffmpeg), *QUIET, *source]
+    return [*command, "-vf", filters, "-f", "null", "-"]
 
 
-def choose(printed: str, duration: float) -> float:
-    """Return the time of the best key frame: not at the very start or end."""
-    found = read_candidates(printed)
+def choose(found: list[Candidate], duration: float) -> float:
+    """Return the time of the best frame: not at the very start or end."""
     inner = [c for c in found if min(1.0, duration / 10) <= c.time <= 0.95 * duration]
     best = max(inner or found, key=lambda c: c.score, default=None)
     return best.time if best else 0.0
@@ -143,11 +197,16 @@ def _number(text: str | None, default: float) -> float:
 
 
 def stills_command(
-    video: Path, moment: float, wanted: list[Thumbnail], root: Path, tools: Tools
+    film: Film, moment: float, wanted: list[Thumbnail], root: Path, tools: Tools
 ) -> list[str]:
     """Return the command that decodes one frame and writes it in all sizes."""
-    source = ffmpeg.input(f"file:{video}", ss=f"{moment:.6f}")["v:0"]
-    legs = source.filter_multi_output("split", len(wanted))
+    given = ffmpeg.input(f"file:{film.large}", **dict(film.guard), ss=f"{moment:.6f}")
+    frame = given[str(film.stream)]
+    if film.flatten:
+        frame = on_white(frame)
+    for item in film.filters:
+        frame = frame.filter(item.name, **item.options)
+    legs = frame.filter_multi_output("split", len(wanted))
     outputs: list[Any] = []
     for number, still in enumerate(wanted):
         size = {"w": still.width, "h": still.height, "flags": "lanczos"}

@@ -16,6 +16,7 @@ from nexus_actors.video.models import Plan, Presentation, Thumbnail
 from nexus_actors.video.stills import (
     Candidate,
     choose,
+    film_of_tracks,
     make_stills,
     poster,
     read_candidates,
@@ -23,6 +24,7 @@ from nexus_actors.video.stills import (
     still_path,
     stills_command,
 )
+from nexus_actors.video.stills import Film as Given
 from nexus_actors.video.tools import Tools
 
 
@@ -30,6 +32,8 @@ Encoded = Callable[[str], tuple[Plan, Path]]
 Film = Callable[[str], tuple[Presentation, Workbench]]
 
 TOOLS = Tools(Path("/bin/ffmpeg"), Path("/bin/ffprobe"), "5.1")
+
+FILM = Given(small=Path("/jobs/small.mp4"), large=Path("/jobs/large.mp4"), seconds=50)
 
 
 def candidate(**more: float) -> Candidate:
@@ -98,39 +102,39 @@ def test_what_is_no_number_is_the_worst_that_it_could_be(value: str) -> None:
 def test_the_best_frame_is_chosen() -> None:
     text = printed((2.0, measured(blur=9)), (4.0, measured()), (6.0, measured(luma=20)))
 
-    assert choose(text, 10.0) == 4.0
+    assert choose(read_candidates(text), 10.0) == 4.0
 
 
 @pytest.mark.parametrize("at_the_edge", [0.0, 0.9, 9.6])
 def test_the_very_start_and_end_are_left_out(at_the_edge: float) -> None:
     text = printed((at_the_edge, measured()), (5.0, measured(blur=18)))
 
-    assert choose(text, 10.0) == 5.0
+    assert choose(read_candidates(text), 10.0) == 5.0
 
 
 def test_a_frame_at_the_edge_is_better_than_none() -> None:
-    assert choose(printed((0.0, measured())), 10.0) == 0.0
-    assert choose(printed((0.1, measured())), 0.4) == 0.1
+    assert choose([candidate(time=0.0)], 10.0) == 0.0
+    assert choose([candidate(time=0.1)], 0.4) == 0.1
 
 
 @pytest.mark.parametrize("said", ["", "Conversion failed!\n", "frame: pts: pts_time:"])
 def test_where_nothing_was_measured_the_first_frame_is_taken(said: str) -> None:
-    assert choose(said, 10.0) == 0.0
+    assert choose(read_candidates(said), 10.0) == 0.0
 
 
 def test_a_long_film_is_measured_by_its_key_frames_and_a_short_one_by_all() -> None:
-    keys = score_command(Path("/jobs/small.mp4"), TOOLS)
-    every = score_command(Path("/jobs/small.mp4"), TOOLS, every=True)
+    keys = score_command(FILM, TOOLS)
+    every = score_command(FILM, TOOLS, every=True)
 
     assert keys[keys.index("-skip_frame") + 1] == "nokey"
     assert "-skip_frame" not in every
-    assert every[every.index("-vf") + 1] == "fps=5," + keys[keys.index("-vf") + 1]
+    assert every[every.index("-vf") + 1] == "fps=2.0000," + keys[keys.index("-vf") + 1]
 
 
 def test_one_decode_writes_all_sizes() -> None:
     wanted = [Thumbnail(name="a", width=640, height=360), *two_small()]
 
-    command = stills_command(Path("/jobs/large.mp4"), 2.5, wanted, Path("/out"), TOOLS)
+    command = stills_command(FILM, 2.5, wanted, Path("/out"), TOOLS)
 
     assert command.count("-i") == 1
     assert command[command.index("-ss") + 1] == "2.500000"
@@ -164,10 +168,10 @@ def test_every_still_is_a_jpeg_of_its_size(
     plan, _ = encoded("film")
     presentation, bench = film("film")
 
-    made = make_stills(plan, presentation, bench, tmp_path / "scratch")
+    made = make_stills(plan, film_of_tracks(presentation, bench.root, tmp_path), bench)
 
     top = presentation.video[0]
-    wanted = [poster(top), *plan.thumbnails]
+    wanted = [poster(plan.video[0]), *plan.thumbnails]
     assert made == [still_path(still.name) for still in wanted]
     assert made[0] == "thumb/poster.jpg"
     assert (wanted[0].width, wanted[0].height) == (top.width, top.height)
@@ -190,7 +194,7 @@ def test_a_still_that_was_not_written_is_named(
             (silent.root / track.folder / name).touch()
 
     with pytest.raises(OutputError, match=r"has not written thumb/poster\.jpg"):
-        make_stills(plan, presentation, silent, tmp_path / "scratch")
+        make_stills(plan, film_of_tracks(presentation, silent.root, tmp_path), silent)
 
 
 def test_without_thumbnails_there_is_the_poster_alone(
@@ -200,7 +204,9 @@ def test_without_thumbnails_there_is_the_poster_alone(
     presentation, bench = film("short")
 
     made = make_stills(
-        replace(plan, thumbnails=()), presentation, bench, tmp_path / "scratch"
+        replace(plan, thumbnails=()),
+        film_of_tracks(presentation, bench.root, tmp_path),
+        bench,
     )
 
     assert made == ["thumb/poster.jpg"]
