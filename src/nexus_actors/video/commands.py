@@ -110,7 +110,7 @@ def _pictures(given: Any, plan: Plan) -> list[Any]:
     top = top.filter("tpad", stop=TAIL_FRAMES, stop_mode="clone")
     # a short header must not make the rungs longer than the plan
     top = top.filter("trim", duration=f"{plan.duration:.6f}")
-    top, *extra = _legs(top, "split", 1 + len(plan.extra))
+    top, *extra = legs_of(top, "split", 1 + len(plan.extra))
     if plan.watermark:
         top = _marked(top, plan.watermark)
     return [*_in_all_sizes(top, plan), *extra]
@@ -119,9 +119,9 @@ def _pictures(given: Any, plan: Plan) -> list[Any]:
 def _in_all_sizes(top: Any, plan: Plan) -> list[Any]:
     """Scale once to each size, which each codec encodes."""
     uses = Counter((rung.width, rung.height, rung.fps) for rung in plan.video)
-    sizes = dict(zip(uses, _legs(top, "split", len(uses)), strict=True))
+    sizes = dict(zip(uses, legs_of(top, "split", len(uses)), strict=True))
     legs = {
-        size: _legs(_scaled(leg, *size, plan), "split", uses[size])
+        size: legs_of(_scaled(leg, *size, plan), "split", uses[size])
         for size, leg in sizes.items()
     }
     return [legs[(r.width, r.height, r.fps)].pop(0) for r in plan.video]
@@ -171,7 +171,7 @@ def on_white(picture: Any) -> Any:
 def steady_sounds(given: Any, tracks: Sequence[AudioRendition]) -> list[Any]:
     """Return *tracks* in their channels, from 0 and without a gap in their time."""
     uses = Counter(track.source_index for track in tracks)
-    legs = {n: _legs(given[str(n)], "asplit", count) for n, count in uses.items()}
+    legs = {n: legs_of(given[str(n)], "asplit", count) for n, count in uses.items()}
     resample: dict[str, Any] = {"async": 1, "first_pts": 0, "min_hard_comp": 0.04}
     return [
         legs[track.source_index]
@@ -209,7 +209,7 @@ def _amplified(sound: Any, gain: float) -> Any:
     )
 
 
-def _legs(stream: Any, split: str, count: int) -> list[Any]:
+def legs_of(stream: Any, split: str, count: int) -> list[Any]:
     """Return *stream* as often as it is used: one without a split goes to one place."""
     if count == 1:
         return [stream]

@@ -44,7 +44,7 @@ from .models import (
 )
 from .pipeline import Pipeline
 from .publish import Published
-from .result import mp4, outputs, poster, thumbnails
+from .result import mp4, outputs, poster, sprites, thumbnails
 from .settings import VideoSettings
 from .steps import JobHandle, Steps
 from .tools import find_tools
@@ -150,6 +150,7 @@ class Made:
     published: Published
     warnings: tuple[str, ...]
     root: Path
+    poster: Mapping[str, Any]
 
 
 def make(pipeline: Pipeline, options: ProcessVideoOptions, prefix: str | None) -> Made:
@@ -165,11 +166,13 @@ def encode(
     shown = pipeline.encode(plan, source)
     pipeline.package(plan, shown)
     warnings = [*media.warnings, *plan.warnings]
+    seen: dict[str, Any] = {}
     if "stills" in pipeline.steps.names:
-        warnings += pipeline.stills(plan, shown)
+        seen = pipeline.stills(plan, shown)
+        warnings += seen.pop("warnings", ())
     warnings += pipeline.verify(plan, shown)
     published = pipeline.publish(plan, media, prefix)
-    return Made(media, plan, shown, published, tuple(warnings), pipeline.out)
+    return Made(media, plan, shown, published, tuple(warnings), pipeline.out, seen)
 
 
 def process_video(
@@ -182,7 +185,8 @@ def process_video(
         outputs=outputs(made.plan, made.shown, made.published, made.root),
         duration=round(made.shown.duration, 6),
         thumbnails=thumbnails(made.plan, made.published),
-        poster=poster(made.published),
+        poster=poster(made.published, made.poster),
+        sprites=sprites(made.plan, made.published),
     )
 
 
@@ -204,13 +208,15 @@ def generate_thumbnails(
 ) -> GenerateThumbnailsResult:
     """Make stills of the source, which is not encoded."""
     source, media = pipeline.read()
-    plan = pipeline.plan(media, bare(thumbnails=True))
-    pipeline.stills_alone(plan, source)
+    plan = pipeline.plan(media, bare(thumbnails=request.options))
+    seen = pipeline.stills_alone(plan, source)
+    warnings = (*media.warnings, *plan.warnings, *seen.pop("warnings"))
     published = pipeline.publish(plan, media, request.output_prefix)
     return GenerateThumbnailsResult(
-        **told(pipeline, media, (*media.warnings, *plan.warnings)),
+        **told(pipeline, media, warnings),
         thumbnails=thumbnails(plan, published),
-        poster=poster(published),
+        poster=poster(published, seen),
+        sprites=sprites(plan, published),
     )
 
 

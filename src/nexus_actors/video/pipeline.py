@@ -11,7 +11,7 @@ import shutil
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from nexus_actors.core.errors import PermanentError, TransientError
 from nexus_actors.core.logs import get_logger
@@ -107,17 +107,29 @@ class Pipeline:
             makers = [made for made in self._packagers(plan) if made.step == step]
             self.steps.run(step, partial(self._package, makers, shown), once=True)
 
-    def stills(self, plan: Plan, shown: Presentation) -> list[str]:
-        """Make the stills of the encoded tracks; return warnings."""
-        made = partial(self._stills, plan, shown)
-        warnings: list[str] = self.steps.run("stills", made, once=True)
-        return warnings
+    def stills(self, plan: Plan, shown: Presentation) -> dict[str, Any]:
+        """Make the stills of the tracks; a video without them is better than none."""
+        made: dict[str, Any] = self.steps.run(
+            "stills", partial(self._stills, plan, shown), once=True
+        )
+        return made
 
-    def stills_alone(self, plan: Plan, source: Source) -> None:
+    def stills_alone(self, plan: Plan, source: Source) -> dict[str, Any]:
         """Make the stills of the source, which are all that is made."""
         bench = replace(self.bench, run=self.runner.run)
         film = film_of_source(plan, source.path)
-        self.steps.run("stills", lambda: make_stills(plan, film, bench), once=True)
+        made: dict[str, Any] = self.steps.run(
+            "stills",
+            lambda: make_stills(plan, film, bench, self._picture(plan)),
+            once=True,
+        )
+        return made
+
+    def verify(self, plan: Plan, shown: Presentation) -> list[str]:
+        """Check what was made of the tracks; return warnings."""
+        checked = partial(verify, plan, shown, self.bench)
+        warnings: list[str] = self.steps.run("verify", checked)
+        return warnings + self._followed(plan)
 
     def judge(self, plan: Plan, media: MediaInfo, source: Source) -> Unfit:
         """Tell what keeps the source from being copied into an MP4 for browsers."""
@@ -131,12 +143,6 @@ class Pipeline:
         copied = partial(self._copy, plan, media, source, sound=sound)
         done: bool = self.steps.run("copy", copied, once=True)
         return done
-
-    def verify(self, plan: Plan, shown: Presentation) -> list[str]:
-        """Check what was made of the tracks; return warnings."""
-        checked = partial(verify, plan, shown, self.bench)
-        warnings: list[str] = self.steps.run("verify", checked)
-        return warnings + self._followed(plan)
 
     def publish(self, plan: Plan, media: MediaInfo, prefix: str | None) -> Published:
         """Store what was made below *prefix*, by default the video's id."""
@@ -254,23 +260,35 @@ class Pipeline:
         bench = self.bench
         return [path for maker in makers for path in maker.package(shown, bench)]
 
-    def _stills(self, plan: Plan, shown: Presentation) -> list[str]:
-        """Make the stills; a video without them is better than none."""
+    def _stills(self, plan: Plan, shown: Presentation) -> dict[str, Any]:
         if not plan.thumbnails:
-            return []
+            return {}
         scratch = self.work / "stills.tmp"
         scratch.mkdir(exist_ok=True)
         try:
-            make_stills(plan, film_of_tracks(shown, self.out, scratch), self.bench)
+            film = film_of_tracks(shown, self.out, scratch)
+            return make_stills(plan, film, self.bench, self._picture(plan))
         except (PermanentError, TransientError) as error:
             if isinstance(error, DiskFullError):
                 raise
             log.warning("video.stills_failed", error=error.message)
-            shutil.rmtree(self.out / "thumb", ignore_errors=True)
-            return ["stills_failed"]
+            for folder in ("thumb", "sprite"):
+                shutil.rmtree(self.out / folder, ignore_errors=True)
+            return {"warnings": ["stills_failed"]}
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        return []
+
+    def _picture(self, plan: Plan) -> Path | None:
+        """Bring the picture that a user has chosen, if there is one."""
+        return self._bring(plan.picture, "picture") if plan.picture else None
+
+    def _bring(self, input_path: str, name: str) -> Path:
+        """Bring a file beside the source into the folder called *name*."""
+        check, folder = self.steps.job.check, self.work / name
+        folder.mkdir(exist_ok=True)
+        path = self.fetcher.fetch(input_path, folder, check=check, tell=lambda _: None)
+        called = name_of(input_path)
+        return admit(path, folder, self.settings, name=called, check=check).path
 
     def _judge(
         self, plan: Plan, media: MediaInfo, source: Source

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Any, Final
 
@@ -16,9 +17,11 @@ from .models import (
     Plan,
     ProcessVideoOptions,
     Thumbnail,
+    ThumbnailOptions,
     VideoRendition,
 )
 from .settings import VideoSettings
+from .sprites import plan_sprites
 from .tools import Tools
 from .watermark import plan_watermark
 
@@ -30,7 +33,11 @@ PLANNER: Final = 4
 SEGMENT_GOPS: Final = 2
 
 #: Names of thumbnails and the length of their longer side, in pixels.
-THUMBNAILS: Final = (("large", 1280), ("medium", 640), ("small", 320))
+THUMBNAILS: Final[tuple[tuple[str, int], ...]] = (
+    ("large", 1280),
+    ("medium", 640),
+    ("small", 320),
+)
 
 
 def make_plan(
@@ -75,7 +82,7 @@ def make_plan(
         audio=audio_renditions(sounds[:MOST_SOUNDS], options, settings),
         clean=clean if options.clean_rendition else None,
         loudness=settings.loudness if normalized else None,
-        thumbnails=_thumbnails(rungs[0]) if options.thumbnails else (),
+        **_stills(options.thumbnails, media.duration, rungs[0]),
         formats=options.formats,
         segment_gops=SEGMENT_GOPS,
         preset=options.preset or settings.ffmpeg_preset,
@@ -138,18 +145,38 @@ def _too_large(asked: tuple[Rung, ...], made: tuple[VideoRendition, ...]) -> lis
     return warnings
 
 
-def _thumbnails(rung: VideoRendition) -> tuple[Thumbnail, ...]:
-    """Return the sizes to make: never larger than the picture; one at least."""
-    longest = max(rung.width, rung.height)
-    wanted = [(name, side) for name, side in THUMBNAILS if side <= longest]
-    return tuple(
-        Thumbnail(
-            name=name,
-            width=max(2, 2 * round(rung.width * side / longest / 2)),
-            height=max(2, 2 * round(rung.height * side / longest / 2)),
-        )
-        for name, side in wanted or [("small", longest)]
-    )
+def _stills(
+    asked: bool | ThumbnailOptions,
+    seconds: float,
+    top: VideoRendition,
+) -> dict[str, Any]:
+    """Return what the plan says of stills."""
+    if asked is False:
+        return {"thumbnails": ()}
+    wanted = ThumbnailOptions() if asked is True else asked
+    return {
+        "thumbnails": tuple(_thumbnails(top, wanted)),
+        "sprites": plan_sprites(seconds, top) if wanted.sprites else None,
+        "moment": wanted.at,
+        "picture": wanted.image_path,
+    }
+
+
+def _thumbnails(top: VideoRendition, wanted: ThumbnailOptions) -> Iterator[Thumbnail]:
+    """Yield the stills to make: never larger than the picture; one at least."""
+    longest = max(top.width, top.height)
+    sizes = THUMBNAILS
+    if wanted.sizes:
+        sizes = tuple((str(side), side) for side in sorted(wanted.sizes, reverse=True))
+    fitting = [(name, side) for name, side in sizes if side <= longest]
+    for name, side in fitting or [(sizes[-1][0], longest)]:
+        for kind in wanted.formats:
+            yield Thumbnail(
+                name=name,
+                width=max(2, 2 * round(top.width * side / longest / 2)),
+                height=max(2, 2 * round(top.height * side / longest / 2)),
+                format=kind,
+            )
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:

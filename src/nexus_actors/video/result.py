@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from .adapters.dash import MANIFEST
 from .languages import bcp47
@@ -14,14 +16,16 @@ from .models import (
     Mp4Output,
     Outputs,
     Plan,
+    Poster,
     Presentation,
+    SpriteOutput,
     Still,
-    Stored,
     Track,
     VideoRendition,
 )
 from .publish import Published
-from .stills import POSTER, still_path
+from .sprites import TRACK
+from .stills import POSTER
 
 
 def outputs(
@@ -90,14 +94,30 @@ def thumbnails(plan: Plan, published: Published) -> tuple[Still, ...]:
             name=item.name,
             width=item.width,
             height=item.height,
-            **published.stored(still_path(item.name)).model_dump(),
+            format=item.format,
+            **published.stored(item.path).model_dump(),
         )
         for item in plan.thumbnails
-        if still_path(item.name) in published.paths
+        if item.path in published.paths
     )
 
 
-def poster(published: Published) -> Stored | None:
-    """Return the poster, or ``None`` if there is none."""
-    path = still_path(POSTER)
-    return published.stored(path) if path in published.paths else None
+def poster(published: Published, seen: Mapping[str, Any]) -> Poster | None:
+    """Return the poster and what was *seen* on it, or ``None`` if there is none."""
+    path = f"thumb/{POSTER}.jpg"
+    if path not in published.paths:
+        return None
+    return Poster(**published.stored(path).model_dump(), **seen)
+
+
+def sprites(plan: Plan, published: Published) -> SpriteOutput | None:
+    """Return the sheets of small stills, or ``None`` if there are none."""
+    if plan.sprites is None or TRACK not in published.paths:
+        return None
+    return SpriteOutput(
+        track=published.stored(TRACK),
+        sheets=tuple(published.stored(sheet) for sheet in plan.sprites.sheets),
+        interval=plan.sprites.interval,
+        width=plan.sprites.width,
+        height=plan.sprites.height,
+    )

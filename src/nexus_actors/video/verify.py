@@ -45,7 +45,7 @@ def verify(plan: Plan, presentation: Presentation, bench: Workbench) -> list[str
     for track in presentation.progressive:
         longest = max(t.duration for t in (track, *presentation.audio))
         check_mp4(root / f"mp4/{track.name}.mp4", longest)
-    for still in root.glob("thumb/*"):
+    for still in (*root.glob("thumb/*"), *root.glob("sprite/*")):
         check_file(still)
     for *_, lowest in presentation.by_codec:
         first, last = lowest.segments[0].name, lowest.segments[-1].name

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     AliasGenerator,
     ConfigDict,
@@ -35,10 +36,40 @@ OBJECT = re.compile(r"s3://[^/]+/.+")
 
 Format = Literal["hls", "dash", "mp4"]
 
+StillFormat = Literal["jpeg", "webp", "avif"]
+
 VideoCodec = Literal["h264", "hevc", "av1"]
 
 #: Which renditions to make; `ladder` holds their figures.
 LadderName = Literal["default", "mobile", "premium", "single", "custom"]
+
+
+def _path_or_known_url(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("must not contain a NUL character")
+    if is_web(value):
+        try:
+            WebUrl.parse(value)
+        except ForbiddenUrlError as error:
+            raise ValueError(error.message) from None
+        return value
+    scheme = urlsplit(value).scheme if "://" in value else ""
+    if scheme == "s3" and not (OBJECT.fullmatch(value) and value.isprintable()):
+        raise ValueError("must name an object, such as s3://bucket/key")
+    if scheme not in {"", "file", "s3"}:
+        raise ValueError(
+            f"{scheme}:// inputs are not supported; give a path, a file:// URL, an "
+            "https:// URL or s3://bucket/key"
+        )
+    return value
+
+
+#: Where a file is; a URL may be a secret.
+InputPath = Annotated[
+    str,
+    Field(min_length=1, max_length=4096),
+    AfterValidator(_path_or_known_url),
+]
 
 
 class Message(Model):
@@ -133,11 +164,44 @@ class TranscodeVideoOptions(Message):
         return value
 
 
+class ThumbnailOptions(Message):
+    """Which stills to make: of the picture as it is shown, never larger than that.
+
+    Attributes:
+        sizes: The longer sides, in pixels; by default 1280, 640 and 320, which are
+            called ``large``, ``medium`` and ``small``.
+        formats: The formats of each size; the poster is a JPEG.
+        at: The moment to show, in seconds; by default the best one is chosen: not
+            black, not blurred, neither dark nor glaring.
+        image_path: A picture to show instead of a frame, such as a cover that a user
+            has made: a JPEG, PNG or WebP, found like *input_path*.
+        sprites: Whether to make sheets of small stills, and the WebVTT by which a
+            player shows them beside its seek bar.
+    """
+
+    sizes: (
+        Annotated[
+            tuple[Annotated[int, Field(ge=16, le=4096)], ...],
+            Field(min_length=1, max_length=12),
+        ]
+        | None
+    ) = None
+    formats: Annotated[tuple[StillFormat, ...], Field(min_length=1)] = ("jpeg",)
+    at: Annotated[float | None, Field(ge=0)] = None
+    image_path: Annotated[InputPath | None, Field(repr=False)] = None
+    sprites: bool = False
+
+    @field_validator("formats", "sizes")
+    @classmethod
+    def _each_once(cls, value: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        return value and tuple(dict.fromkeys(value))
+
+
 class ProcessVideoOptions(TranscodeVideoOptions):
     """What to make of the source.
 
     Attributes:
-        thumbnails: Whether to make the poster and the thumbnails.
+        thumbnails: Whether to make the poster and the thumbnails, or which.
         watermark: Whether to put the worker's mark, ``WATERMARK_PATH``, on the picture;
             ``WATERMARK_ENABLED`` decides by default.
         clean_rendition: Whether to make one more MP4, of the largest size and without
@@ -145,13 +209,9 @@ class ProcessVideoOptions(TranscodeVideoOptions):
             the largest rendition.
     """
 
-    thumbnails: bool = True
+    thumbnails: bool | ThumbnailOptions = True
     watermark: bool | None = None
     clean_rendition: bool = False
-
-
-class ThumbnailOptions(Message):
-    """Which stills to make: of the picture as it is shown, never larger than that."""
 
 
 class OptimizeVideoOptions(Message):
@@ -186,29 +246,8 @@ class SourceRequest(Message):
     """
 
     video_id: Annotated[str, Field(pattern=ID_PATTERN)]
-    input_path: Annotated[str, Field(min_length=1, max_length=4096, repr=False)]
+    input_path: Annotated[InputPath, Field(repr=False)]
     user_id: Annotated[str | None, Field(max_length=255)] = None
-
-    @field_validator("input_path")
-    @classmethod
-    def _is_a_path_or_a_known_url(cls, value: str) -> str:
-        if "\0" in value:
-            raise ValueError("must not contain a NUL character")
-        if is_web(value):
-            try:
-                WebUrl.parse(value)
-            except ForbiddenUrlError as error:
-                raise ValueError(error.message) from None
-            return value
-        scheme = urlsplit(value).scheme if "://" in value else ""
-        if scheme == "s3" and not (OBJECT.fullmatch(value) and value.isprintable()):
-            raise ValueError("must name an object, such as s3://bucket/key")
-        if scheme not in {"", "file", "s3"}:
-            raise ValueError(
-                f"{scheme}:// inputs are not supported; give a path, a file:// URL, an "
-                "https:// URL or s3://bucket/key"
-            )
-        return value
 
 
 class ExtractMetadataRequest(SourceRequest):

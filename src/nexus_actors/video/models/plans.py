@@ -10,7 +10,7 @@ from pathlib import Path
 from nexus_actors.video.settings import Preset
 
 from .media import Purpose
-from .messages import Format, VideoCodec
+from .messages import Format, StillFormat, VideoCodec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +58,31 @@ class Thumbnail:
     name: str
     width: int
     height: int
+    format: StillFormat = "jpeg"
+
+    @property
+    def path(self) -> str:
+        """Where it lies, from the root of the outputs."""
+        suffix = "jpg" if self.format == "jpeg" else self.format
+        return f"thumb/{self.name}.{suffix}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sprites:
+    """Sheets of small stills: one each *interval* seconds, *count* in all."""
+
+    interval: int
+    count: int
+    width: int
+    height: int
+    columns: int = 5
+    rows: int = 5
+
+    @property
+    def sheets(self) -> tuple[str, ...]:
+        """Where the sheets lie, from the root of the outputs."""
+        number = -(-self.count // (self.columns * self.rows))
+        return tuple(f"sprite/sprite_{n:03d}.jpg" for n in range(1, number + 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +126,8 @@ class Plan:
         clean: What becomes the MP4 without a mark: one more rendition, or the first of
             *video* where that has no mark.
         loudness: What the sounds are brought to, in LUFS; ``None`` leaves them.
+        moment: When the stills are taken, in seconds; ``None`` chooses.
+        picture: What stills are made of instead of a frame.
         segment_gops: How many groups of pictures make one segment.
         flatten: Whether the picture has transparent parts, to be laid on white.
         pre_filters: The filter chain before the first scale (deinterlace, tone
@@ -115,6 +142,9 @@ class Plan:
     audio: tuple[AudioRendition, ...]
     loudness: float | None
     thumbnails: tuple[Thumbnail, ...]
+    sprites: Sprites | None = None
+    moment: float | None = None
+    picture: str | None = None
     formats: tuple[Format, ...]
     segment_gops: int
     preset: Preset

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from nexus_actors.core.models import Model
 
 from .media import MediaInfo
+from .messages import StillFormat
 
 
 class Stored(Model):
@@ -75,7 +76,35 @@ class Still(Stored):
     name: str
     width: int
     height: int
-    format: Literal["jpeg"] = "jpeg"
+    format: StillFormat = "jpeg"
+
+
+class Poster(Stored):
+    """The still that stands for the video.
+
+    Attributes:
+        time: When it is seen, in seconds; ``null`` for a picture of the user's own.
+        color: The colour that most of it has, such as ``#1a2b3c``, to be shown until
+            it is loaded.
+    """
+
+    time: float | None = None
+    color: str | None = None
+
+
+class SpriteOutput(Model):
+    """Small stills for a seek bar.
+
+    Attributes:
+        track: The WebVTT that says which part of which sheet belongs to which time.
+        interval: Seconds from one still to the next.
+    """
+
+    track: Stored
+    sheets: tuple[Stored, ...]
+    interval: int
+    width: int
+    height: int
 
 
 class Outputs(Model):
@@ -129,7 +158,8 @@ class GenerateThumbnailsResult(ExtractMetadataResult):
     """The result of `generate_thumbnails`."""
 
     thumbnails: tuple[Still, ...]
-    poster: Stored | None
+    poster: Poster | None
+    sprites: SpriteOutput | None = None
 
 
 class ProcessVideoResult(TranscodeVideoResult, GenerateThumbnailsResult):
