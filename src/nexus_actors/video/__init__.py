@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         TranscodeVideoOptions,
         TranscodeVideoRequest,
         TranscodeVideoResult,
+        WatermarkOptions,
     )
     from .publish import fresh_url
     from .settings import VideoSettings
@@ -74,6 +75,7 @@ else:
                 "TranscodeVideoOptions",
                 "TranscodeVideoRequest",
                 "TranscodeVideoResult",
+                "WatermarkOptions",
             ),
             ".publish": ("fresh_url",),
             ".settings": ("VideoSettings",),
@@ -110,6 +112,7 @@ __all__ = [
     "TranscodeVideoRequest",
     "TranscodeVideoResult",
     "VideoSettings",
+    "WatermarkOptions",
     "Workbench",
     "add_watermark",
     "extract_metadata",

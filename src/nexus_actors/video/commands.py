@@ -13,7 +13,7 @@ from typing import Any, Final
 import ffmpeg
 
 from .codecs import encoder_options
-from .models import AudioRendition, Plan, Watermark
+from .models import AudioRendition, ImageMark, Plan, TextMark, Watermark
 from .tools import INPUT_GUARD, Tools
 
 
@@ -22,6 +22,9 @@ LAYOUTS: Final = {1: "mono", 2: "stereo", 6: "5.1"}
 
 #: How high the peaks of what was made louder may rise, in dB.
 PEAK_DB: Final = -1.5
+
+#: How much the dark edge of letters covers, as a share of what they cover.
+EDGE: Final = 0.6
 
 #: How often ffmpeg tells its progress, in seconds.
 PROGRESS_S: Final = 0.5
@@ -141,6 +144,13 @@ def _scaled(picture: Any, width: int, height: int, fps: Fraction, plan: Plan) ->
 
 def _marked(picture: Any, mark: Watermark) -> Any:
     """Lay the mark over the picture: once, before the split."""
+    seen = {}
+    if mark.start or mark.end is not None:
+        end = f"{mark.end:.3f}" if mark.end is not None else "1e9"
+        seen = {"enable": f"between(t,{mark.start:.3f},{end})"}
+    if isinstance(mark, TextMark):
+        return picture.filter("drawtext", **text_options(mark), **seen)
+    assert isinstance(mark, ImageMark)  # noqa: S101 - there are two kinds
     image = ffmpeg.input(f"file:{mark.path}", **dict(INPUT_GUARD))["v:0"]
     image = (
         image.filter("format", "rgba")
@@ -157,7 +167,22 @@ def _marked(picture: Any, mark: Watermark) -> Any:
         .filter("format", "yuva420p")
     )
     place = {"x": mark.x, "y": mark.y, "format": "yuv420", "eof_action": "repeat"}
-    return ffmpeg.filter([picture, image], "overlay", **place)
+    return ffmpeg.filter([picture, image], "overlay", **place, **seen)
+
+
+def text_options(mark: TextMark) -> dict[str, Any]:
+    """Return what `drawtext` is told: white letters with a dark edge."""
+    options: dict[str, Any] = {
+        "text": mark.text,
+        "expansion": "none",  # a text is no program
+        "fontsize": mark.height,
+        "fontcolor": f"white@{mark.opacity:.3f}",
+        "bordercolor": f"black@{mark.opacity * EDGE:.3f}",
+        "borderw": max(1, mark.height // 16),
+        "x": mark.x,
+        "y": mark.y,
+    }
+    return options | ({"fontfile": str(mark.font)} if mark.font else {"font": "Sans"})
 
 
 def on_white(picture: Any) -> Any:

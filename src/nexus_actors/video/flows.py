@@ -41,6 +41,7 @@ from .models import (
     SourceRequest,
     TranscodeVideoRequest,
     TranscodeVideoResult,
+    WatermarkOptions,
 )
 from .pipeline import Pipeline
 from .publish import Published
@@ -228,12 +229,14 @@ def add_watermark(
         formats=("mp4",),
         ladder="single",
         preset=request.options.preset,
-        watermark=True,
+        watermark=WatermarkOptions(**request.options.model_dump(exclude={"preset"})),
     )
     source, media = pipeline.read()
     plan = pipeline.plan(media, options)
     if plan.watermark is None:
-        raise ConfigurationError("there is no mark to add: set WATERMARK_PATH")
+        raise ConfigurationError(
+            "there is no mark to add: say which in the options, or set WATERMARK_PATH"
+        )
     made = encode(pipeline, source, media, plan, request.output_prefix)
     return AddWatermarkResult(
         **told(pipeline, made.media, made.warnings),

@@ -31,7 +31,9 @@ from .models import (
     Presentation,
     ProcessVideoOptions,
     SourceRequest,
+    WatermarkOptions,
 )
+from .pictures import check_picture
 from .plan import make_plan, plan_json
 from .probe import probe
 from .process import EncodeProgress, Runner
@@ -41,7 +43,7 @@ from .steps import Steps, read_note, write_whole
 from .stills import film_of_source, film_of_tracks, make_stills
 from .tools import Tools
 from .verify import check_mp4, verify
-from .watermark import check_image
+from .watermark import check_mark
 from .websafe import Unfit, judge, sample_command
 
 
@@ -50,6 +52,9 @@ log = get_logger(__name__)
 #: An encode may take this many times the length of its video, in seconds.
 LIMIT_FACTOR: Final = 60
 LEAST_LIMIT_S: Final = 900
+
+#: The folder of the image of a mark that a message names.
+MARK: Final = "mark"
 
 #: Codes of failures that say nothing of the source.
 PASSING: Final = {"killed", "stalled", "timeout", "out_of_memory"}
@@ -172,19 +177,25 @@ class Pipeline:
 
     def _plan(self, media: MediaInfo, options: ProcessVideoOptions) -> Plan:
         """Plan, and drop what an attempt with another plan has left."""
+        asked = options.watermark
+        image = asked.image_path if isinstance(asked, WatermarkOptions) else None
+        mark = self._bring(image, MARK) if image else None
+        if mark:
+            check_picture(mark)
         plan = make_plan(
             media,
             options,
             self.settings,
             tools=self.tools,
             threads=self.threads,
+            mark_image=mark,
         )
         if plan.watermark:
-            check_image(plan.watermark.path, self.tools)
+            check_mark(plan.watermark, self.tools, self.runner.run)
         marker = self.work / "plan.json"
         if read_note(marker).get("hash") != plan.hash:
             for path in self.work.iterdir():
-                if path.is_dir():
+                if path.is_dir() and path.name != MARK:
                     shutil.rmtree(path)
                 elif path.suffix == ".json":
                     path.unlink()

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, Final
 
 from .audio import MOST_SOUNDS, audio_renditions, choose
@@ -19,6 +20,8 @@ from .models import (
     Thumbnail,
     ThumbnailOptions,
     VideoRendition,
+    Watermark,
+    WatermarkOptions,
 )
 from .settings import VideoSettings
 from .sprites import plan_sprites
@@ -40,13 +43,14 @@ THUMBNAILS: Final[tuple[tuple[str, int], ...]] = (
 )
 
 
-def make_plan(
+def make_plan(  # noqa: PLR0913 - the last two are of few jobs
     media: MediaInfo,
     options: ProcessVideoOptions,
     settings: VideoSettings,
     *,
     tools: Tools,
     threads: int = 0,
+    mark_image: Path | None = None,
 ) -> Plan:
     """Decide what is made of *media*.
 
@@ -56,6 +60,7 @@ def make_plan(
         settings: The worker's.
         tools: What encodes it: other versions make other bytes.
         threads: Of each encoder; 0 leaves the number to ffmpeg.
+        mark_image: The image of the mark that *options* name, brought here.
 
     Raises:
         ConfigurationError: The watermark that is set cannot be read.
@@ -65,9 +70,8 @@ def make_plan(
     rungs, warnings = _rungs(media, options, settings)
     codecs = [c for c in options.codecs if CODECS[c].encoder in tools.encoders]
     warnings.extend(f"{c}_not_available" for c in options.codecs if c not in codecs)
-    marked = _first(options.watermark, settings.watermark_enabled)
-    mark = plan_watermark(settings, rungs[0]) if marked else None
-    if marked and not mark:
+    mark = _mark(options.watermark, mark_image, settings, rungs[0])
+    if mark is None and _is_marked(options.watermark, settings):
         warnings.append("watermark_not_set")
     sounds = choose(media.audio, options)
     if len(sounds) > MOST_SOUNDS:
@@ -93,6 +97,25 @@ def make_plan(
         warnings=tuple(warnings),
     )
     return replace(made, hash=_hash(made, media, options, tools))
+
+
+def _is_marked(asked: bool | WatermarkOptions | None, settings: VideoSettings) -> bool:
+    if isinstance(asked, WatermarkOptions):
+        return True
+    return _first(asked, settings.watermark_enabled)
+
+
+def _mark(
+    asked: bool | WatermarkOptions | None,
+    image: Path | None,
+    settings: VideoSettings,
+    top: VideoRendition,
+) -> Watermark | None:
+    """Return the mark that is asked for, if there is one."""
+    if not _is_marked(asked, settings):
+        return None
+    own = asked if isinstance(asked, WatermarkOptions) else None
+    return plan_watermark(own, image, settings, top)
 
 
 def _rungs(

@@ -38,12 +38,15 @@ from .messages import (
     TranscodeVideoOptions,
     TranscodeVideoRequest,
     VideoCodec,
+    WatermarkOptions,
 )
 from .plans import (
     AudioRendition,
     Filter,
+    ImageMark,
     Plan,
     Sprites,
+    TextMark,
     Thumbnail,
     VideoRendition,
     Watermark,
@@ -95,6 +98,7 @@ __all__ = [
     "HlsAudio",
     "HlsOutput",
     "HlsRendition",
+    "ImageMark",
     "InputPath",
     "LadderName",
     "MediaInfo",
@@ -121,6 +125,7 @@ __all__ = [
     "StillFormat",
     "Stored",
     "SubtitleStream",
+    "TextMark",
     "Thumbnail",
     "ThumbnailOptions",
     "Track",
@@ -131,4 +136,5 @@ __all__ = [
     "VideoRendition",
     "VideoStream",
     "Watermark",
+    "WatermarkOptions",
 ]

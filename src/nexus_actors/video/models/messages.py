@@ -20,7 +20,14 @@ from pydantic.alias_generators import to_camel
 from nexus_actors.core.errors import ForbiddenUrlError
 from nexus_actors.core.models import Model
 from nexus_actors.core.urls import WebUrl, is_web
-from nexus_actors.video.settings import Preset, VideoBitrate
+from nexus_actors.video.settings import (
+    AnyPosition,
+    Margin,
+    Opacity,
+    Preset,
+    Size,
+    VideoBitrate,
+)
 
 
 #: What may stand in an object key: a host's id without a path in it.
@@ -197,12 +204,56 @@ class ThumbnailOptions(Message):
         return value and tuple(dict.fromkeys(value))
 
 
+class WatermarkOptions(Message):
+    """A mark on the picture; what is left out is as the worker's settings say.
+
+    Attributes:
+        image_path: The mark: a JPEG, PNG or WebP, found like *input_path*.
+        text: The mark: one line of text.  Without it and *image_path*, the worker's
+            own is taken.
+        position: One of nine places, such as ``bottom-right``, in any spelling.
+        size: Its height as a share of the picture's shorter side; by default 0.12 of an
+            image, 0.05 of a text.
+        margin: Its distance from the edge, likewise.
+        opacity: How much it covers, up to 1.
+        start: When it appears, in seconds.
+        end: When it disappears; never by default.
+    """
+
+    image_path: Annotated[InputPath | None, Field(repr=False)] = None
+    text: Annotated[str | None, Field(min_length=1, max_length=200)] = None
+    position: AnyPosition | None = None
+    size: Size | None = None
+    margin: Margin | None = None
+    opacity: Opacity | None = None
+    start: Annotated[float, Field(ge=0)] = 0.0
+    end: Annotated[float | None, Field(gt=0)] = None
+
+    @field_validator("text")
+    @classmethod
+    def _is_one_line(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and not value.isprintable():
+            raise ValueError("must be one line of text that prints")
+        if value is not None and info.data.get("image_path") is not None:
+            raise ValueError("goes without image_path: a mark is one of them")
+        return value
+
+    @field_validator("end")
+    @classmethod
+    def _comes_after_the_start(
+        cls, value: float | None, info: ValidationInfo
+    ) -> float | None:
+        if value is not None and value <= info.data.get("start", 0):
+            raise ValueError("must be later than start")
+        return value
+
+
 class ProcessVideoOptions(TranscodeVideoOptions):
     """What to make of the source.
 
     Attributes:
         thumbnails: Whether to make the poster and the thumbnails, or which.
-        watermark: Whether to put the worker's mark, ``WATERMARK_PATH``, on the picture;
+        watermark: Whether to put the worker's mark on the picture, or which;
             ``WATERMARK_ENABLED`` decides by default.
         clean_rendition: Whether to make one more MP4, of the largest size and without
             the mark, for platforms that forbid marks.  Where there is no mark, it is
@@ -210,7 +261,7 @@ class ProcessVideoOptions(TranscodeVideoOptions):
     """
 
     thumbnails: bool | ThumbnailOptions = True
-    watermark: bool | None = None
+    watermark: bool | WatermarkOptions | None = None
     clean_rendition: bool = False
 
 
@@ -224,8 +275,8 @@ class OptimizeVideoOptions(Message):
     preset: Preset | None = None
 
 
-class AddWatermarkOptions(Message):
-    """How to put the mark on the picture.
+class AddWatermarkOptions(WatermarkOptions):
+    """Which mark to put on the picture, and how to encode it.
 
     Attributes:
         preset: The encoder's trade of time against size; ``FFMPEG_PRESET`` by default.

@@ -95,19 +95,36 @@ class Filter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watermark:
-    """The mark: an image that fits into *width* x *height* pixels of the top rung.
+    """The mark on the top rung.
 
     *x* and *y* are ffmpeg's expressions for its upper left corner; *opacity* is from
-    0 to 1.
+    0 to 1; it is seen from *start* to *end*, in seconds.
     """
+
+    x: str
+    y: str
+    opacity: float
+    start: float = 0.0
+    end: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageMark(Watermark):
+    """An image that is fitted into *width* x *height* pixels."""
 
     path: Path
     sha256: str
     width: int
     height: int
-    x: str
-    y: str
-    opacity: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextMark(Watermark):
+    """A line of text, *height* pixels high; *font* is a file."""
+
+    text: str
+    height: int
+    font: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
