@@ -53,7 +53,15 @@ from .work import hold
 
 
 READ: Final = ("fetch", "guard", "probe")
-ENCODE: Final = ("plan", "measure", "encode", "index", "manifests", "derive")
+ENCODE: Final = (
+    "plan",
+    "measure",
+    "encode",
+    "captions",
+    "index",
+    "manifests",
+    "derive",
+)
 
 
 @dataclass(frozen=True, slots=True)

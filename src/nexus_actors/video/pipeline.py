@@ -18,6 +18,7 @@ from nexus_actors.core.logs import get_logger
 from nexus_actors.core.storage import Storage
 
 from .base import Packager, Workbench, packagers
+from .captions import write_captions
 from .commands import copy_command, encode_command, encode_folders
 from .errors import DiskFullError, EncodeError, OutputError, SourceError
 from .fetch import Fetcher, name_of
@@ -102,9 +103,11 @@ class Pipeline:
         steps = self.steps
         gains = steps.run("measure", lambda: self._measure(plan, source), once=True)
         steps.run("encode", lambda: self._encode(plan, source, gains), once=True)
+        written = steps.run("captions", lambda: self._captions(plan, source), once=True)
         source.path.unlink(missing_ok=True)
         shown: Presentation = steps.run("index", lambda: index_tracks(plan, self.out))
-        return shown
+        captions = tuple(c for c in plan.captions if c.name in written)
+        return replace(shown, captions=captions)
 
     def package(self, plan: Plan, shown: Presentation) -> None:
         """Make the formats of the tracks."""
@@ -256,6 +259,33 @@ class Pipeline:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
+    def _captions(self, plan: Plan, source: Source) -> list[str]:
+        """Write the captions; return the names of those in which something is said.
+
+        A stream of the source that cannot be read is left out, a file is an error.
+        """
+        bench = replace(self.bench, run=self.runner.run)
+        written = []
+        for caption in plan.captions:
+            path = source.path
+            if caption.input_path:
+                path = self._bring(caption.input_path, "captions", text=True)
+            try:
+                said = write_captions(caption, path, plan.duration, bench)
+            except SourceError as error:
+                if caption.input_path:
+                    raise
+                log.warning("video.captions_failed", error=error.message)
+                said = False
+            if caption.input_path and not said:
+                raise SourceError(
+                    f"the captions {caption.label} are no SubRip or WebVTT, or nothing "
+                    "is said in them before the end of the video",
+                    code="not_media",
+                )
+            written += [caption.name] * said
+        return written
+
     def _tell(self, plan: Plan, progress: EncodeProgress) -> None:
         left = max(0.0, plan.duration - progress.seconds)
         eta = left / progress.speed if progress.speed else None
@@ -293,13 +323,16 @@ class Pipeline:
         """Bring the picture that a user has chosen, if there is one."""
         return self._bring(plan.picture, "picture") if plan.picture else None
 
-    def _bring(self, input_path: str, name: str) -> Path:
-        """Bring a file beside the source into the folder called *name*."""
+    def _bring(self, input_path: str, name: str, *, text: bool = False) -> Path:
+        """Bring a file beside the source into an empty folder called *name*."""
         check, folder = self.steps.job.check, self.work / name
-        folder.mkdir(exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
         path = self.fetcher.fetch(input_path, folder, check=check, tell=lambda _: None)
         called = name_of(input_path)
-        return admit(path, folder, self.settings, name=called, check=check).path
+        return admit(
+            path, folder, self.settings, name=called, check=check, text=text
+        ).path
 
     def _judge(
         self, plan: Plan, media: MediaInfo, source: Source

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .audio import MOST_SOUNDS, audio_renditions, choose
+from .captions import plan_captions
 from .codecs import CODECS, in_codec
 from .colours import has_alpha, pre_filters
 from .ladder import Rung, renditions, rungs_of
@@ -88,6 +89,9 @@ def make_plan(  # noqa: PLR0913 - the last two are of few jobs
         loudness=settings.loudness if normalized else None,
         **_stills(options.thumbnails, media.duration, rungs[0]),
         formats=options.formats,
+        captions=plan_captions(
+            media, options.captions, own_too=bool({"hls", "dash"} & {*options.formats})
+        ),
         segment_gops=SEGMENT_GOPS,
         preset=options.preset or settings.ffmpeg_preset,
         flatten=has_alpha(video),

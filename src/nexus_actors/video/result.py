@@ -9,6 +9,7 @@ from typing import Any
 from .adapters.dash import MANIFEST
 from .languages import bcp47
 from .models import (
+    CaptionOutput,
     DashOutput,
     HlsAudio,
     HlsOutput,
@@ -42,6 +43,17 @@ def outputs(
         if "mp4" in made
         else None,
         clean=mp4(shown.clean, published, root) if shown.clean else None,
+        captions=tuple(
+            CaptionOutput(
+                name=caption.name,
+                language=bcp47(caption.language),
+                label=caption.label,
+                forced=caption.forced,
+                **published.stored(caption.path).model_dump(),
+            )
+            for caption in shown.captions
+        )
+        or None,
     )
 
 

@@ -23,6 +23,7 @@ WEIGHTS: Final = {
     "plan": 0,
     "measure": 2,
     "encode": 78,
+    "captions": 0,
     "index": 1,
     "manifests": 1,
     "derive": 2,

@@ -14,6 +14,7 @@ from manifest import ENTRIES, REFUSED
 from nexus_actors import PermanentError
 from nexus_actors.app import actors_of
 from nexus_actors.core.errors import ConfigurationError
+from nexus_actors.video import SourceError
 from screening import leftovers, local, run, streams
 
 
@@ -187,3 +188,44 @@ def test_a_result_is_plain_json(act: Act, small: Path) -> None:
     result = act("generate_thumbnails", small)
 
     assert json.loads(json.dumps(result)) == result
+
+
+def test_captions_of_the_message_and_of_the_source_stand_in_hls_and_dash(
+    act: Act, small: Path, tmp_path: Path
+) -> None:
+    said = "1\n00:00:00,500 --> 00:00:01,500\n{}\n"
+    (tmp_path / "own.srt").write_text(said.format("own words"))
+    (tmp_path / "file.srt").write_bytes(said.format("Schöne Wörter").encode("cp1252"))
+    source = tmp_path / "film.mp4"
+    inputs = ["-i", str(small), "-i", str(tmp_path / "own.srt"), "-c", "copy"]
+    tags = ["-c:s", "mov_text", "-metadata:s:s:0", "language=eng"]
+    run(["ffmpeg", "-v", "error", *inputs, *tags, str(source)])
+    file = {"input_path": str(tmp_path / "file.srt"), "language": "de"}
+
+    result = act("transcode_video", source, options={"captions": [file]})
+
+    german, english = result["outputs"]["captions"]
+    assert (german["language"], german["label"]) == ("de", "Deutsch")
+    assert (english["language"], english["label"]) == ("en", "English")
+    cue = "00:00:00.500 --> 00:00:01.500\n"
+    assert f"{cue}Schöne Wörter\n" in local(german["uri"]).read_text("utf-8")
+    assert f"{cue}own words\n" in local(english["uri"]).read_text("utf-8")
+    master = local(result["outputs"]["hls"]["master"]["uri"])
+    text = master.read_text("utf-8")
+    assert text.count("TYPE=SUBTITLES") == 2
+    assert text.count('SUBTITLES="subs"') == text.count("#EXT-X-STREAM-INF")
+    playlist = (master.parent / "s_0.m3u8").read_text()
+    assert "#EXTINF:2.000000,\n../captions/0.vtt\n" in playlist
+    assert (master.parent / "../captions/0.vtt").is_file()
+    manifest = local(result["outputs"]["dash"]["manifest"]["uri"]).read_text("utf-8")
+    assert manifest.count('mimeType="text/vtt"') == 2
+    assert "<BaseURL>../captions/1.vtt</BaseURL>" in manifest
+
+
+def test_captions_that_are_none_are_refused(act: Act, small: Path) -> None:
+    options = {"captions": [{"input_path": str(small), "language": "de"}]}
+
+    with pytest.raises(SourceError, match="SubRip or WebVTT") as refused:
+        act("transcode_video", small, options=options)
+
+    assert refused.value.code == "not_media"

@@ -20,6 +20,7 @@ from .media import (
 from .messages import (
     AddWatermarkOptions,
     AddWatermarkRequest,
+    CaptionOptions,
     ExtractMetadataRequest,
     Format,
     GenerateThumbnailsRequest,
@@ -42,6 +43,7 @@ from .messages import (
 )
 from .plans import (
     AudioRendition,
+    Caption,
     Filter,
     ImageMark,
     Plan,
@@ -53,6 +55,7 @@ from .plans import (
 )
 from .results import (
     AddWatermarkResult,
+    CaptionOutput,
     DashOutput,
     ExtractMetadataResult,
     GenerateThumbnailsResult,
@@ -84,6 +87,9 @@ __all__ = [
     "Attachments",
     "AudioRendition",
     "AudioStream",
+    "Caption",
+    "CaptionOptions",
+    "CaptionOutput",
     "Chapter",
     "Color",
     "DashOutput",

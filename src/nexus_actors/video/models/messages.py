@@ -109,6 +109,20 @@ class RenditionOptions(Message):
     max_fps: Annotated[int, Field(ge=1, le=60)] = 60
 
 
+class CaptionOptions(Message):
+    """A file of captions that comes with the video.
+
+    Attributes:
+        input_path: A SubRip or WebVTT file, found like the video.
+        language: The language, as ``en`` or ``pt-BR``.
+        label: What viewers read; by default, what its speakers call the language.
+    """
+
+    input_path: Annotated[InputPath, Field(repr=False)]
+    language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,3}$")]
+    label: Annotated[str | None, Field(min_length=1, max_length=100)] = None
+
+
 class TranscodeVideoOptions(Message):
     """What films to make of the source.
 
@@ -132,6 +146,8 @@ class TranscodeVideoOptions(Message):
             ``NEXUS_NORMALIZE_AUDIO`` says.
         mp4_renditions: Whether ``all`` H.264 renditions become an MP4, or the ``top``
             one, the largest, alone.
+        captions: Files of captions.  In HLS and DASH, text tracks of the source follow
+            them.
     """
 
     formats: Annotated[tuple[Format, ...], Field(min_length=1)] = ("hls", "dash", "mp4")
@@ -145,6 +161,7 @@ class TranscodeVideoOptions(Message):
     surround: bool = False
     normalize_audio: bool | None = None
     mp4_renditions: Literal["all", "top"] = "all"
+    captions: Annotated[tuple[CaptionOptions, ...], Field(max_length=32)] = ()
 
     @field_validator("formats")
     @classmethod

@@ -86,6 +86,23 @@ class Sprites:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Caption:
+    """A track of WebVTT, made of the file *input_path* or of a stream of the source."""
+
+    name: str
+    input_path: str | None
+    source_index: int | None
+    language: str | None
+    label: str
+    forced: bool = False
+
+    @property
+    def path(self) -> str:
+        """Where it lies, from the root of the outputs."""
+        return f"captions/{self.name}.vtt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
     """One filter of ffmpeg's graph, with its options by name."""
 
@@ -163,6 +180,7 @@ class Plan:
     moment: float | None = None
     picture: str | None = None
     formats: tuple[Format, ...]
+    captions: tuple[Caption, ...] = ()
     segment_gops: int
     preset: Preset
     flatten: bool = False

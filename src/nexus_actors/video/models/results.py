@@ -107,17 +107,28 @@ class SpriteOutput(Model):
     height: int
 
 
+class CaptionOutput(Stored):
+    """A track of WebVTT; a *forced* one has what is said in another language alone."""
+
+    name: str
+    language: str | None
+    label: str
+    forced: bool
+
+
 class Outputs(Model):
     """What was made; ``None`` for a format that was not asked for.
 
     Attributes:
         clean: The MP4 without a mark, where *clean_rendition* asks for one.
+        captions: The tracks of HLS and DASH as files, where there are any.
     """
 
     hls: HlsOutput | None = None
     dash: DashOutput | None = None
     mp4: tuple[Mp4Output, ...] | None = None
     clean: Mp4Output | None = None
+    captions: tuple[CaptionOutput, ...] | None = None
 
 
 class ExtractMetadataResult(Model):

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Literal
 
 from .media import Purpose
+from .plans import Caption
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,7 @@ class Presentation:
     video: tuple[Track, ...]
     audio: tuple[Track, ...]
     clean: Track | None = None
+    captions: tuple[Caption, ...] = ()
 
     @property
     def progressive(self) -> tuple[Track, ...]:
