@@ -136,6 +136,14 @@ class VideoSettings(Settings):
     watermark_opacity: Annotated[
         Opacity, own("WATERMARK_OPACITY", "how much the mark covers, up to 1")
     ] = 0.8
+    child_memory_bytes: Annotated[
+        int | None,
+        own(
+            "VIDEO_CHILD_MEMORY_BYTES",
+            "the most memory of one ffmpeg; without it, all that there is",
+        ),
+        Field(ge=100_000_000),
+    ] = None
     max_input_bytes: Annotated[
         int, own("VIDEO_MAX_INPUT_BYTES", "the largest file accepted"), Field(gt=0)
     ] = 10 * 1024**3
