@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from conftest import StartWorker
+from conftest import StartWorker, make_clip
 from objectstores import S3Server
 
 
@@ -221,8 +221,9 @@ def test_what_waits_for_its_time_is_listed_moved_and_cancelled(
     ],
 )
 def test_every_actor_of_video_works_without_a_queue(
-    environ: dict[str, str], clip: Path, tmp_path: Path, actor: str, made: str
+    environ: dict[str, str], tmp_path: Path, actor: str, made: str
 ) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", size="160x120", seconds=1)
     environ |= {"FFMPEG_PRESET": "ultrafast"}
     if actor == "add_watermark":  # any picture is a mark
         environ["WATERMARK_PATH"] = str(tmp_path / "mark.png")
