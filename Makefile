@@ -55,4 +55,5 @@ constraints:
 	    --output-file .ci/constraints.txt
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build dist nexus-demo tests/players/node_modules benchmarks/queue/node_modules
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build dist nexus-demo tests/players/node_modules \
+	    benchmarks/*/node_modules

@@ -43,7 +43,7 @@ def pytest_xdist_auto_num_workers() -> int:
 #: Nothing of the machine's own settings reaches a test.
 SETTINGS = (
     *("NEXUS_", "REDIS_", "STORAGE_", "TEMP_DIR", "WORKER_CONC", "LOG_LEVEL"),
-    *("DATABASE_URL", "MAX_RETRIES", "AWS_"),
+    *("DATABASE_URL", "MAX_RETRIES", "AWS_", "WATERMARK_"),
 )
 
 

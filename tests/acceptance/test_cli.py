@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from conftest import StartWorker
+from conftest import StartWorker, make_clip
 from objectstores import S3Server
 
 
@@ -231,3 +231,31 @@ def test_queues_are_shown_paused_and_resumed_and_a_key_is_sent_once(
     assert (queue["by_priority"], queue["groups"]) == ({"5": 1}, 1)
     assert unknown.returncode == 2
     assert "no queue 'video'; known: video-processing" in unknown.stderr
+
+
+@pytest.mark.parametrize(
+    ("actor", "made"),
+    [
+        ("extract_metadata", "metadata"),
+        ("transcode_video", "outputs"),
+        ("generate_thumbnails", "poster"),
+        ("optimize_video", "output"),
+        ("add_watermark", "output"),
+    ],
+)
+def test_every_actor_of_video_works_without_a_queue(
+    environ: dict[str, str], tmp_path: Path, actor: str, made: str
+) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", size="160x120", seconds=1)
+    environ |= {"FFMPEG_PRESET": "ultrafast"}
+    if actor == "add_watermark":  # any picture is a mark
+        environ["WATERMARK_PATH"] = str(tmp_path / "mark.png")
+        picture = ["-frames:v", "1", environ["WATERMARK_PATH"]]
+        subprocess.run(["ffmpeg", "-v", "error", "-i", str(clip), *picture], check=True)
+
+    done = nexus(environ, "send", actor, "--inline", "--json", body(clip))
+
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert (result["video_id"], result["status"]) == ("v1", "succeeded")
+    assert result[made]

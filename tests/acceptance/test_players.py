@@ -17,8 +17,8 @@ from playwright.sync_api import Page
 from browsers import Serve, lacks
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.engine.jobs import Job
+from nexus_actors.video.flows import run
 from nexus_actors.video.models import ProcessVideoRequest, ProcessVideoResult
-from nexus_actors.video.pipeline import process_video
 from nexus_actors.video.settings import VideoSettings
 from nexus_actors.video.tools import Tools
 
@@ -110,13 +110,15 @@ def processed(name: str, source: Path, store: Path, work: Path) -> ProcessVideoR
         "options": {"formats": ["hls", "dash"], "thumbnails": False},
     }
     storage = {"storage_url": str(store), "storage_public_url": "media"}
-    return process_video(
+    made = run(
         ProcessVideoRequest.parse(body, what="process_video"),
         settings=VideoSettings.load({"ffmpeg_preset": "ultrafast"}),
         core=CoreSettings.load(storage),
         work=work,
         job=Job(id=name),
     )
+    assert isinstance(made, ProcessVideoResult)
+    return made
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,9 @@ def test_every_state_and_field_of_a_job_is_in_the_reference() -> None:
 def test_every_warning_of_a_video_is_in_the_reference() -> None:
     text = "".join(p.read_text("utf-8") for p in (PACKAGE / "video").glob("*.py"))
     told = re.findall(r'warnings\.(?:append|extend)\(\s*f?"([^"]+)"', text)
-    told += re.findall(r'warnings=\("(\w+)",\)|return \["(\w+)"\]', text)
+    told += re.findall(
+        r'warnings=\("(\w+)",\)|return \["(\w+)"\]|"warnings": \["(\w+)"\]', text
+    )
     words = {re.sub(r"\{[^}]+\}", "2", "".join(word)) for word in told}
 
     settings = {"WATERMARK_PATH", "STORAGE_PUBLIC_URL"}

@@ -1,4 +1,4 @@
-"""The actors of the video domain."""
+"""The actors of the video domain: plain JSON in, plain JSON out."""
 
 from __future__ import annotations
 
@@ -11,15 +11,40 @@ from nexus_actors.engine.actor import actor
 #: The queue of all video actors; its name is the original system's.
 QUEUE: Final = "video-processing"
 
+#: What holds for every actor here.  A job guards itself: it knows how long its video
+#: is.  Users take turns.
+COMMON: Final[dict[str, Any]] = {
+    "queue_name": QUEUE,
+    "time_limit": float("inf"),
+    "slots": True,
+    "group": methodcaller("get", "user_id"),
+    "find_by": ("video_id",),
+}
+
+MODELS: Final = "nexus_actors.video.models"
+
+
+def _run(request: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Do what the fields *body* of the model called *request* ask for."""
+    from .connect import process
+
+    return process(request, body)
+
+
+@actor(request=f"{MODELS}:ExtractMetadataRequest", **COMMON)
+def extract_metadata(
+    *, video_id: str, input_path: str, user_id: str | None = None
+) -> dict[str, Any]:
+    """Read what a file is: picture, sounds, subtitles, length.  Stores nothing.
+
+    The arguments are those of `ExtractMetadataRequest`; the return value is an
+    `ExtractMetadataResult` as plain JSON.
+    """
+    return _run("ExtractMetadataRequest", locals())
+
 
 @actor(
-    queue_name=QUEUE,
-    request="nexus_actors.video.models:ProcessVideoRequest",
-    time_limit=float("inf"),  # a job guards itself: it knows how long its video is
-    slots=True,
-    dedupe_key=itemgetter("video_id"),
-    group=methodcaller("get", "user_id"),
-    find_by=("video_id",),
+    request=f"{MODELS}:ProcessVideoRequest", dedupe_key=itemgetter("video_id"), **COMMON
 )
 def process_video(
     *,
@@ -34,7 +59,74 @@ def process_video(
     The arguments are those of `ProcessVideoRequest`; the return value is a
     `ProcessVideoResult` as plain JSON.
     """
-    from .connect import process
+    return _run("ProcessVideoRequest", locals())
 
-    body = {"user_id": user_id, "options": options, "output_prefix": output_prefix}
-    return process({"video_id": video_id, "input_path": input_path, **body})
+
+@actor(request=f"{MODELS}:TranscodeVideoRequest", **COMMON)
+def transcode_video(
+    *,
+    video_id: str,
+    input_path: str,
+    user_id: str | None = None,
+    options: dict[str, Any] | None = None,
+    output_prefix: str | None = None,
+) -> dict[str, Any]:
+    """Make HLS, DASH and MP4 of one video: no stills, no mark.
+
+    The arguments are those of `TranscodeVideoRequest`; the return value is a
+    `TranscodeVideoResult` as plain JSON.
+    """
+    return _run("TranscodeVideoRequest", locals())
+
+
+@actor(request=f"{MODELS}:GenerateThumbnailsRequest", **COMMON)
+def generate_thumbnails(
+    *,
+    video_id: str,
+    input_path: str,
+    user_id: str | None = None,
+    options: dict[str, Any] | None = None,
+    output_prefix: str | None = None,
+) -> dict[str, Any]:
+    """Make a poster and thumbnails of one video, without encoding it.
+
+    The arguments are those of `GenerateThumbnailsRequest`; the return value is a
+    `GenerateThumbnailsResult` as plain JSON.
+    """
+    return _run("GenerateThumbnailsRequest", locals())
+
+
+@actor(request=f"{MODELS}:OptimizeVideoRequest", **COMMON)
+def optimize_video(
+    *,
+    video_id: str,
+    input_path: str,
+    user_id: str | None = None,
+    options: dict[str, Any] | None = None,
+    output_prefix: str | None = None,
+) -> dict[str, Any]:
+    """Make one MP4 that every browser plays at once.
+
+    What can stay as it is is copied, which takes seconds; else it is encoded.
+
+    The arguments are those of `OptimizeVideoRequest`; the return value is an
+    `OptimizeVideoResult` as plain JSON.
+    """
+    return _run("OptimizeVideoRequest", locals())
+
+
+@actor(request=f"{MODELS}:AddWatermarkRequest", **COMMON)
+def add_watermark(
+    *,
+    video_id: str,
+    input_path: str,
+    user_id: str | None = None,
+    options: dict[str, Any] | None = None,
+    output_prefix: str | None = None,
+) -> dict[str, Any]:
+    """Make one MP4 of one video, as large as it is, with a mark on the picture.
+
+    The arguments are those of `AddWatermarkRequest`; the return value is an
+    `AddWatermarkResult` as plain JSON.
+    """
+    return _run("AddWatermarkRequest", locals())

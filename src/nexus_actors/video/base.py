@@ -1,17 +1,17 @@
-"""What a packaging format promises, and the formats that there are."""
+"""What packagers and image engines promise, and which there are."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal, Self
 
 from nexus_actors.core.registry import Registry
 
-from .models import Presentation
-from .tools import Tools
+from .models import Filter, Presentation, StillFormat, Thumbnail
+from .tools import INPUT_GUARD, Tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,78 @@ class Packager(ABC):
             once those before it are.
         """
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Film:
+    """What stills are taken from: a film, or a picture.
+
+    Attributes:
+        small: Is looked at, to choose a moment.
+        large: Is what the stills are made of.
+        stream: ffprobe's number of the picture in both.
+        seconds: Its length; 0 of a picture.
+        moment: When the stills are taken.
+        filters: What makes the picture like a rendition, where it is none.
+        flatten: Whether it has transparent parts, to be laid on white.
+        guard: What stands before the input.
+    """
+
+    small: Path
+    large: Path
+    seconds: float
+    stream: int = 0
+    moment: float = 0.0
+    filters: tuple[Filter, ...] = ()
+    flatten: bool = False
+    guard: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of_picture(cls, path: Path) -> Self:
+        """Return a picture of a stranger; by an extension ffmpeg may refuse it."""
+        return cls(small=path, large=path, seconds=0, guard=INPUT_GUARD)
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether there is but one frame, in a picture's colours."""
+        return not self.seconds
+
+    def at(self, moment: float) -> Film:
+        """Return the film with the moment to show, in seconds."""
+        return replace(self, moment=moment)
+
+
+class ImageEngine(ABC):
+    """Makes stills of one frame or picture.
+
+    They are upright, in sRGB or BT.709, and tell nothing of who made them, or where.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def formats(self, tools: Tools) -> frozenset[StillFormat]:
+        """Return what can be written with *tools*."""
+
+    @abstractmethod
+    def write(self, wanted: Sequence[Thumbnail], film: Film, bench: Workbench) -> None:
+        """Write each of *wanted* to its path below ``bench.root``.
+
+        The frame is decoded once.  A picture is fitted into the size that is wanted,
+        and cut where its shape is another.
+
+        Raises:
+            SourceError: It cannot be decoded, or is larger than is accepted.
+        """
+
+
+image_engines: Final[Registry[ImageEngine]] = Registry(
+    "image engine",
+    ImageEngine,
+    {
+        "ffmpeg": ("nexus_actors.video.adapters.ffmpeg:FfmpegImageEngine", "video"),
+        "wand": ("nexus_actors.video.adapters.wand:WandImageEngine", "video"),
+    },
+)
 
 packagers: Final[Registry[Packager]] = Registry(
     "packager",

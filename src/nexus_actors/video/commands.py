@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -12,7 +13,7 @@ from typing import Any, Final
 import ffmpeg
 
 from .codecs import encoder_options
-from .models import AudioRendition, Plan, Watermark
+from .models import AudioRendition, ImageMark, Plan, TextMark, Watermark
 from .tools import INPUT_GUARD, Tools
 
 
@@ -21,6 +22,9 @@ LAYOUTS: Final = {1: "mono", 2: "stereo", 6: "5.1"}
 
 #: How high the peaks of what was made louder may rise, in dB.
 PEAK_DB: Final = -1.5
+
+#: How much the dark edge of letters covers, as a share of what they cover.
+EDGE: Final = 0.6
 
 #: How often ffmpeg tells its progress, in seconds.
 PROGRESS_S: Final = 0.5
@@ -66,18 +70,50 @@ def source_of(plan: Plan, source: Path) -> Any:
     return ffmpeg.input(f"file:{source}", **limits)
 
 
+def copy_command(
+    plan: Plan, source: Path, target: Path, tools: Tools, *, sound: bool
+) -> list[str]:
+    """Return what puts the source's picture into an MP4 as it is.
+
+    *sound* tells whether the sound is copied, too; else it is encoded.
+    """
+    given = ffmpeg.input(f"file:{source}", **dict(INPUT_GUARD))
+    options: dict[str, Any] = {"c:v": "copy", "map_metadata": -1, "map_chapters": -1}
+    streams = [given[str(plan.video_index)]]
+    if sound:
+        streams += [given[str(track.source_index)] for track in plan.audio]
+        options["c:a"] = "copy"
+    else:
+        streams += _sounds(given, plan, {})
+        options |= {"c:a": "aac", "b:a": plan.audio[0].bitrate}
+    for track in plan.audio:
+        options |= language_option(track.language)
+    # the index in front lets a browser start before it has the whole file
+    options |= {"movflags": "+faststart", "fflags": "+bitexact", "f": "mp4"}
+    output = ffmpeg.output(*streams, f"file:{target}", **options)
+    compiled: list[str] = output.compile(cmd=str(tools.ffmpeg), overwrite_output=True)
+    return [compiled[0], *QUIET, *compiled[1:]]
+
+
+def language_option(language: str | None) -> dict[str, str]:
+    """Return what an MP4's sound is told of its language, if an MP4 can hold that."""
+    if language and re.fullmatch(r"[a-z]{3}", language):
+        return {"metadata:s:a:0": f"language={language}"}
+    return {}
+
+
 def _pictures(given: Any, plan: Plan) -> list[Any]:
     """Scale once to the top rung, then split; each smaller rung from there."""
     top = given[str(plan.video_index)]
     if plan.flatten:
-        top = _on_white(top)
+        top = on_white(top)
     for item in plan.pre_filters:
         top = top.filter(item.name, **item.options)
     # the last frame's length is lost where no frame follows: show it a little longer
     top = top.filter("tpad", stop=TAIL_FRAMES, stop_mode="clone")
     # a short header must not make the rungs longer than the plan
     top = top.filter("trim", duration=f"{plan.duration:.6f}")
-    top, *extra = _legs(top, "split", 1 + len(plan.extra))
+    top, *extra = legs_of(top, "split", 1 + len(plan.extra))
     if plan.watermark:
         top = _marked(top, plan.watermark)
     return [*_in_all_sizes(top, plan), *extra]
@@ -86,9 +122,9 @@ def _pictures(given: Any, plan: Plan) -> list[Any]:
 def _in_all_sizes(top: Any, plan: Plan) -> list[Any]:
     """Scale once to each size, which each codec encodes."""
     uses = Counter((rung.width, rung.height, rung.fps) for rung in plan.video)
-    sizes = dict(zip(uses, _legs(top, "split", len(uses)), strict=True))
+    sizes = dict(zip(uses, legs_of(top, "split", len(uses)), strict=True))
     legs = {
-        size: _legs(_scaled(leg, *size, plan), "split", uses[size])
+        size: legs_of(_scaled(leg, *size, plan), "split", uses[size])
         for size, leg in sizes.items()
     }
     return [legs[(r.width, r.height, r.fps)].pop(0) for r in plan.video]
@@ -108,6 +144,13 @@ def _scaled(picture: Any, width: int, height: int, fps: Fraction, plan: Plan) ->
 
 def _marked(picture: Any, mark: Watermark) -> Any:
     """Lay the mark over the picture: once, before the split."""
+    seen = {}
+    if mark.start or mark.end is not None:
+        end = f"{mark.end:.3f}" if mark.end is not None else "1e9"
+        seen = {"enable": f"between(t,{mark.start:.3f},{end})"}
+    if isinstance(mark, TextMark):
+        return picture.filter("drawtext", **text_options(mark), **seen)
+    assert isinstance(mark, ImageMark)  # noqa: S101 - there are two kinds
     image = ffmpeg.input(f"file:{mark.path}", **dict(INPUT_GUARD))["v:0"]
     image = (
         image.filter("format", "rgba")
@@ -124,10 +167,25 @@ def _marked(picture: Any, mark: Watermark) -> Any:
         .filter("format", "yuva420p")
     )
     place = {"x": mark.x, "y": mark.y, "format": "yuv420", "eof_action": "repeat"}
-    return ffmpeg.filter([picture, image], "overlay", **place)
+    return ffmpeg.filter([picture, image], "overlay", **place, **seen)
 
 
-def _on_white(picture: Any) -> Any:
+def text_options(mark: TextMark) -> dict[str, Any]:
+    """Return what `drawtext` is told: white letters with a dark edge."""
+    options: dict[str, Any] = {
+        "text": mark.text,
+        "expansion": "none",  # a text is no program
+        "fontsize": mark.height,
+        "fontcolor": f"white@{mark.opacity:.3f}",
+        "bordercolor": f"black@{mark.opacity * EDGE:.3f}",
+        "borderw": max(1, mark.height // 16),
+        "x": mark.x,
+        "y": mark.y,
+    }
+    return options | ({"fontfile": str(mark.font)} if mark.font else {"font": "Sans"})
+
+
+def on_white(picture: Any) -> Any:
     """Lay what is transparent on white: without it, it would turn black."""
     legs = picture.filter("format", pix_fmts="rgba").filter_multi_output("split", 2)
     white = dict.fromkeys("rgba", 255)
@@ -138,7 +196,7 @@ def _on_white(picture: Any) -> Any:
 def steady_sounds(given: Any, tracks: Sequence[AudioRendition]) -> list[Any]:
     """Return *tracks* in their channels, from 0 and without a gap in their time."""
     uses = Counter(track.source_index for track in tracks)
-    legs = {n: _legs(given[str(n)], "asplit", count) for n, count in uses.items()}
+    legs = {n: legs_of(given[str(n)], "asplit", count) for n, count in uses.items()}
     resample: dict[str, Any] = {"async": 1, "first_pts": 0, "min_hard_comp": 0.04}
     return [
         legs[track.source_index]
@@ -176,7 +234,7 @@ def _amplified(sound: Any, gain: float) -> Any:
     )
 
 
-def _legs(stream: Any, split: str, count: int) -> list[Any]:
+def legs_of(stream: Any, split: str, count: int) -> list[Any]:
     """Return *stream* as often as it is used: one without a split goes to one place."""
     if count == 1:
         return [stream]

@@ -9,13 +9,13 @@ from typing import Any
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.engine import jobs
 
-from .models import ProcessVideoRequest
+from . import models
 from .settings import VideoSettings
 
 
-def process(body: dict[str, Any]) -> dict[str, Any]:
-    """Run the whole pipeline on one request; return the result as plain JSON."""
-    from .pipeline import process_video
+def process(request: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Do what *body* asks for, of the model *request*; return plain JSON."""
+    from .flows import run
     from .work import folder_of, sweep
 
     job = jobs.running() or jobs.Job(id=f"inline-{uuid.uuid4()}")
@@ -24,8 +24,8 @@ def process(body: dict[str, Any]) -> dict[str, Any]:
     sweep(folders)
     work = folder_of(job.id, folders)
     try:
-        result = process_video(
-            ProcessVideoRequest.parse(body, what="process_video"),
+        result = run(
+            getattr(models, request).parse(body, what=request),
             settings=VideoSettings.load(),
             core=core,
             work=work,

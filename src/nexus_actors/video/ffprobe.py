@@ -38,12 +38,14 @@ class Counted:
         frames: How many are shown: what an edit list cuts away does not count.
         bits: The size of them all.
         clean: Whether ffprobe read to the end without complaint.
+        key_gap_s: The longest stretch without a key frame, in seconds.
     """
 
     seconds: float
     frames: int
     bits: int
     clean: bool = True
+    key_gap_s: float = 0.0
 
 
 def look(path: Path, tools: Tools, *wanted: str) -> Json:
@@ -87,7 +89,9 @@ def count(
         raise SourceError(
             "the video has no frames: it is damaged; upload it again", code="corrupt"
         )
-    return Counted(spans.seconds(stream), spans.frames, spans.bits, not said)
+    return Counted(
+        spans.seconds(stream), spans.frames, spans.bits, not said, spans.longest_gap()
+    )
 
 
 def number(value: Any) -> float | None:
@@ -116,6 +120,8 @@ class _Spans:
     first: float = math.inf
     last: float = -math.inf
     tail: float = 0.0
+    key: float | None = None
+    gap: float = 0.0
 
     def add(self, line: str) -> None:
         """Take one packet as ffprobe prints it."""
@@ -129,8 +135,17 @@ class _Spans:
         at = number(decoded) if at is None else at
         if at is not None:
             self.first = min(self.first, at)
+        if at is not None and "K" in flags:
+            self.gap = max(
+                self.gap, at - (self.first if self.key is None else self.key)
+            )
+            self.key = at
         if at is not None and at >= self.last:
             self.last, self.tail = at, number(length) or 0.0
+
+    def longest_gap(self) -> float:
+        key = self.first if self.key is None else self.key
+        return max(self.gap, self.last - key) if self.last >= self.first else 0.0
 
     def seconds(self, stream: Json) -> float:
         rate = number(stream.get("r_frame_rate")) or 25.0

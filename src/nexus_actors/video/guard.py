@@ -66,20 +66,21 @@ class Source:
     sha256: str
 
 
-def admit(
+def admit(  # noqa: PLR0913 - the last are of few jobs
     input_path: str,
     folder: Path,
     settings: VideoSettings,
     *,
     name: str | None = None,
     check: Callable[[], None] = lambda: None,
+    text: bool = False,
 ) -> Source:
     """Bring the file at *input_path* into *folder* as ``in``, and hash it.
 
     A hard link where the file system allows, since a copy of 10 GB takes minutes and
     as much disk; else a copy.  So the caller may delete or replace the file while the
     job runs, but must not write into it.  Messages call it *name*, by default its path.
-    *check* is called often: it raises if the job must stop.
+    *check* is called often: it raises if the job must stop.  *text* may be text.
 
     Raises:
         SourceError: The path is not a readable, non-empty media file within limits.
@@ -90,7 +91,7 @@ def admit(
     name = name or show(path)
     with _open(path, name) as file:
         size = _admissible_size(file, name, settings)
-        _sniff(file.read(SNIFF_BYTES), name)
+        _sniff(file.read(SNIFF_BYTES), name, text=text)
         file.seek(0)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         target = folder.resolve() / NAME
@@ -167,8 +168,8 @@ def _admissible_size(file: BinaryIO, name: str, settings: VideoSettings) -> int:
     return status.st_size
 
 
-def _sniff(head: bytes, name: str) -> None:
-    """Refuse text: what lists other files by name, and what is no media at all."""
+def _sniff(head: bytes, name: str, *, text: bool) -> None:
+    """Refuse what lists other files by name; other text, too, where none is wanted."""
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n\x0b\x0c\x00")
     for pattern, what in PLAYLISTS:
         if pattern.match(start):
@@ -176,7 +177,7 @@ def _sniff(head: bytes, name: str) -> None:
                 f"{name} is {what}, which names other files; upload the video itself",
                 code="forbidden_format",
             )
-    if not BINARY.search(head):
+    if not text and not BINARY.search(head):
         raise SourceError(
             f"{name} is text, not a video; upload a media file", code="not_media"
         )

@@ -49,7 +49,14 @@ DEFAULT: Final = (
     Rung(short=240, crf=26, maxrate=400_000, max_fps=30),
 )
 
-#: The named ladders, each from large to small.
+#: The usual figures for all sizes.
+USUAL: Final = (
+    Rung(short=2160, crf=22, maxrate=20_000_000),
+    Rung(short=1440, crf=22, maxrate=12_000_000),
+    *DEFAULT,
+)
+
+#: The named ladders, each from large to small; of ``single``, the first that fits.
 LADDERS: Final[Mapping[LadderName, tuple[Rung, ...]]] = {
     "default": DEFAULT,
     "mobile": (
@@ -58,6 +65,7 @@ LADDERS: Final[Mapping[LadderName, tuple[Rung, ...]]] = {
         Rung(short=360, crf=27, maxrate=600_000, max_fps=30),
         Rung(short=240, crf=28, maxrate=300_000, max_fps=30),
     ),
+    "single": USUAL,
     "premium": (
         Rung(short=2160, crf=20, maxrate=20_000_000),
         Rung(short=1440, crf=20, maxrate=12_000_000),
@@ -124,11 +132,10 @@ def _custom(wanted: RenditionOptions, share: Fraction) -> Rung:
 
 def _usual(short: int) -> Rung:
     """Return the rung of the usual figures for any size."""
-    known = LADDERS["premium"][:2] + DEFAULT
-    for above, below in pairwise(known):
+    for above, below in pairwise(USUAL):
         if above.short >= short >= below.short:
             return _between(above, below, short)
-    nearest = known[0] if short > known[0].short else known[-1]
+    nearest = USUAL[0] if short > USUAL[0].short else USUAL[-1]
     maxrate = nearest.maxrate * short // nearest.short
     return replace(nearest, short=short, maxrate=max(50_000, maxrate))
 

@@ -1,210 +1,75 @@
-"""The whole job, step by step; a finished step is not repeated after a restart.
+"""The steps that jobs are made of; `flows` has the order for each actor.
 
-fetch → guard → probe → plan → measure → encode → index → manifests → derive →
-stills → verify → store
+The longest is fetch → guard → probe → plan → measure → encode → index → manifests →
+derive → stills → verify → store.  A finished step is not repeated after a restart.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import json
 import shutil
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from nexus_actors.core.errors import (
-    Cancelled,
-    NexusError,
-    PermanentError,
-    TransientError,
-)
-from nexus_actors.core.guard import Guard, GuardSettings
+from nexus_actors.core.errors import PermanentError, TransientError
 from nexus_actors.core.logs import get_logger
-from nexus_actors.core.settings import CoreSettings
 from nexus_actors.core.storage import Storage
-from nexus_actors.engine.slots import default_slots, usable_cores
 
 from .base import Packager, Workbench, packagers
-from .commands import encode_command, encode_folders
-from .errors import DiskFullError, OutputError, SourceError
+from .captions import write_captions
+from .commands import copy_command, encode_command, encode_folders
+from .errors import DiskFullError, EncodeError, OutputError, SourceError
 from .fetch import Fetcher, name_of
-from .guard import Source, admit, check_room, disk_full
+from .ffprobe import count
+from .guard import Source, admit, check_room
 from .index import index_tracks, place_tracks
 from .loudness import measure
 from .models import (
     MediaInfo,
     Plan,
     Presentation,
-    ProcessVideoRequest,
-    ProcessVideoResult,
+    ProcessVideoOptions,
+    SourceRequest,
+    WatermarkOptions,
 )
+from .pictures import check_picture
 from .plan import make_plan, plan_json
 from .probe import probe
 from .process import EncodeProgress, Runner
 from .publish import Published, publish
-from .result import outputs, poster, thumbnails
 from .settings import VideoSettings
-from .stills import make_stills
-from .tools import Tools, find_tools
-from .verify import verify
-from .watermark import check_image
-from .work import hold
+from .steps import Steps, read_note, write_whole
+from .stills import film_of_source, film_of_tracks, make_stills
+from .tools import Tools
+from .verify import check_mp4, verify
+from .watermark import check_mark
+from .websafe import Unfit, judge, sample_command
 
 
 log = get_logger(__name__)
-
-#: How much of the whole job each step is, for its progress.
-WEIGHTS: Final = {
-    "fetch": 4,
-    "guard": 1,
-    "probe": 1,
-    "plan": 0,
-    "measure": 2,
-    "encode": 78,
-    "index": 1,
-    "manifests": 1,
-    "derive": 2,
-    "stills": 4,
-    "verify": 2,
-    "store": 4,
-}
 
 #: An encode may take this many times the length of its video, in seconds.
 LIMIT_FACTOR: Final = 60
 LEAST_LIMIT_S: Final = 900
 
+#: The folder of the image of a mark that a message names.
+MARK: Final = "mark"
 
-class JobHandle(Protocol):
-    """What the pipeline asks of the job that it runs in."""
-
-    def check(self) -> None:
-        """Return if the job may go on; raise if it must stop."""
-
-    def progress(
-        self, fraction: float | None, *, stage: str, eta_s: float | None = None
-    ) -> None:
-        """Tell how far the job is."""
-
-
-@dataclass(slots=True)
-class Steps:
-    """Times the steps, tells their progress, and remembers which are finished."""
-
-    work: Path
-    job: JobHandle
-    timings: dict[str, float] = field(default_factory=dict)
-    _done: int = 0
-    _stage: str = ""
-    _resumes: bool = True
-
-    def run(self, name: str, action: Callable[[], Any], *, once: bool = False) -> Any:
-        """Run one step; with *once*, not again after a restart: its output stays."""
-        self.job.check()
-        self._stage = name
-        self.tell(0)
-        marker = self.work / f"{name}.json"
-        note = read_note(marker) if once and self._resumes else {}
-        if note:
-            self.timings[name] = note["seconds"]
-            self._done += WEIGHTS[name]
-            return note["value"]
-        if once:  # what stands on this step must be done anew, too
-            self._resumes = False
-        started = time.monotonic()
-        value = action()
-        seconds = round(time.monotonic() - started, 3)
-        self.timings[name] = seconds
-        if once:
-            write_whole(marker, {"seconds": seconds, "value": value})
-        self._done += WEIGHTS[name]
-        log.info("video.step_finished", step=name, seconds=seconds)
-        return value
-
-    def tell(self, share: float, eta_s: float | None = None) -> None:
-        """Tell that *share* of the present step is done."""
-        fraction = (self._done + WEIGHTS[self._stage] * min(1, share)) / 100
-        self.job.progress(fraction, stage=self._stage, eta_s=eta_s)
-
-
-def read_note(path: Path) -> dict[str, Any]:
-    """Return what `write_whole` has written; nothing if a crash has spoilt it."""
-    try:
-        note: dict[str, Any] = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return note
-
-
-def write_whole(path: Path, value: Any) -> None:
-    """Write JSON so that a crash leaves the whole file or none."""
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(value))
-    partial.replace(path)
-
-
-def process_video(
-    request: ProcessVideoRequest,
-    *,
-    settings: VideoSettings,
-    core: CoreSettings,
-    work: Path,
-    job: JobHandle,
-) -> ProcessVideoResult:
-    """Process one video in the folder *work*, which a later attempt may take up.
-
-    The folder's name is the job's own: with the plan it names the version under which
-    the outputs are published, so that no two jobs ever write to the same place.
-
-    Raises:
-        NexusError: Of the kind that says whether trying again may help.  Nothing is
-            left where outputs are published.
-    """
-    try:
-        tools = find_tools(settings)
-        storage = Storage.connect(core)
-        storage.probe(check=job.check)
-        with hold(work):
-            return Pipeline(
-                request,
-                settings,
-                Steps(work, job),
-                tools,
-                storage,
-                Fetcher(Guard(GuardSettings.load()), core, settings.max_input_bytes),
-                encoder_threads(core),
-            ).run_and_tidy()
-    except NexusError:  # some are an OSError, too
-        raise
-    except OSError as error:
-        raise _translated(error, work) from error
-
-
-def _translated(error: OSError, work: Path) -> NexusError:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return DiskFullError(disk_full(work.parent))
-    return TransientError(f"cannot work in {work}: {error.strerror or error}")
-
-
-def encoder_threads(core: CoreSettings) -> int:
-    """Return each encoder's share of the cores; 0, all of them, where one job runs."""
-    slots = core.worker_concurrency or default_slots()
-    return 0 if slots == 1 else max(2, usable_cores() // slots)
+#: Codes of failures that say nothing of the source.
+PASSING: Final = {"killed", "stalled", "timeout", "out_of_memory"}
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """The steps of one job, and what they share."""
+    """The steps that jobs are made of, and what they share."""
 
-    request: ProcessVideoRequest
+    request: SourceRequest
     settings: VideoSettings
     steps: Steps
     tools: Tools
-    storage: Storage
+    storage: Storage | None
     fetcher: Fetcher
     threads: int
 
@@ -218,54 +83,82 @@ class Pipeline:
         """The tree that will be published."""
         return self.work / "out"
 
-    def run_and_tidy(self) -> ProcessVideoResult:
-        """Run all steps; keep the folder only if a later attempt can go on from it."""
-        try:
-            result = self.run()
-        except (PermanentError, OutputError, Cancelled):
-            # what was made wrong stays wrong: another attempt must make it anew
-            shutil.rmtree(self.work, ignore_errors=True)
-            raise
-        shutil.rmtree(self.work, ignore_errors=True)
-        return result
-
-    def run(self) -> ProcessVideoResult:
-        """Run all steps."""
-        steps = self.steps
-        path: str = steps.run("fetch", self._fetch)
-        source: Source = steps.run("guard", lambda: self._admit(path))
-        media: MediaInfo = steps.run(
-            "probe",
-            lambda: probe(
-                source, self.tools, self.settings, check=self.steps.job.check
-            ),
+    def read(self) -> tuple[Source, MediaInfo]:
+        """Bring the source into the job's folder, and read it."""
+        path: str = self.steps.run("fetch", self._fetch)
+        source: Source = self.steps.run("guard", lambda: self._admit(path))
+        check = self.steps.job.check
+        media: MediaInfo = self.steps.run(
+            "probe", lambda: probe(source, self.tools, self.settings, check=check)
         )
-        plan: Plan = steps.run("plan", lambda: self._plan(media))
+        return source, media
+
+    def plan(self, media: MediaInfo, options: ProcessVideoOptions) -> Plan:
+        """Decide everything."""
+        plan: Plan = self.steps.run("plan", lambda: self._plan(media, options))
+        return plan
+
+    def encode(self, plan: Plan, source: Source) -> Presentation:
+        """Make the tracks that *plan* asks for, and measure them."""
+        steps = self.steps
         gains = steps.run("measure", lambda: self._measure(plan, source), once=True)
         steps.run("encode", lambda: self._encode(plan, source, gains), once=True)
+        written = steps.run("captions", lambda: self._captions(plan, source), once=True)
         source.path.unlink(missing_ok=True)
         shown: Presentation = steps.run("index", lambda: index_tracks(plan, self.out))
+        captions = tuple(c for c in plan.captions if c.name in written)
+        return replace(shown, captions=captions)
+
+    def package(self, plan: Plan, shown: Presentation) -> None:
+        """Make the formats of the tracks."""
         for step in ("manifests", "derive"):
             makers = [made for made in self._packagers(plan) if made.step == step]
-            steps.run(step, partial(self._package, makers, shown), once=True)
-        warnings = steps.run("stills", lambda: self._stills(plan, shown), once=True)
-        warnings += steps.run("verify", lambda: self._verify(plan, shown))
-        warnings += self._followed(plan)
-        write_whole(self.out / "metadata.json", media.to_json())
-        prefix = self.request.output_prefix or self.request.video_id
-        prefix = f"{prefix}/{self._version(plan)}"
-        published: Published = steps.run("store", lambda: self._publish(plan, prefix))
-        steps.job.progress(1.0, stage="store", eta_s=0)
-        return ProcessVideoResult(
-            video_id=self.request.video_id,
-            metadata=media,
-            outputs=outputs(plan, shown, published, self.out),
-            thumbnails=thumbnails(plan, published),
-            poster=poster(published),
-            duration=round(shown.duration, 6),
-            warnings=tuple(dict.fromkeys((*media.warnings, *plan.warnings, *warnings))),
-            timings=steps.timings,
+            self.steps.run(step, partial(self._package, makers, shown), once=True)
+
+    def stills(self, plan: Plan, shown: Presentation) -> dict[str, Any]:
+        """Make the stills of the tracks; a video without them is better than none."""
+        made: dict[str, Any] = self.steps.run(
+            "stills", partial(self._stills, plan, shown), once=True
         )
+        return made
+
+    def stills_alone(self, plan: Plan, source: Source) -> dict[str, Any]:
+        """Make the stills of the source, which are all that is made."""
+        bench = replace(self.bench, run=self.runner.run)
+        film = film_of_source(plan, source.path)
+        made: dict[str, Any] = self.steps.run(
+            "stills",
+            lambda: make_stills(plan, film, bench, self._picture(plan)),
+            once=True,
+        )
+        return made
+
+    def verify(self, plan: Plan, shown: Presentation) -> list[str]:
+        """Check what was made of the tracks; return warnings."""
+        checked = partial(verify, plan, shown, self.bench)
+        warnings: list[str] = self.steps.run("verify", checked)
+        return warnings + self._followed(plan)
+
+    def judge(self, plan: Plan, media: MediaInfo, source: Source) -> Unfit:
+        """Tell what keeps the source from being copied into an MP4 for browsers."""
+        told = partial(self._judge, plan, media, source)
+        return Unfit(*map(tuple, self.steps.run("check", told, once=True)))
+
+    def copy(
+        self, plan: Plan, media: MediaInfo, source: Source, *, sound: bool
+    ) -> bool:
+        """Copy the source's picture into an MP4; tell whether that went well."""
+        copied = partial(self._copy, plan, media, source, sound=sound)
+        done: bool = self.steps.run("copy", copied, once=True)
+        return done
+
+    def publish(self, plan: Plan, media: MediaInfo, prefix: str | None) -> Published:
+        """Store what was made below *prefix*, by default the video's id."""
+        write_whole(self.out / "metadata.json", media.to_json())
+        place = f"{prefix or self.request.video_id}/{self._version(plan)}"
+        stored: Published = self.steps.run("store", lambda: self._publish(plan, place))
+        self.steps.end()
+        return stored
 
     def _fetch(self) -> str:
         steps = self.steps
@@ -285,21 +178,27 @@ class Pipeline:
             check=self.steps.job.check,
         )
 
-    def _plan(self, media: MediaInfo) -> Plan:
+    def _plan(self, media: MediaInfo, options: ProcessVideoOptions) -> Plan:
         """Plan, and drop what an attempt with another plan has left."""
+        asked = options.watermark
+        image = asked.image_path if isinstance(asked, WatermarkOptions) else None
+        mark = self._bring(image, MARK) if image else None
+        if mark:
+            check_picture(mark)
         plan = make_plan(
             media,
-            self.request.options,
+            options,
             self.settings,
             tools=self.tools,
             threads=self.threads,
+            mark_image=mark,
         )
         if plan.watermark:
-            check_image(plan.watermark.path, self.tools)
+            check_mark(plan.watermark, self.tools, self.runner.run)
         marker = self.work / "plan.json"
         if read_note(marker).get("hash") != plan.hash:
             for path in self.work.iterdir():
-                if path.is_dir():
+                if path.is_dir() and path.name != MARK:
                     shutil.rmtree(path)
                 elif path.suffix == ".json":
                     path.unlink()
@@ -321,23 +220,27 @@ class Pipeline:
         needed = int(rates / 2 * plan.duration / 8 * copies) + 10_000_000
         check_room(self.work, needed)
 
-    def _bench(self) -> Workbench:
+    @property
+    def bench(self) -> Workbench:
+        """What packagers work with: a fault of what they read is ours."""
         return Workbench(self.out, self.tools, self._run_on_ours)
 
     def _run_on_ours(self, command: list[str]) -> str:
         """Run a command that reads what we have made: no fault of the source's."""
         try:
-            return self._runner().run(command)
+            return self.runner.run(command)
         except SourceError as error:
             text = "ffmpeg cannot read what it has made"
             raise OutputError(text, **error.details) from error
 
-    def _runner(self) -> Runner:
-        return Runner(self.work, self.steps.job.check)
+    @property
+    def runner(self) -> Runner:
+        """What runs commands on the source."""
+        return Runner(self.work, self.steps.job.check, self.settings.child_memory_bytes)
 
     def _measure(self, plan: Plan, source: Source) -> dict[str, float]:
         limit = max(LEAST_LIMIT_S, LIMIT_FACTOR * plan.duration)
-        run = partial(self._runner().run, limit_s=limit)
+        run = partial(self.runner.run, limit_s=limit)
         return measure(plan, source.path, self.tools, run)
 
     def _encode(self, plan: Plan, source: Source, gains: dict[str, float]) -> None:
@@ -347,7 +250,7 @@ class Pipeline:
         for name in encode_folders(plan):
             (scratch / name).mkdir(parents=True)
         try:
-            self._runner().run(
+            self.runner.run(
                 encode_command(plan, source.path, scratch, self.tools, gains),
                 on_progress=lambda progress: self._tell(plan, progress),
                 limit_s=max(LEAST_LIMIT_S, LIMIT_FACTOR * plan.duration),
@@ -355,6 +258,33 @@ class Pipeline:
             place_tracks(plan, scratch, self.out)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+    def _captions(self, plan: Plan, source: Source) -> list[str]:
+        """Write the captions; return the names of those in which something is said.
+
+        A stream of the source that cannot be read is left out, a file is an error.
+        """
+        bench = replace(self.bench, run=self.runner.run)
+        written = []
+        for caption in plan.captions:
+            path = source.path
+            if caption.input_path:
+                path = self._bring(caption.input_path, "captions", text=True)
+            try:
+                said = write_captions(caption, path, plan.duration, bench)
+            except SourceError as error:
+                if caption.input_path:
+                    raise
+                log.warning("video.captions_failed", error=error.message)
+                said = False
+            if caption.input_path and not said:
+                raise SourceError(
+                    f"the captions {caption.label} are no SubRip or WebVTT, or nothing "
+                    "is said in them before the end of the video",
+                    code="not_media",
+                )
+            written += [caption.name] * said
+        return written
 
     def _tell(self, plan: Plan, progress: EncodeProgress) -> None:
         left = max(0.0, plan.duration - progress.seconds)
@@ -368,36 +298,95 @@ class Pipeline:
         return [packagers.get(name)() for name in names]
 
     def _package(self, makers: list[Packager], shown: Presentation) -> list[str]:
-        bench = self._bench()
+        bench = self.bench
         return [path for maker in makers for path in maker.package(shown, bench)]
 
-    def _stills(self, plan: Plan, shown: Presentation) -> list[str]:
-        """Make the stills; a video without them is better than none."""
+    def _stills(self, plan: Plan, shown: Presentation) -> dict[str, Any]:
         if not plan.thumbnails:
-            return []
+            return {}
         scratch = self.work / "stills.tmp"
+        scratch.mkdir(exist_ok=True)
         try:
-            make_stills(plan, shown, self._bench(), scratch)
+            film = film_of_tracks(shown, self.out, scratch)
+            return make_stills(plan, film, self.bench, self._picture(plan))
         except (PermanentError, TransientError) as error:
             if isinstance(error, DiskFullError):
                 raise
             log.warning("video.stills_failed", error=error.message)
-            shutil.rmtree(self.out / "thumb", ignore_errors=True)
-            return ["stills_failed"]
+            for folder in ("thumb", "sprite"):
+                shutil.rmtree(self.out / folder, ignore_errors=True)
+            return {"warnings": ["stills_failed"]}
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        return []
 
-    def _verify(self, plan: Plan, shown: Presentation) -> list[str]:
-        return verify(plan, shown, self._bench())
+    def _picture(self, plan: Plan) -> Path | None:
+        """Bring the picture that a user has chosen, if there is one."""
+        return self._bring(plan.picture, "picture") if plan.picture else None
+
+    def _bring(self, input_path: str, name: str, *, text: bool = False) -> Path:
+        """Bring a file beside the source into an empty folder called *name*."""
+        check, folder = self.steps.job.check, self.work / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        path = self.fetcher.fetch(input_path, folder, check=check, tell=lambda _: None)
+        called = name_of(input_path)
+        return admit(
+            path, folder, self.settings, name=called, check=check, text=text
+        ).path
+
+    def _judge(
+        self, plan: Plan, media: MediaInfo, source: Source
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        video = media.video
+        assert video is not None  # noqa: S101 - the probe refuses a file without one
+        stream = {"index": video.index, "r_frame_rate": video.fps_q}
+        counted = count(source.path, stream, self.tools, self.steps.job.check)
+        unfit = judge(media, plan, counted.key_gap_s)
+        if unfit.picture:
+            return unfit.picture, unfit.sound
+        try:
+            self.runner.run(sample_command(plan, source.path, self.tools))
+        except (SourceError, EncodeError) as error:
+            if error.code in PASSING:
+                raise
+            return ("damaged",), unfit.sound
+        return (), unfit.sound
+
+    def _copy(
+        self, plan: Plan, media: MediaInfo, source: Source, *, sound: bool
+    ) -> bool:
+        check_room(self.work, source.size + 10_000_000)
+        shutil.rmtree(self.out, ignore_errors=True)
+        target = self.out / f"mp4/{plan.video[0].name}.mp4"
+        target.parent.mkdir(parents=True)
+        heard = media.audio if sound and plan.audio else ()
+        longest = max(media.duration, *(s.duration or 0 for s in heard), 0)
+        try:
+            self.runner.run(
+                copy_command(plan, source.path, target, self.tools, sound=sound),
+                limit_s=max(LEAST_LIMIT_S, LIMIT_FACTOR * plan.duration),
+            )
+            check_mp4(target, longest)
+        except (SourceError, EncodeError, OutputError) as error:
+            if error.code in PASSING:
+                raise
+            log.warning("video.copy_failed", error=error.message)
+            shutil.rmtree(self.out)
+            return False
+        return True
 
     def _followed(self, plan: Plan) -> list[str]:
         """Warn if a player cannot follow playlists: they name what is not signed."""
-        if self.storage.signs_urls and {"hls", "dash"} & {*plan.formats}:
+        if (
+            self.storage
+            and self.storage.signs_urls
+            and {"hls", "dash"} & {*plan.formats}
+        ):
             return ["storage_not_public"]
         return []
 
     def _publish(self, plan: Plan, prefix: str) -> Published:
+        assert self.storage  # noqa: S101 - whoever publishes has one
         segmented = {"hls", "dash"} & set(plan.formats)
         unseen = [f"v/{rendition.name}" for rendition in plan.extra]
         return publish(

@@ -19,6 +19,7 @@ from nexus_actors.core.errors import InternalError, NexusError
 from nexus_actors.core.leash import leash
 
 from .errors import DiskFullError, EncodeError, SourceError
+from .fence import fence
 from .ffprobe import number
 from .guard import NAME, disk_full
 from .tools import environment
@@ -44,6 +45,7 @@ CAUSES: Final[tuple[tuple[str, type[NexusError], str], ...]] = (
     ("No space left on device", DiskFullError, "disk_full"),
     ("Disk quota exceeded", DiskFullError, "disk_full"),
     ("Cannot allocate memory", EncodeError, "out_of_memory"),
+    ("malloc of size", EncodeError, "out_of_memory"),
     ("No such filter", InternalError, "plan_bug"),
     ("Unknown encoder", InternalError, "plan_bug"),
     ("Unrecognized option", InternalError, "plan_bug"),
@@ -60,7 +62,10 @@ CAUSES: Final[tuple[tuple[str, type[NexusError], str], ...]] = (
 )
 
 MESSAGES: Final = {
-    "out_of_memory": "ffmpeg ran out of memory; give the worker more, or fewer slots",
+    "out_of_memory": (
+        "ffmpeg ran out of memory; give the worker more, or fewer slots, or set "
+        "NEXUS_VIDEO_CHILD_MEMORY_BYTES higher"
+    ),
     "corrupt": "the video is damaged: it cannot be decoded; upload it again",
     "unsupported_codec": "a codec of the file cannot be decoded here; convert it",
     "plan_bug": "ffmpeg refused its arguments; this is a fault of nexus-actors",
@@ -78,10 +83,14 @@ class EncodeProgress:
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """Runs commands in *folder*; *check* is asked often whether the job may go on."""
+    """Runs commands in *folder*; *check* is asked often whether the job may go on.
+
+    Each gets at most *memory_bytes*, where that is set.
+    """
 
     folder: Path
     check: Callable[[], None] = lambda: None
+    memory_bytes: int | None = None
 
     def run(
         self,
@@ -103,7 +112,7 @@ class Runner:
             NexusError: Of the kind that fits the cause.
             Postponed: From *check*; the process is gone when it is raised.
         """
-        process = _start(command, self.folder)
+        process = _start([*fence(self.memory_bytes), *command], self.folder)
         watch = _Watch(process, on_progress, stall_s, limit_s)
         try:
             watch.follow(self.check)

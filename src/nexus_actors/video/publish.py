@@ -155,4 +155,4 @@ def waves(paths: list[str]) -> list[list[str]]:
 def _rank(path: str) -> int:
     if path.endswith(("/master.m3u8", ".mpd", "metadata.json")):
         return 2
-    return 1 if path.endswith(".m3u8") else 0
+    return 1 if path.endswith((".m3u8", ".vtt")) else 0

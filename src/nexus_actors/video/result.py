@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from .adapters.dash import MANIFEST
 from .languages import bcp47
 from .models import (
+    CaptionOutput,
     DashOutput,
     HlsAudio,
     HlsOutput,
@@ -14,13 +17,16 @@ from .models import (
     Mp4Output,
     Outputs,
     Plan,
+    Poster,
     Presentation,
+    SpriteOutput,
     Still,
-    Stored,
     Track,
+    VideoRendition,
 )
 from .publish import Published
-from .stills import POSTER, still_path
+from .sprites import TRACK
+from .stills import POSTER
 
 
 def outputs(
@@ -33,10 +39,21 @@ def outputs(
         dash=DashOutput(manifest=published.stored(MANIFEST))
         if "dash" in made
         else None,
-        mp4=tuple(_mp4(t, published, root) for t in shown.video if t.progressive)
+        mp4=tuple(mp4(t, published, root) for t in shown.video if t.progressive)
         if "mp4" in made
         else None,
-        clean=_mp4(shown.clean, published, root) if shown.clean else None,
+        clean=mp4(shown.clean, published, root) if shown.clean else None,
+        captions=tuple(
+            CaptionOutput(
+                name=caption.name,
+                language=bcp47(caption.language),
+                label=caption.label,
+                forced=caption.forced,
+                **published.stored(caption.path).model_dump(),
+            )
+            for caption in shown.captions
+        )
+        or None,
     )
 
 
@@ -70,7 +87,8 @@ def _hls(shown: Presentation, published: Published) -> HlsOutput:
     )
 
 
-def _mp4(track: Track, published: Published, root: Path) -> Mp4Output:
+def mp4(track: Track | VideoRendition, published: Published, root: Path) -> Mp4Output:
+    """Return the file that *track* became."""
     path = f"mp4/{track.name}.mp4"
     return Mp4Output(
         name=track.name,
@@ -88,14 +106,30 @@ def thumbnails(plan: Plan, published: Published) -> tuple[Still, ...]:
             name=item.name,
             width=item.width,
             height=item.height,
-            **published.stored(still_path(item.name)).model_dump(),
+            format=item.format,
+            **published.stored(item.path).model_dump(),
         )
         for item in plan.thumbnails
-        if still_path(item.name) in published.paths
+        if item.path in published.paths
     )
 
 
-def poster(published: Published) -> Stored | None:
-    """Return the poster, or ``None`` if there is none."""
-    path = still_path(POSTER)
-    return published.stored(path) if path in published.paths else None
+def poster(published: Published, seen: Mapping[str, Any]) -> Poster | None:
+    """Return the poster and what was *seen* on it, or ``None`` if there is none."""
+    path = f"thumb/{POSTER}.jpg"
+    if path not in published.paths:
+        return None
+    return Poster(**published.stored(path).model_dump(), **seen)
+
+
+def sprites(plan: Plan, published: Published) -> SpriteOutput | None:
+    """Return the sheets of small stills, or ``None`` if there are none."""
+    if plan.sprites is None or TRACK not in published.paths:
+        return None
+    return SpriteOutput(
+        track=published.stored(TRACK),
+        sheets=tuple(published.stored(sheet) for sheet in plan.sprites.sheets),
+        interval=plan.sprites.interval,
+        width=plan.sprites.width,
+        height=plan.sprites.height,
+    )

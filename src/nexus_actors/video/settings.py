@@ -58,6 +58,19 @@ Position = Literal[
 ]
 
 
+AnyPosition = Annotated[
+    Position,
+    BeforeValidator(lambda text: re.sub(r"[-_\s]", "", str(text)).lower()),
+]
+
+#: How large a mark is, and how far from the edge, as shares of the shorter side.
+Size = Annotated[float, Field(gt=0, le=1)]
+Margin = Annotated[float, Field(ge=0, le=0.5)]
+
+#: From nearly nothing to all.
+Opacity = Annotated[float, Field(gt=0, le=1)]
+
+
 class VideoSettings(Settings):
     """How videos are processed; limits are refusals, not truncations."""
 
@@ -96,11 +109,41 @@ class VideoSettings(Settings):
     watermark_path: Annotated[
         Path | None, shared("WATERMARK_PATH", "the mark: a PNG, JPEG or WebP image")
     ] = None
+    watermark_text: Annotated[
+        str | None,
+        own("WATERMARK_TEXT", "the mark, where WATERMARK_PATH is not set"),
+        Field(max_length=200),
+    ] = None
+    watermark_font: Annotated[
+        Path | None,
+        own("WATERMARK_FONT", "the font file of texts; the system's by default"),
+    ] = None
     watermark_position: Annotated[
-        Position,
+        AnyPosition,
         shared("WATERMARK_POSITION", "such as bottom-right, in any spelling"),
-        BeforeValidator(lambda text: re.sub(r"[-_\s]", "", str(text)).lower()),
     ] = "bottomright"
+    watermark_size: Annotated[
+        Size | None,
+        own(
+            "WATERMARK_SIZE",
+            "the mark's height as a share of the picture's shorter side; 0.12 of an "
+            "image, 0.05 of a text",
+        ),
+    ] = None
+    watermark_margin: Annotated[
+        Margin, own("WATERMARK_MARGIN", "the mark's distance from the edge, likewise")
+    ] = 0.02
+    watermark_opacity: Annotated[
+        Opacity, own("WATERMARK_OPACITY", "how much the mark covers, up to 1")
+    ] = 0.8
+    child_memory_bytes: Annotated[
+        int | None,
+        own(
+            "VIDEO_CHILD_MEMORY_BYTES",
+            "the most memory of one ffmpeg; without it, all that there is",
+        ),
+        Field(ge=100_000_000),
+    ] = None
     max_input_bytes: Annotated[
         int, own("VIDEO_MAX_INPUT_BYTES", "the largest file accepted"), Field(gt=0)
     ] = 10 * 1024**3

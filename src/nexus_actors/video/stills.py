@@ -1,160 +1,152 @@
-"""Poster and thumbnails, from our own rendition: upright, square pixels, SDR."""
+"""Poster, thumbnails and sprites: upright, square pixels, SDR."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-import ffmpeg
-
 from .adapters.mp4 import join
-from .base import Workbench
+from .base import Film, ImageEngine, Workbench, image_engines
 from .commands import QUIET
 from .errors import OutputError
-from .models import Plan, Presentation, Thumbnail, Track
-from .tools import Tools
+from .models import Plan, Presentation, Thumbnail, VideoRendition
+from .score import choose, look_at
+from .sprites import make_sprites
+from .tools import INPUT_GUARD
 
-
-#: JPEG quality, as ffmpeg counts: 2 is best, 31 worst.
-QUALITY: Final = 3
-
-#: JPEG knows one matrix and one range, and cannot name another.
-JPEG_COLOUR: Final = {
-    "in_color_matrix": "bt709",
-    "out_color_matrix": "bt601",
-    "out_range": "full",
-}
 
 POSTER: Final = "poster"
 
-#: In a film no longer than this, in seconds, every frame is looked at: it has few key
-#: frames, and the only one may be black.
-SHORT_S: Final = 20
+#: The engines for frames of a film, the fastest one first: `benchmarks/stills.py`
+#: measures them.  The next one is for what the first cannot write.
+ENGINES: Final = ("ffmpeg", "wand")
 
-#: One printed frame of the `metadata` filter.
-FRAME: Final = re.compile(r"frame:\d+\s+pts:\S+\s+pts_time:([0-9.]+)")
-VALUE: Final = re.compile(r"lavfi\.(\S+)=(\S+)")
+#: For pictures of users: it knows which side is up.
+PICTURE_ENGINES: Final = ("wand",)
 
-#: A frame of which more than this many per cent is black is no poster.
-BLACK_PERCENT: Final = 90.0
+#: The side of the picture in which the dominant colour is looked for, in pixels.
+COLOR_SIDE: Final = 32
+
+#: Colours that differ by less than this, of 256, are one.
+COLOR_STEP: Final = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A key frame and what was measured of it."""
+def film_of_tracks(shown: Presentation, root: Path, scratch: Path) -> Film:
+    """Return our own renditions: upright, square pixels, SDR, marked."""
+    return Film(
+        small=join(shown.by_codec[0][-1], root, scratch / "small.mp4"),
+        large=join(shown.video[0], root, scratch / "large.mp4"),
+        seconds=shown.duration,
+    )
 
-    time: float
-    black: float
-    blur: float
-    luma: float
-    saturation: float
 
-    @property
-    def score(self) -> float:
-        """How well the frame would stand for the film: higher is better."""
-        exposure = 1 - abs(self.luma - 120) / 120
-        sharpness = 1 / (1 + self.blur / 5)
-        colour = min(1.0, self.saturation / 60)
-        return (self.black <= BLACK_PERCENT) * 10 + exposure + 2 * sharpness + colour
+def film_of_source(plan: Plan, source: Path) -> Film:
+    """Return the source itself, with what makes its picture like a rendition."""
+    return Film(
+        small=source,
+        large=source,
+        stream=plan.video_index,
+        seconds=plan.duration,
+        # of one frame, there is no rate
+        filters=tuple(item for item in plan.pre_filters if item.name != "fps"),
+        flatten=plan.flatten,
+        guard=INPUT_GUARD,
+    )
 
 
 def make_stills(
-    plan: Plan, presentation: Presentation, bench: Workbench, scratch: Path
-) -> list[str]:
-    """Write ``thumb/<name>.jpg`` and the poster; return their relative paths."""
-    root, tools, run = bench.root, bench.tools, bench.run
-    scratch.mkdir(parents=True, exist_ok=True)
-    (root / "thumb").mkdir(parents=True, exist_ok=True)
-    smallest = join(presentation.by_codec[0][-1], root, scratch / "small.mp4")
-    largest = join(presentation.video[0], root, scratch / "large.mp4")
-    every = presentation.duration <= SHORT_S
-    printed = run(score_command(smallest, tools, every=every))
-    moment = choose(printed, presentation.duration)
-    wanted = [poster(presentation.video[0]), *plan.thumbnails]
-    run(stills_command(largest, moment, wanted, root, tools))
-    paths = [still_path(still.name) for still in wanted]
-    for path in paths:
-        if not (root / path).is_file() or not (root / path).stat().st_size:
-            raise OutputError(f"ffmpeg has not written {path}")
-    return paths
+    plan: Plan, film: Film, bench: Workbench, picture: Path | None = None
+) -> dict[str, Any]:
+    """Write the stills that *plan* asks for; return what is told of the poster.
 
-
-def still_path(name: str) -> str:
-    """Return where the still called *name* lies, from the root of the outputs."""
-    return f"thumb/{name}.jpg"
-
-
-def poster(track: Track) -> Thumbnail:
-    """Return the poster's size: that of the picture."""
-    return Thumbnail(name=POSTER, width=track.width, height=track.height)
-
-
-def score_command(video: Path, tools: Tools, *, every: bool = False) -> list[str]:
-    """Return the command that measures the key frames of *video*, or *every* frame.
-
-    Of every frame, five a second: those between hardly differ.
+    They show *picture*, which a user has chosen, or else a moment of *film*.
     """
-    filters = ("fps=5," if every else "") + (
-        "scale=160:-2,blackframe=amount=0:threshold=32,blurdetect,signalstats,"
-        "metadata=mode=print:file=/dev/stderr"
-    )
-    skip = [] if every else ["-skip_frame", "nokey"]
-    command = [str(tools.ffmpeg), *QUIET, *skip, "-i", f"file:{video}"]
-    return [*command, "-an", "-vf", filters, "-f", "null", "-"]
+    (bench.root / "thumb").mkdir(parents=True, exist_ok=True)
+    wanted = [poster(plan.video[0]), *plan.thumbnails]
+    if picture:
+        moment = None
+        warnings = write_all(wanted, Film.of_picture(picture), bench, PICTURE_ENGINES)
+    else:
+        moment = _moment(plan, film, bench)
+        warnings = write_all(wanted, film.at(moment), bench)
+    if plan.sprites:
+        make_sprites(plan.sprites, film, bench)
+    color = color_of(bench.root / wanted[0].path, bench)
+    return {"time": moment, "color": color, "warnings": warnings}
 
 
-def choose(printed: str, duration: float) -> float:
-    """Return the time of the best key frame: not at the very start or end."""
-    found = read_candidates(printed)
-    inner = [c for c in found if min(1.0, duration / 10) <= c.time <= 0.95 * duration]
-    best = max(inner or found, key=lambda c: c.score, default=None)
-    return best.time if best else 0.0
+def _moment(plan: Plan, film: Film, bench: Workbench) -> float:
+    """Return the moment that was asked for, or the best one."""
+    moment = plan.moment
+    if moment is None:
+        moment = choose(look_at(film, bench), film.seconds)
+    # later than the last frame, there is none
+    return max(0.0, min(moment, film.seconds - 1 / float(plan.video[0].fps)))
 
 
-def read_candidates(printed: str) -> list[Candidate]:
-    """Read what the filters of `score_command` have printed."""
-    found = []
-    for block in re.split(r"(?=frame:\d+\s+pts:)", printed):
-        head = FRAME.search(block)
-        if not head:
-            continue
-        values = dict(VALUE.findall(block))
-        found.append(
-            Candidate(
-                time=float(head[1]),
-                black=_number(values.get("blackframe.pblack"), 0),
-                blur=_number(values.get("blur"), 20),
-                luma=_number(values.get("signalstats.YAVG"), 0),
-                saturation=_number(values.get("signalstats.SATAVG"), 0),
-            )
-        )
-    return found
+def poster(top: VideoRendition) -> Thumbnail:
+    """Return the poster's size: that of the picture."""
+    return Thumbnail(name=POSTER, width=top.width, height=top.height)
 
 
-def _number(text: str | None, default: float) -> float:
-    """Return a number; flat frames give ``-nan``."""
-    try:
-        value = float(text or "")
-    except ValueError:
-        return default
-    return value if value == value else default  # noqa: PLR0124 - nan differs from itself
-
-
-def stills_command(
-    video: Path, moment: float, wanted: list[Thumbnail], root: Path, tools: Tools
+def write_all(
+    wanted: list[Thumbnail],
+    film: Film,
+    bench: Workbench,
+    engines: Iterable[str] = ENGINES,
 ) -> list[str]:
-    """Return the command that decodes one frame and writes it in all sizes."""
-    source = ffmpeg.input(f"file:{video}", ss=f"{moment:.6f}")["v:0"]
-    legs = source.filter_multi_output("split", len(wanted))
-    outputs: list[Any] = []
-    for number, still in enumerate(wanted):
-        size = {"w": still.width, "h": still.height, "flags": "lanczos"}
-        leg = legs[number].filter("scale", **size, **JPEG_COLOUR)
-        options = {"frames:v": 1, "q:v": QUALITY, "update": 1, "pix_fmt": "yuvj420p"}
-        target = str(root / still_path(still.name))
-        outputs.append(leg.output(target, **options))
-    merged = ffmpeg.merge_outputs(*outputs)
-    compiled: list[str] = merged.compile(cmd=str(tools.ffmpeg), overwrite_output=True)
-    return [compiled[0], *QUIET, *compiled[1:]]
+    """Write *wanted*, each by the first of *engines* that knows its format.
+
+    Returns:
+        Warnings of formats that none knows.
+
+    Raises:
+        OutputError: One was not written.
+    """
+    left = list(wanted)
+    for engine in map(_engine, engines):
+        known = engine.formats(bench.tools)
+        mine = [still for still in left if still.format in known]
+        if mine:
+            engine.write(mine, film, bench)
+        left = [still for still in left if still not in mine]
+        if not left:
+            break
+    for still in wanted:
+        if still in left:
+            continue
+        path = bench.root / still.path
+        if not path.is_file() or not path.stat().st_size:
+            raise OutputError(f"{still.path} was not written")
+    warnings: list[str] = []
+    warnings.extend(f"{kind}_not_available" for kind in {s.format for s in left})
+    return warnings
+
+
+def _engine(name: str) -> ImageEngine:
+    return image_engines.get(name)()
+
+
+def color_of(image: Path, bench: Workbench) -> str:
+    """Return the colour that most of *image* has, as ``#rrggbb``."""
+    raw = bench.root.parent / "color.rgb"
+    side = f"{COLOR_SIDE}:{COLOR_SIDE}"
+    shrink = f"scale={side}:flags=area,format=rgb24"
+    command = [str(bench.tools.ffmpeg), *QUIET, "-i", f"file:{image}", "-vf", shrink]
+    bench.run([*command, "-f", "rawvideo", "-y", f"file:{raw}"])
+    try:
+        return dominant(raw.read_bytes())
+    finally:
+        raw.unlink()
+
+
+def dominant(raw: bytes) -> str:
+    """Return the mean of the most common colours of RGB *raw*."""
+    pixels = [tuple(raw[n : n + 3]) for n in range(0, len(raw), 3)]
+    kinds = Counter(tuple(part // COLOR_STEP for part in pixel) for pixel in pixels)
+    [(most, _)] = kinds.most_common(1)
+    same = [p for p in pixels if tuple(part // COLOR_STEP for part in p) == most]
+    mean = (round(sum(parts) / len(same)) for parts in zip(*same, strict=True))
+    return "#" + "".join(f"{part:02x}" for part in mean)

@@ -38,14 +38,16 @@ def verify(plan: Plan, presentation: Presentation, bench: Workbench) -> list[str
     warnings = check_lengths(plan, presentation)
     if "hls" in plan.formats:
         check_file(root / "hls/master.m3u8")
-        for playlist in sorted(root.glob("hls/*.m3u8")):
+        for playlist in sorted(root.glob("hls/[!s]*.m3u8")):
             check_playlist(playlist, presentation)
     if "dash" in plan.formats:
         check_manifest(root / MANIFEST, presentation)
     for track in presentation.progressive:
         longest = max(t.duration for t in (track, *presentation.audio))
         check_mp4(root / f"mp4/{track.name}.mp4", longest)
-    for still in root.glob("thumb/*"):
+    for caption in presentation.captions:
+        check_file(root / caption.path)
+    for still in (*root.glob("thumb/*"), *root.glob("sprite/*")):
         check_file(still)
     for *_, lowest in presentation.by_codec:
         first, last = lowest.segments[0].name, lowest.segments[-1].name

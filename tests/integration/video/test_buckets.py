@@ -11,8 +11,8 @@ import pytest
 
 from nexus_actors.core.errors import ConfigurationError
 from nexus_actors.core.settings import CoreSettings
+from nexus_actors.video.flows import run
 from nexus_actors.video.models import ProcessVideoRequest
-from nexus_actors.video.pipeline import process_video
 from nexus_actors.video.settings import VideoSettings
 from objectstores import S3Place
 
@@ -35,7 +35,7 @@ class Job:
 
 def process(source: Path, work: Path, job: Job, **options: Any) -> dict[str, Any]:
     body = {"video_id": "film", "input_path": str(source), "options": options}
-    return process_video(
+    return run(
         ProcessVideoRequest.parse(body, what="process_video"),
         settings=VideoSettings.load({"ffmpeg_preset": "ultrafast"}),
         core=CoreSettings.load(),

@@ -35,10 +35,11 @@ from nexus_actors.core.settings import CoreSettings
 from nexus_actors.core.storage import Storage
 from nexus_actors.video import SourceError, process_video
 from nexus_actors.video.fetch import Fetcher
+from nexus_actors.video.flows import FLOWS, run, run_and_tidy
 from nexus_actors.video.models import ProcessVideoRequest
-from nexus_actors.video.pipeline import Pipeline, Steps
-from nexus_actors.video.pipeline import process_video as run_pipeline
+from nexus_actors.video.pipeline import Pipeline
 from nexus_actors.video.settings import VideoSettings
+from nexus_actors.video.steps import Steps
 from nexus_actors.video.tools import find_tools
 from objectstores import S3Place
 from web import Reply, Request, Web, certificate, hang_up, reply, web
@@ -99,7 +100,7 @@ def process(input_path: str, job: Job | None = None) -> dict[str, Any]:
     core = CoreSettings.load()
     options = {"formats": ["mp4"], "thumbnails": False}
     body = {"video_id": "film", "input_path": input_path, "options": options}
-    return run_pipeline(
+    return run(
         ProcessVideoRequest.parse(body, what="test"),
         settings=VideoSettings.load(),
         core=core,
@@ -301,7 +302,7 @@ import sys
 from nexus_actors.video.connect import process
 from nexus_actors.engine.jobs import Job, begin
 begin(Job(id="job-1", actor="video.process_video"))
-process({"video_id": "film", "input_path": sys.argv[1]})
+process("ProcessVideoRequest", {"video_id": "film", "input_path": sys.argv[1]})
 """
 
 
@@ -407,7 +408,7 @@ def test_a_name_that_leads_inside_after_it_was_checked_is_not_followed(
         pipeline = Pipeline(
             ProcessVideoRequest.parse(body, what="test"),
             settings,
-            Steps(work, Job()),
+            Steps(work, Job(), FLOWS[ProcessVideoRequest].steps),
             find_tools(settings),
             Storage.connect(core),
             Fetcher(guard, core, settings.max_input_bytes),
@@ -415,7 +416,7 @@ def test_a_name_that_leads_inside_after_it_was_checked_is_not_followed(
         )
 
         with pytest.raises(ForbiddenUrlError, match=r"media\.example\.com is not on"):
-            pipeline.run_and_tidy()
+            run_and_tidy(pipeline)
 
         assert len(names.queries) == 2
         assert victim.connections == 0

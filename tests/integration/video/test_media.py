@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import socket
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from manifest import ENTRIES, MANIFEST, REFUSED, refused
 from nexus_actors.core.errors import PermanentError
 from nexus_actors.video.guard import admit
 from nexus_actors.video.models import ProcessVideoOptions
@@ -23,34 +23,14 @@ from screening import Screen, Screening, leftovers, streams
 
 pytestmark = pytest.mark.media
 
-FOLDER = Path(__file__).resolve().parents[4] / "shared" / "media"
-
 #: What takes long to encode: elsewhere than at full scale, only probed and planned.
 HEAVY = {"limit_long_362s.mp4", "h264_1080p_51audio_12s.mp4", "vp8_720p_30s.webm"}
 
 #: What the files which must open no connection name.
 LISTENER = b"127.0.0.1:18080"
 
-
-def load() -> dict[str, Any]:
-    manifest = FOLDER / "manifest.json"
-    if not manifest.is_file():
-        return {"files": [], "awkward_names": []}
-    found: dict[str, Any] = json.loads(manifest.read_text())
-    return found
-
-
-MANIFEST = load()
-ENTRIES = {entry["file"]: entry for entry in MANIFEST["files"]}
-
-
-def refused(entry: dict[str, Any]) -> bool:
-    return "must_be_refused" in entry["expected"]
-
-
 GOOD = [n for n, e in ENTRIES.items() if not refused(e) and "note" not in e]
 NOTED = [n for n, e in ENTRIES.items() if "note" in e]
-REFUSED = [n for n, e in ENTRIES.items() if refused(e)]
 SSRF = [n for n, e in ENTRIES.items() if e["kind"] == "ssrf"]
 
 

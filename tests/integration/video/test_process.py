@@ -384,3 +384,30 @@ def test_a_killed_worker_takes_its_program_along(
     worker.wait()
 
     until(lambda: not runs(pid), 5)
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="is of Linux alone")
+
+
+@linux
+def test_when_memory_runs_out_a_program_ends_before_its_worker(
+    program: Write, tmp_path: Path
+) -> None:
+    said = Runner(tmp_path).run(program("cat /proc/$$/oom_score_adj >&2"))
+
+    assert said == "1000"
+    assert Path("/proc/self/oom_score_adj").read_text().strip() != "1000"
+
+
+@linux
+def test_an_encode_that_needs_more_memory_than_it_may_have_can_be_tried_again(
+    tmp_path: Path,
+) -> None:
+    tools = find_tools(VideoSettings.load())
+    picture = ["-f", "lavfi", "-i", "testsrc2=size=1920x1080:duration=0.2"]
+    command = [str(tools.ffmpeg), "-v", "warning", *picture, "-c:v", "libx264"]
+
+    with pytest.raises(EncodeError, match="CHILD_MEMORY") as caught:
+        Runner(tmp_path, memory_bytes=120_000_000).run([*command, "-f", "null", "-"])
+
+    assert caught.value.code == "out_of_memory"

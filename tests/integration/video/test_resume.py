@@ -22,13 +22,13 @@ from nexus_actors.core.errors import NexusError, Postponed, ResourceError
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.core.storage import Storage
 from nexus_actors.video.errors import DiskFullError, OutputError, SourceError
+from nexus_actors.video.flows import FLOWS, run
 from nexus_actors.video.models import ProcessVideoRequest
-from nexus_actors.video.pipeline import WEIGHTS, process_video
 from nexus_actors.video.settings import VideoSettings
 from web import Request, hang_up, web
 
 
-STEPS = list(WEIGHTS)
+STEPS = FLOWS[ProcessVideoRequest].steps
 
 #: A program that notes how it was started, and gives an encode time to be stopped.
 #: On one core alone: with several, two encodes of one plan may differ by some bytes.
@@ -94,7 +94,7 @@ class Bench:
     ) -> dict[str, Any]:
         where = url or str(self.source)
         body = {"video_id": "film", "input_path": where, "options": options}
-        return process_video(
+        return run(
             ProcessVideoRequest.parse(body, what="test"),
             settings=VideoSettings.load({"ffmpeg_preset": "ultrafast", **settings}),
             core=self.core,
@@ -196,7 +196,6 @@ def test_progress_rises_from_nothing_to_all_in_one_run(bench: Bench) -> None:
 
     bench.run(job)
 
-    assert sum(WEIGHTS.values()) == 100
     assert job.told == sorted(job.told)
     assert (job.told[0], job.told[-1]) == (0.0, 1.0)
     assert any(0.02 < fraction < 0.86 for fraction in job.told)
@@ -268,7 +267,7 @@ from pathlib import Path
 from nexus_actors.video.connect import process
 from nexus_actors.engine.jobs import Job, begin
 begin(Job(id="job-1", actor="video.process_video"))
-process({"video_id": "film", "input_path": sys.argv[1]})
+process("ProcessVideoRequest", {"video_id": "film", "input_path": sys.argv[1]})
 """
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nexus_actors.core.errors import ConfigurationError
-from nexus_actors.video import process_video
+from nexus_actors.video import SourceError, process_video
 
 
 Run = Callable[..., dict[str, Any]]
@@ -176,3 +176,55 @@ def test_a_mark_that_is_no_image_is_not_blamed_on_the_video(
         run(watermark=True)
 
     assert not list((tmp_path / "storage").rglob("*.mp4"))
+
+
+def frames(result: dict[str, Any], *numbers: int) -> list[bytes]:
+    """Return frames of the one film that was made, in greys."""
+    path = result["outputs"]["mp4"][0]["uri"].removeprefix("file://")
+    raw = ffmpeg("-i", path, "-f", "rawvideo", "-pix_fmt", "gray", "-")
+    return [raw[n * 640 * 360 : (n + 1) * 640 * 360] for n in numbers]
+
+
+def test_a_text_is_seen_in_its_time_and_in_its_corner(run: Run) -> None:
+    mark = {
+        "text": "it's 100% %{pts}: [a],b",
+        "position": "top left",
+        "size": 0.1,
+        "start": 0.4,
+        "end": 0.8,
+    }
+
+    result = run(watermark=mark, mp4_renditions="top")
+
+    before, during, after = frames(result, 5, 15, 22)
+    assert max(before) < 0x60
+    assert max(after) < 0x60
+    rows = [max(during[n : n + 640]) for n in range(0, len(during), 640)]
+    lit = [number for number, brightest in enumerate(rows) if brightest > 180]
+    assert 3 <= lit[0] <= 20
+    assert lit[-1] < 60
+    assert max(during[320 * n + 600] for n in range(60)) < 0x60  # it ends before
+
+
+def test_a_message_may_bring_its_own_mark(run: Run, red: Path, tmp_path: Path) -> None:
+    mark = {"image_path": str(red), "opacity": 1, "margin": 0, "size": 0.2}
+
+    result = run(watermark=mark, mp4_renditions="top")
+
+    red_, green, blue = pixels(result, 0)(0.99, 0.99)
+    assert red_ > 230
+    assert max(green, blue) < 25
+    for wrong, code in ((b"<svg/>" * 9, "not_media"), (b"", "empty")):
+        (tmp_path / "wrong.png").write_bytes(wrong)
+        with pytest.raises(SourceError) as refused:
+            run(watermark={"image_path": str(tmp_path / "wrong.png")})
+        assert refused.value.code in {code, "forbidden_format"}
+
+
+def test_a_font_that_is_not_there_is_told_with_the_cure(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEXUS_WATERMARK_FONT", str(tmp_path / "no.ttf"))
+
+    with pytest.raises(ConfigurationError, match="NEXUS_WATERMARK_FONT"):
+        run(watermark={"text": "mine"})

@@ -16,11 +16,12 @@ from nexus_actors.video.models import (
     Presentation,
     ProcessVideoOptions,
     Segment,
+    Sprites,
     Track,
 )
 from nexus_actors.video.plan import make_plan
 from nexus_actors.video.publish import Published
-from nexus_actors.video.result import outputs, poster, thumbnails
+from nexus_actors.video.result import outputs, poster, sprites, thumbnails
 from nexus_actors.video.settings import VideoSettings
 from nexus_actors.video.tools import Tools
 from sources import media
@@ -186,8 +187,27 @@ def test_thumbnails_are_those_that_were_planned_and_made(published: Published) -
 
 
 def test_there_is_a_poster_if_it_was_made(published: Published) -> None:
-    made = poster(published)
+    found = poster(published, {"time": 1.5, "color": "#102030"})
 
-    assert made
-    assert made.url == f"{URL}/thumb/poster.jpg"
-    assert poster(replace(published, paths=frozenset())) is None
+    assert found
+    assert found.url == f"{URL}/thumb/poster.jpg"
+    assert (found.time, found.color) == (1.5, "#102030")
+    assert poster(replace(published, paths=frozenset()), {}) is None
+
+
+def test_sprites_are_their_track_and_its_sheets(published: Published) -> None:
+    wanted = replace(
+        plan("mp4"), sprites=Sprites(interval=2, count=27, width=160, height=90)
+    )
+    made = replace(published, paths=published.paths | {"sprite/thumbs.vtt"})
+
+    found = sprites(wanted, made)
+
+    assert found
+    assert found.track.url == f"{URL}/sprite/thumbs.vtt"
+    assert [sheet.url for sheet in found.sheets] == [
+        f"{URL}/sprite/sprite_001.jpg",
+        f"{URL}/sprite/sprite_002.jpg",
+    ]
+    assert sprites(wanted, published) is None
+    assert sprites(plan("mp4"), made) is None

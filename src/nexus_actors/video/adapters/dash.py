@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from nexus_actors.video.base import Packager, Workbench
 from nexus_actors.video.languages import bcp47
-from nexus_actors.video.models import Presentation, Track
+from nexus_actors.video.models import Caption, Presentation, Track
 
 
 NAMESPACE: Final = "urn:mpeg:dash:schema:mpd:2011"
@@ -54,6 +54,9 @@ def manifest(presentation: Presentation) -> bytes:
         _video(period, number, tracks)
     for number, track in enumerate(presentation.audio, start=len(groups)):
         _audio(period, number, track)
+    first = len(groups) + len(presentation.audio)
+    for number, caption in enumerate(presentation.captions, start=first):
+        _captions(period, number, caption)
     indent(mpd)
     xml: bytes = tostring(mpd, encoding="utf-8", xml_declaration=True)
     return xml + b"\n"
@@ -143,6 +146,22 @@ def _audio(period: Element, number: int, track: Track) -> None:
     channels = {"schemeIdUri": CHANNELS, "value": str(track.channels)}
     SubElement(representation, "AudioChannelConfiguration", channels)
     _timeline(representation, track)
+
+
+def _captions(period: Element, number: int, caption: Caption) -> None:
+    language = bcp47(caption.language)
+    facts = {"id": str(number), "contentType": "text", "mimeType": "text/vtt"}
+    if language:
+        facts["lang"] = language
+    group = SubElement(period, "AdaptationSet", facts)
+    SubElement(group, "Label").text = caption.label
+    role = "forced-subtitle" if caption.forced else "subtitle"
+    told = {"schemeIdUri": "urn:mpeg:dash:role:2011", "value": role}
+    SubElement(group, "Role", told)
+    # text has no rate to speak of; the schema demands one
+    one = {"id": f"s{caption.name}", "bandwidth": "256"}
+    representation = SubElement(group, "Representation", one)
+    SubElement(representation, "BaseURL").text = f"../{caption.path}"
 
 
 def _timeline(representation: Element, track: Track) -> None:

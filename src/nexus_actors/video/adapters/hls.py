@@ -8,7 +8,7 @@ from typing import Final
 
 from nexus_actors.video.base import Packager, Workbench
 from nexus_actors.video.languages import bcp47
-from nexus_actors.video.models import Presentation, Track
+from nexus_actors.video.models import Caption, Presentation, Track
 
 
 #: More channels than this are not for every player.
@@ -32,6 +32,10 @@ class HlsPackager(Packager):
             for t in presentation.video
         }
         texts |= {f"hls/a_{t.name}.m3u8": media_playlist(t) for t in presentation.audio}
+        texts |= {
+            f"hls/s_{c.name}.m3u8": captions_playlist(c, presentation.duration)
+            for c in presentation.captions
+        }
         texts["hls/master.m3u8"] = master_playlist(presentation)
         for path, text in texts.items():
             target = bench.root / path
@@ -46,10 +50,13 @@ def master_playlist(presentation: Presentation) -> str:
     groups = audio_groups(presentation.audio) or {"": []}
     for group, tracks in groups.items():
         lines += _audio(group, tracks)
+    lines += [_captions(caption) for caption in presentation.captions]
+    more = ',SUBTITLES="subs"' if presentation.captions else ""
     h264, *others = presentation.by_codec
     for group, tracks in groups.items():
         for track in (*start_order(h264), *chain(*others)):
-            lines += _variant(track, group, tracks)
+            told, uri = _variant(track, group, tracks)
+            lines += [told + more, uri]
     lines += [_iframes(track) for track in presentation.video]
     return "\n".join(lines) + "\n"
 
@@ -95,6 +102,36 @@ def _audio(group: str, tracks: list[Track]) -> list[str]:
         ]
         lines.append("#EXT-X-MEDIA:" + ",".join(filter(None, attributes)))
     return lines
+
+
+def _captions(caption: Caption) -> str:
+    language = bcp47(caption.language)
+    attributes = [
+        "TYPE=SUBTITLES",
+        'GROUP-ID="subs"',
+        f'NAME="{quotable(caption.label)}"',
+        f'LANGUAGE="{language}"' if language else "",
+        "DEFAULT=NO",
+        "AUTOSELECT=YES",
+        f"FORCED={'YES' if caption.forced else 'NO'}",
+        f'URI="s_{caption.name}.m3u8"',
+    ]
+    return "#EXT-X-MEDIA:" + ",".join(filter(None, attributes))
+
+
+def captions_playlist(caption: Caption, seconds: float) -> str:
+    """List the one file of captions, which lasts as long as the film."""
+    lines = [
+        "#EXTM3U",
+        "#EXT-X-VERSION:7",
+        f"#EXT-X-TARGETDURATION:{max(1, int(seconds + 0.5))}",
+        "#EXT-X-MEDIA-SEQUENCE:0",
+        "#EXT-X-PLAYLIST-TYPE:VOD",
+        f"#EXTINF:{seconds:.6f},",
+        f"../{caption.path}",
+        "#EXT-X-ENDLIST",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _variant(track: Track, group: str, audio: list[Track]) -> list[str]:

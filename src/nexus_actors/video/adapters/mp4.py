@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from shutil import copyfileobj
 
 from nexus_actors.video.base import Packager, Workbench
-from nexus_actors.video.commands import QUIET
+from nexus_actors.video.commands import QUIET, language_option
 from nexus_actors.video.models import Presentation, Track
 
 
@@ -59,6 +58,6 @@ def remux_command(
         command += ["-map", f"{number}:0"]
     # the index in front lets a browser start before it has the whole file
     options = ["-c", "copy", "-map_metadata", "-1", "-movflags", "+faststart"]
-    if language and re.fullmatch(r"[a-z]{3}", language):  # what an MP4 can hold
-        options += ["-metadata:s:a:0", f"language={language}"]
+    for name, value in language_option(language).items():
+        options += [f"-{name}", value]
     return [*command, *options, "-f", "mp4", "-y", f"file:{target}"]

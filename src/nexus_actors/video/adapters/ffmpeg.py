@@ -1,0 +1,126 @@
+"""Stills by ffmpeg: one process decodes one frame and writes all sizes and formats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import ffmpeg
+
+from nexus_actors.video.base import Film, ImageEngine, Workbench
+from nexus_actors.video.commands import QUIET, legs_of, on_white
+from nexus_actors.video.models import Filter, StillFormat, Thumbnail
+from nexus_actors.video.pictures import check_picture
+from nexus_actors.video.tools import Tools
+
+
+#: The encoder of each format.
+ENCODERS: Final[Mapping[StillFormat, str]] = {
+    "jpeg": "mjpeg",
+    "webp": "libwebp",
+    "avif": "libaom-av1",
+}
+
+#: What each encoder is told; JPEG's quality is from 2, the best, to 31.
+OPTIONS: Final[Mapping[StillFormat, Mapping[str, Any]]] = {
+    "jpeg": {"q:v": 3, "pix_fmt": "yuvj420p", "update": 1},
+    "webp": {"quality": 80, "pix_fmt": "yuv420p"},
+    "avif": {
+        "crf": 28,
+        "cpu-used": 8,
+        "still-picture": 1,
+        "pix_fmt": "yuv420p",
+        "color_primaries": "bt709",
+        "color_trc": "bt709",
+        "colorspace": "bt709",
+        "color_range": "tv",
+    },
+}
+
+#: The colours that each format has: JPEG and WebP know one matrix, and name none.
+COLOURS: Final[Mapping[StillFormat, Mapping[str, str]]] = {
+    "jpeg": {"out_color_matrix": "bt601", "out_range": "full"},
+    "webp": {"out_color_matrix": "bt601", "out_range": "tv"},
+    "avif": {"out_color_matrix": "bt709", "out_range": "tv"},
+}
+
+
+class FfmpegImageEngine(ImageEngine):
+    name = "ffmpeg"
+
+    def formats(self, tools: Tools) -> frozenset[StillFormat]:
+        return frozenset(f for f, name in ENCODERS.items() if name in tools.encoders)
+
+    def write(self, wanted: Sequence[Thumbnail], film: Film, bench: Workbench) -> None:
+        if film.is_picture:
+            check_picture(film.large)
+        bench.run(stills_command(wanted, film, bench))
+
+
+def stills_command(
+    wanted: Sequence[Thumbnail], film: Film, bench: Workbench
+) -> list[str]:
+    """Return the command that decodes one frame and writes it in all sizes."""
+    by_size: dict[tuple[int, int], list[Thumbnail]] = {}
+    for still in sorted(wanted, key=lambda still: -still.width * still.height):
+        by_size.setdefault((still.width, still.height), []).append(still)
+    frame = frame_of(film, next(iter(by_size)))
+    outputs: list[Any] = []
+    left = len(by_size)
+    for (width, height), stills in by_size.items():
+        # each size is made of the one above it: of the whole frame, all took longer
+        frame = frame.filter("scale", w=width, h=height, flags="lanczos")
+        left -= 1
+        *legs, frame = (
+            legs_of(frame, "split", len(stills) + 1)
+            if left
+            else (
+                *legs_of(frame, "split", len(stills)),
+                None,
+            )
+        )
+        outputs += [
+            _output(leg, still, film, bench)
+            for leg, still in zip(legs, stills, strict=True)
+        ]
+    merged = ffmpeg.merge_outputs(*outputs)
+    compiled: list[str] = merged.compile(
+        cmd=str(bench.tools.ffmpeg), overwrite_output=True
+    )
+    return [compiled[0], *QUIET, *compiled[1:]]
+
+
+def frame_of(film: Film, largest: tuple[int, int]) -> Any:
+    """Return the frame like a rendition's: upright, BT.709; a picture as JPEG has it.
+
+    A picture is first cut to the shape of *largest*.
+    """
+    seek = {} if film.is_picture else {"ss": f"{film.moment:.6f}"}
+    given = ffmpeg.input(f"file:{film.large}", **dict(film.guard), **seek)
+    frame = given[str(film.stream)]
+    if film.flatten:
+        frame = on_white(frame)
+    filters = film.filters
+    if film.is_picture:
+        width, height = largest
+        shape = {
+            "w": f"min(iw,ih*{width}/{height})",
+            "h": f"min(ih,iw*{height}/{width})",
+        }
+        filters = (
+            Filter(name="format", options={"pix_fmts": "yuvj420p"}),
+            Filter(name="crop", options=shape),
+        )
+    for item in filters:
+        frame = frame.filter(item.name, **item.options)
+    return frame
+
+
+def _output(leg: Any, still: Thumbnail, film: Film, bench: Workbench) -> Any:
+    given = {"in_color_matrix": "bt709", "in_range": "tv"}
+    if film.is_picture:
+        given = {"in_color_matrix": "bt601", "in_range": "full"}
+    coloured = leg.filter("scale", **given, **COLOURS[still.format])
+    options = {"frames:v": 1, "c:v": ENCODERS[still.format], "map_metadata": -1}
+    target = str(bench.root / still.path)
+    return coloured.output(target, **options, **OPTIONS[still.format])
