@@ -1,0 +1,1 @@
+"""Notifications: mail, text messages, push, chat and webhooks, each sent once."""
