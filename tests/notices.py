@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 import requests
 
-from nexus_actors.sandbox.vendors.webhook import DEFAULT_SECRET
 from nexus_actors.testing.sandbox import SandboxClient
 
 
-#: What the sandbox accepts.
+#: What the sandbox accepts; its own constant would bring all of it into each flow.
+DEFAULT_SECRET = "whsec_dGhlLXNlY3JldC1vZi10aGUtc2FuZGJveA=="
 EMAIL_FROM = "Tube <hello@tube.example>"
 PHONE = "+14155550123"
 DEVICE = "fPx1k2m3n4o5p6q7r8s9t0"
@@ -52,3 +53,9 @@ def vendors(
 
 
 SETTINGS = ("SENDGRID_", "EMAIL_", "TWILIO_", "FIREBASE_", "SLACK_")
+
+
+def resolve(user_id: str) -> dict[str, Any] | None:
+    """What a host's function knows of its users."""
+    ann = {"email": {"to": "ann@example.com"}, "locale": "de"}
+    return {"u1": ann}.get(user_id)

@@ -15,7 +15,7 @@ class Channel(StrEnum):
     EMAIL = "email"
     SMS = "sms"
     PUSH = "push"
-    CHAT = "chat"
+    CHAT = "slack"  # the original's word, whoever carries it
     WEBHOOK = "webhook"
 
 

@@ -42,8 +42,8 @@ class NotificationSettings(Settings):
     push_providers: Annotated[
         Words, own("PUSH_PROVIDERS", "who sends push messages, likewise")
     ] = ("firebase",)
-    chat_providers: Annotated[
-        Words, own("CHAT_PROVIDERS", "who posts chat messages, likewise")
+    slack_providers: Annotated[
+        Words, own("SLACK_PROVIDERS", "who posts chat messages, likewise")
     ] = ("slack",)
     webhook_providers: Annotated[
         Words, own("WEBHOOK_PROVIDERS", "who sends webhooks, likewise")

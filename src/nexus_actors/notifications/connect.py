@@ -1,0 +1,136 @@
+"""The one place where the domain's settings, stores and providers meet."""
+
+from __future__ import annotations
+
+import functools
+import random
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from nexus_actors.core.database import Database
+from nexus_actors.core.errors import ConfigurationError
+from nexus_actors.core.ledger import Ledger
+from nexus_actors.core.settings import CoreSettings
+from nexus_actors.engine import jobs
+
+from .base import Provider, providers
+from .lists import Preferences, Suppressions
+from .models import Recipient, SendBulkRequest, SendNotificationRequest
+from .settings import NotificationSettings
+
+
+if TYPE_CHECKING:
+    from .sending import Sender
+
+
+def send_notification(body: dict[str, Any]) -> dict[str, Any]:
+    """Send one notification; return the result as plain JSON."""
+    request = SendNotificationRequest.parse(body, what="send_notification")
+    job = jobs.current()
+    return connect().send(request, job_id=job.id).to_json()
+
+
+def send_bulk(body: dict[str, Any]) -> dict[str, Any]:
+    """Send one notification to many; return the result as plain JSON."""
+    from . import bulk
+
+    request = SendBulkRequest.parse(body, what="send_bulk")
+    job = jobs.current()
+    result = bulk.send_bulk(
+        connect(),
+        request,
+        job_id=job.id,
+        check=job.check,
+        on_progress=lambda share: job.progress(share, stage="send"),
+    )
+    return result.to_json()
+
+
+def connect() -> Sender:
+    """Return the sender for the environment as it is; made once for each."""
+    return _sender(_Key(CoreSettings.load(), NotificationSettings.load()))
+
+
+def database() -> Database:
+    """Return the database of the environment as it is."""
+    return _database(_Key(CoreSettings.load(), None))
+
+
+class _Key:
+    """Two are equal if they were read from the same environment."""
+
+    def __init__(self, core: CoreSettings, own: NotificationSettings | None) -> None:
+        self.core, self.own = core, own
+        secrets = (core.database_url, own and own.webhook_keys)
+        shown = [s.get_secret_value() if s else None for s in secrets]
+        self._value = repr((core, own, shown))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+@functools.lru_cache(maxsize=8)
+def _database(key: _Key) -> Database:
+    return Database.connect(key.core)
+
+
+@functools.lru_cache(maxsize=8)
+def _sender(key: _Key) -> Sender:
+    from .compose import Composer
+    from .sending import CANCELLED, SCOPE, Sender
+    from .templates import Templates
+
+    settings = key.own or NotificationSettings.load()
+    found = _database(_Key(key.core, None))
+    return Sender(
+        settings=settings,
+        ledger=Ledger(found, SCOPE),
+        cancelled=Ledger(found, CANCELLED),
+        suppressions=Suppressions(found),
+        preferences=Preferences(found),
+        composer=Composer(settings, Templates(settings)),
+        provider=functools.cache(_provider),
+        resolve=_resolver(settings),
+        chance=random.random,
+    )
+
+
+def _provider(name: str) -> Provider[Any]:
+    return providers.get(name).connect()
+
+
+def _resolver(settings: NotificationSettings) -> Any:
+    """Return the host's function of a user's id, whose answer is checked."""
+    if settings.resolve_recipient is None:
+        return lambda _: None
+    function = load(settings.resolve_recipient)
+
+    def resolve(user_id: str) -> Recipient | None:
+        found = function(user_id)
+        if found is None or isinstance(found, Recipient):
+            return found
+        return Recipient.parse(found, what="resolve_recipient")
+
+    return resolve
+
+
+def load(path: str) -> Any:
+    """Return the function that ``NEXUS_RESOLVE_RECIPIENT`` names.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    module, _, name = path.partition(":")
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigurationError(
+            f"NEXUS_RESOLVE_RECIPIENT: {path} cannot be imported: {reason}"
+        ) from error
+    if not callable(found):
+        raise ConfigurationError(f"NEXUS_RESOLVE_RECIPIENT: {path} is no function")
+    return found
