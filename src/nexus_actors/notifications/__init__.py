@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         TargetGoneError,
         TemplateError,
     )
+    from .events import DeliveryEvent, receive_events
     from .host import cancel, preferences, suppressions
     from .models import (
         Delivery,
@@ -49,9 +50,11 @@ else:
                 "TargetGoneError",
                 "TemplateError",
             ),
+            ".events": ("DeliveryEvent",),
             ".host": (
                 "cancel",
                 "preferences",
+                "receive_events",
                 "sign_webhook",
                 "suppressions",
                 "verify_webhook",
@@ -73,6 +76,7 @@ __all__ = [
     "Channel",
     "ChatMessage",
     "Delivery",
+    "DeliveryEvent",
     "Mail",
     "NotDeliveredError",
     "NotificationSettings",
@@ -92,6 +96,7 @@ __all__ = [
     "cancel",
     "preferences",
     "providers",
+    "receive_events",
     "send_bulk",
     "send_notification",
     "sign_webhook",

@@ -11,14 +11,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeVar
 
-from nexus_actors.core.errors import UnknownOutcomeError
+from nexus_actors.core.errors import UnknownOutcomeError, UnsupportedFeatureError
 from nexus_actors.core.registry import Registry
 from nexus_actors.core.transport import Limits
 
 from .content import Channel, Content
 
+
+if TYPE_CHECKING:
+    from .events import DeliveryEvent
 
 C = TypeVar("C", bound=Content)
 
@@ -93,6 +96,18 @@ class Provider(ABC, Generic[C]):
         """
         del content, delivery_id, since
         raise UnknownOutcomeError(f"{self.name} cannot tell what it has delivered")
+
+    @classmethod
+    def read_events(
+        cls, headers: Mapping[str, str], body: bytes, *, url: str | None
+    ) -> list[DeliveryEvent]:
+        """Return what a request of the vendor tells; see `receive_events`.
+
+        Raises:
+            SignatureError: It is not signed by the vendor, or is too old.
+        """
+        del headers, body, url
+        raise UnsupportedFeatureError(f"{cls.name} tells nothing of its deliveries")
 
 
 providers: Final[Registry[Provider[Any]]] = Registry(

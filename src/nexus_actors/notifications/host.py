@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from .events import receive_events
 from .lists import Preferences, Suppressions
 from .signature import sign as sign_webhook
 from .signature import verify as verify_webhook
 
 
-__all__ = ["cancel", "preferences", "sign_webhook", "suppressions", "verify_webhook"]
+__all__ = [
+    "cancel",
+    "preferences",
+    "receive_events",
+    "sign_webhook",
+    "suppressions",
+    "verify_webhook",
+]
 
 
 def cancel(idempotency_key: str) -> bool:

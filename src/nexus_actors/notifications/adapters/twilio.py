@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, ClassVar, Final, Self
+from urllib.parse import parse_qsl, urlsplit
 
 from twilio.base.exceptions import TwilioException
 from twilio.http import HttpClient
 from twilio.http.response import Response
+from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
 from nexus_actors.core import clock
 from nexus_actors.core.errors import (
     AuthorizationError,
+    ConfigurationError,
+    InvalidRequestError,
     NexusError,
     Postponed,
     RejectedError,
@@ -31,7 +36,9 @@ from nexus_actors.core.http import Answer, ApiClient, Call
 from nexus_actors.core.logs import get_logger
 from nexus_actors.notifications.base import LIMITS, Provider, Receipt
 from nexus_actors.notifications.content import Channel, Sms
-from nexus_actors.notifications.errors import TargetGoneError
+from nexus_actors.notifications.errors import SignatureError, TargetGoneError
+from nexus_actors.notifications.events import DeliveryEvent, Kind
+from nexus_actors.notifications.lists import Reason
 from nexus_actors.notifications.settings import TwilioSettings
 
 
@@ -46,6 +53,23 @@ FULL_FOR: Final = timedelta(minutes=5)
 
 #: How many of the newest messages to a number are looked through.
 LOOKED_AT: Final = 50
+
+
+#: Twilio's words for how far a message is, and ours; ``sent`` is to the carrier.
+EVENTS: Final[dict[str, Kind]] = {
+    **dict.fromkeys(("sending", "sent"), "sent"),
+    **dict.fromkeys(("delivered", "partially_delivered"), "delivered"),
+    "undelivered": "bounced",
+    "failed": "failed",
+    "read": "opened",
+}
+
+#: Codes of callbacks after which a number is not to be used any more.
+DEAD: Final = {
+    "21610": Reason.OPT_OUT,
+    "21614": Reason.INVALID,
+    "30006": Reason.INVALID,  # a landline
+}
 
 
 class TwilioClient(ApiClient):
@@ -134,6 +158,16 @@ class TwilioProvider(Provider[Sms]):
             ) from error
         return _receipt(message)
 
+    @classmethod
+    def read_events(
+        cls, headers: Mapping[str, str], body: bytes, *, url: str | None
+    ) -> list[DeliveryEvent]:
+        if url is None:
+            raise InvalidRequestError("Twilio signs the address, too: give its url")
+        told = dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+        _verify(headers, told, url)
+        return [_event(told, url)]
+
     def find(
         self, content: Sms, *, delivery_id: str, since: datetime
     ) -> Receipt | None:
@@ -157,3 +191,35 @@ def _code(answer: Answer) -> int:
         return int(json.loads(answer.body)["code"])
     except (ValueError, LookupError, TypeError):
         return answer.status
+
+
+def _verify(headers: Mapping[str, str], told: Mapping[str, str], url: str) -> None:
+    token = TwilioSettings.load().twilio_auth_token
+    if token is None:
+        raise ConfigurationError(
+            "TWILIO_AUTH_TOKEN is not set: what Twilio calls back is not believed"
+        )
+    found = {name.lower(): value for name, value in headers.items()}
+    signature = found.get("x-twilio-signature", "")
+    validator = RequestValidator(token.get_secret_value())
+    if not signature or not validator.validate(url, dict(told), signature):
+        raise SignatureError("Twilio: the signature of the callback is not right")
+
+
+def _event(told: Mapping[str, str], url: str) -> DeliveryEvent:
+    sid, word = told.get("MessageSid", ""), told.get("MessageStatus", "")
+    code = told.get("ErrorCode") or None
+    query = dict(parse_qsl(urlsplit(url).query))
+    return DeliveryEvent(
+        id=f"{sid}:{word}",
+        provider="twilio",
+        channel=Channel.SMS,
+        kind=EVENTS.get(word, "other"),
+        word=word,
+        at=clock.now(),  # Twilio does not say
+        delivery_id=query.get("delivery_id"),
+        provider_id=sid or None,
+        address=told.get("To"),
+        code=code,
+        suppress=DEAD.get(code or ""),
+    )
