@@ -25,6 +25,7 @@ from .doctor import doctor
 from .queue import events, job, send
 from .sandbox import sandbox
 from .schedule import schedule
+from .templates import templates
 from .worker import worker
 
 
@@ -37,7 +38,9 @@ def cli(context: click.Context, *, verbose: bool) -> None:
     context.obj = {"verbose": verbose}
 
 
-for command in (db, demo, doctor, events, job, sandbox, schedule, send, worker):
+for command in (
+    *(db, demo, doctor, events, job, sandbox, schedule, send, templates, worker),
+):
     cli.add_command(command)
 
 

@@ -121,12 +121,9 @@ class NotificationSettings(Settings):
         str | None,
         own(
             "RESOLVE_RECIPIENT",
-            "your function of a user's id, as module:function; routes need it",
+            "your function of a user's id, as module:function",
         ),
     ] = None
-    routes: Annotated[
-        Words, own("ROUTES", "events that notify people by themselves")
-    ] = ()
 
     def providers_of(self, channel: str) -> tuple[str, ...]:
         """Return who delivers by *channel*, in order."""

@@ -46,7 +46,9 @@ def replaced(truth: Truth) -> str | None:
     ("flow", "judge"),
     [
         pytest.param(notice_flows.slack, exactly_one("slack"), id="slack"),
-        pytest.param(notice_flows.email, at_most_one("sendgrid"), id="email never"),
+        pytest.param(
+            notice_flows.email, at_most_one("sendgrid"), id="email never", marks=full
+        ),
         pytest.param(
             notice_flows.email_again,
             at_least_one("sendgrid"),
