@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from nexus_actors.core.errors import (
+    AuthorizationError,
+    ConfigurationError,
     NexusError,
     PermanentError,
     Postponed,
@@ -38,6 +40,8 @@ def send_bulk(
     Raises:
         Postponed: Some have to wait; the next run sends to them alone.
         TransientError: Some failed; likewise.
+        AuthorizationError: The vendor does not know us: nobody else is tried.
+        ConfigurationError: A setting is missing; likewise.
     """
     done: list[SendNotificationResult] = []
     waiting: list[NexusError] = []
@@ -48,6 +52,8 @@ def send_bulk(
             done.append(sender.send(one, job_id=job_id))
         except (Postponed, TransientError) as error:
             waiting.append(error)
+        except (AuthorizationError, ConfigurationError):
+            raise  # the others would fail alike; those who were told stay told
         except UnknownOutcomeError as error:
             done.append(_failed(request, "unknown", error))
         except PermanentError as error:

@@ -495,6 +495,20 @@ def test_each_of_many_is_told_once_whatever_becomes_of_the_others(
     ]
 
 
+def test_a_vendor_that_does_not_know_us_is_not_asked_a_thousand_times(
+    nexus_sandbox: SandboxClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENDGRID_API_KEY", "wrong")
+    monkeypatch.setenv("NEXUS_APP_NAME", "Other")  # another environment
+    people = [{"email": {"to": f"p{number}@example.com"}} for number in range(9)]
+    body = {"type": "email", "template": "email-welcome", "template_data": WELCOME}
+
+    with pytest.raises(AuthorizationError, match="SENDGRID_API_KEY"):
+        connect.send_bulk({**body, "recipients": people})
+
+    assert len(nexus_sandbox.requests()) == 1
+
+
 def test_the_lists_are_kept_by_both_kinds_of_database(
     database: Database, open_database: OpenDatabase
 ) -> None:
