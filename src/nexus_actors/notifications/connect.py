@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import random
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -47,44 +48,35 @@ def send_bulk(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def connect() -> Sender:
-    """Return the sender for the environment as it is; made once for each."""
-    return _sender(_Key(CoreSettings.load(), NotificationSettings.load()))
+    """Return the sender for the environment as it is.
+
+    It is made anew when the environment has changed, and not for each message:
+    reading all settings takes longer than sending.
+    """
+    return _sender(_environment())
 
 
 def database() -> Database:
     """Return the database of the environment as it is."""
-    return _database(_Key(CoreSettings.load(), None))
+    return _database(_environment())
 
 
-class _Key:
-    """Two are equal if they were read from the same environment."""
-
-    def __init__(self, core: CoreSettings, own: NotificationSettings | None) -> None:
-        self.core, self.own = core, own
-        secrets = (core.database_url, own and own.webhook_keys)
-        shown = [s.get_secret_value() if s else None for s in secrets]
-        self._value = repr((core, own, shown))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and other._value == self._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
+def _environment() -> frozenset[tuple[str, str]]:
+    return frozenset(os.environ.items())
 
 
 @functools.lru_cache(maxsize=8)
-def _database(key: _Key) -> Database:
-    return Database.connect(key.core)
+def _database(_: frozenset[tuple[str, str]]) -> Database:
+    return Database.connect(CoreSettings.load())
 
 
 @functools.lru_cache(maxsize=8)
-def _sender(key: _Key) -> Sender:
+def _sender(environment: frozenset[tuple[str, str]]) -> Sender:
     from .compose import Composer
     from .sending import CANCELLED, SCOPE, Sender
     from .templates import Templates
 
-    settings = key.own or NotificationSettings.load()
-    found = _database(_Key(key.core, None))
+    settings, found = NotificationSettings.load(), _database(environment)
     return Sender(
         settings=settings,
         ledger=Ledger(found, SCOPE),

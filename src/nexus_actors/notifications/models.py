@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, time
@@ -241,11 +243,17 @@ class Sealing(Message):
 
 
 def _keyring() -> Any:
+    """Return what seals, if there is a key; asked often, it looks at no other."""
+    key = os.environ.get("NEXUS_SECRET_KEY")
+    return _made(key) if key else None
+
+
+@functools.lru_cache(maxsize=2)
+def _made(_: str) -> Any:
     from nexus_actors.core.keyring import Keyring
     from nexus_actors.core.settings import CoreSettings
 
-    settings = CoreSettings.load()
-    return Keyring.from_settings(settings) if settings.secret_key else None
+    return Keyring.from_settings(CoreSettings.load())
 
 
 class SendNotificationRequest(Recipient, Sealing):

@@ -277,7 +277,6 @@ def test_of_several_failures_the_one_that_may_pass_is_told(
     with pytest.raises(TransientError):
         send("sms", sms={"to": PHONE, "body": "x"})
     monkeypatch.setenv("TWILIO_AUTH_TOKEN", "wrong")
-    monkeypatch.setenv("NEXUS_DEFAULT_LOCALE", "de")  # another environment
     with pytest.raises(AuthorizationError, match="TWILIO_AUTH_TOKEN"):
         send("sms", sms={"to": PHONE, "body": "x"})
 
@@ -499,7 +498,6 @@ def test_a_vendor_that_does_not_know_us_is_not_asked_a_thousand_times(
     nexus_sandbox: SandboxClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SENDGRID_API_KEY", "wrong")
-    monkeypatch.setenv("NEXUS_APP_NAME", "Other")  # another environment
     people = [{"email": {"to": f"p{number}@example.com"}} for number in range(9)]
     body = {"type": "email", "template": "email-welcome", "template_data": WELCOME}
 

@@ -26,12 +26,11 @@ from typing import Any, Final
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker as StockRedisBroker
 
+from benchmarks.runner import BenchmarkError, Contestants, scaled
 from nexus_actors import CoreSettings, RedisBroker
 from nexus_actors.core.leash import leash
 from nexus_actors.engine.embedded_redis import embedded_redis
 from nexus_actors.notifications import send_notification
-
-from .runner import BenchmarkError, Contestants, scaled
 
 
 UNIT = "webhooks/s"
@@ -139,7 +138,7 @@ def worker(target: str, folder: Path, **environ: str) -> Iterator[None]:
     with (folder / f"{environ.get('BENCH_BARE', 'ours')}.log").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - ours
             [*leash(signal.SIGTERM), *command],
-            cwd=Path(__file__).parents[1],
+            cwd=Path(__file__).parents[2],
             env={**os.environ, **environ},
             stdout=log,
             stderr=log,
