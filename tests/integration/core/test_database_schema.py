@@ -67,7 +67,9 @@ def set_revision(database: Database, found: str) -> None:
 
 def make_old(database: Database) -> None:
     with database.begin() as connection:
-        connection.execute(sa.text("DROP TABLE nexus_accounts"))
+        for table in tables.metadata.sorted_tables:
+            if table is not tables.ledger:  # which the first step has made
+                table.drop(connection)
     set_revision(database, "0001")
 
 
