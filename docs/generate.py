@@ -32,6 +32,7 @@ from nexus_actors.core.errors import (
 )
 from nexus_actors.core.guard import GuardSettings, Place
 from nexus_actors.core.settings import CoreSettings, Settings
+from nexus_actors.notifications.settings import ALL as NOTIFICATION_SETTINGS
 from nexus_actors.video.settings import VideoSettings
 
 
@@ -94,8 +95,17 @@ def settings_page() -> str:
         "use the second for itself.  An empty variable\ncounts as unset.\n\n"
         + settings_section("Engine and storage", CoreSettings)
         + settings_section("Video", VideoSettings)
+        + "".join(
+            settings_section(titled(model), model) for model in NOTIFICATION_SETTINGS
+        )
         + settings_section("URLs that users supply", GuardSettings)
     )
+
+
+def titled(model: type[Settings]) -> str:
+    """Return what the settings of a provider are called."""
+    name = model.__name__.removesuffix("Settings")
+    return "Notifications" if name == "Notification" else f"Notifications: {name}"
 
 
 def settings_section(title: str, model: type[Settings]) -> str:
@@ -308,8 +318,8 @@ def errors_page() -> str:
         "An exception that is none of these has the code `unexpected`, and is tried "
         "again.\n\n"
         f"{table(('class', 'is a', 'code', 'tried again', 'meaning'), rows)}\n"
-        "All but the video domain's are names of `nexus_actors`; those are in\n"
-        "`nexus_actors.video.errors`.\n\n"
+        "All but those of a domain are names of `nexus_actors`; a domain's are in\n"
+        "`nexus_actors.video.errors` and `nexus_actors.notifications.errors`.\n\n"
         "## Codes beside the class's own\n\n"
         "`…` stands for what differs from case to case.\n\n"
         + table(

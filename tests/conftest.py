@@ -22,6 +22,7 @@ pytest_plugins = [
     "databases",
     "films",
     "nexus_actors.testing.sandbox",
+    "notices",
     "objectstores",
     "pytester",
     "queues",

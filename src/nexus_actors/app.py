@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from nexus_actors.core.settings import CoreSettings
 
 #: Every domain, and where its actors are.
-DOMAINS: Final = {"video": "nexus_actors.video.actors"}
+DOMAINS: Final = {
+    "notifications": "nexus_actors.notifications.actors",
+    "video": "nexus_actors.video.actors",
+}
 
 
 def setup(

@@ -59,6 +59,11 @@ def video() -> None:
     _choose("video")
 
 
+def notifications() -> None:
+    """Run the notifications domain alone."""
+    _choose("notifications")
+
+
 def _choose(domain: str) -> None:
     global _chosen  # noqa: PLW0603 - the dramatiq command calls without arguments
     _chosen = [domain]

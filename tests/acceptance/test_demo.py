@@ -71,7 +71,12 @@ def test_the_page_plays_from_disk_and_over_http_and_ctrl_c_ends_it_all(
                 shown += line
                 if line.startswith("serving"):
                     break
-            address = re.findall(r"http://\S+", shown)[0]
+            address = re.findall(r"serving (http://\S+)", shown)[0]
+            vendors = re.findall(r"vendors are at (http://\S+)", shown)[0]
+            page.goto(vendors)
+            page.wait_for_function(
+                "() => document.body.innerText.includes('Your video is ready: clip')"
+            )
 
             results: list[Any] = []
             for place in ((tmp_path / "demo" / "index.html").as_uri(), address):
@@ -93,6 +98,10 @@ def test_the_page_plays_from_disk_and_over_http_and_ctrl_c_ends_it_all(
     [worker] = re.findall(r"worker.*\((\d+)\)", shown)
     assert not is_running(worker)
     assert "job.started" in (tmp_path / "demo" / "worker.log").read_text()
+    told = (tmp_path / "demo" / "notifications.html").read_text()
+    assert re.findall(r"<h2>([\w ]+)</h2>", told) == [
+        *("Mail", "Text message", "Push", "Slack", "Webhook")
+    ]
 
 
 def test_wrong_use_is_one_line_and_touches_nothing(clip: Path, tmp_path: Path) -> None:

@@ -17,6 +17,14 @@ from nexus_actors import (
     jobs,
     queues,
 )
+from nexus_actors.notifications import (
+    cancel,
+    receive_events,
+    send_bulk,
+    send_notification,
+    verify_webhook,
+)
+from nexus_actors.notifications.events import DeliveryEvent
 from nexus_actors.video import fresh_url, process_video
 
 
@@ -28,6 +36,23 @@ def send() -> str:
         options={"formats": ["hls", "mp4"], "thumbnails": True},
     )
     return message.message_id
+
+
+def notify(headers: dict[str, str], body: bytes) -> None:
+    send_notification.send(
+        type="email",
+        template="email-welcome",
+        template_data={"name": "Ann"},
+        email={"to": "ann@example.com"},
+        quiet_hours=["22:00", "08:00"],
+        idempotency_key="user-1:welcome",
+    )
+    send_notification.send(template="email-welcome")  # type: ignore[call-arg]
+    send_bulk.send(type="sms", template="a", recipients=[{"sms": {"to": "+123"}}])
+    assert_type(cancel("user-1:welcome"), bool)
+    events = receive_events("sendgrid", headers=headers, body=body)
+    assert_type(events, list[DeliveryEvent])
+    verify_webhook("whsec_x", headers, body)
 
 
 def send_what_is_wrong() -> None:

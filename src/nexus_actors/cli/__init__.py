@@ -27,6 +27,7 @@ from .queue import events, job, send
 from .queues import queues
 from .sandbox import sandbox
 from .schedule import schedule
+from .templates import templates
 from .worker import worker
 
 
@@ -40,7 +41,8 @@ def cli(context: click.Context, *, verbose: bool) -> None:
 
 
 for command in (
-    *(db, dead, demo, doctor, events, job, queues, sandbox, schedule, send, worker),
+    *(db, dead, demo, doctor, events, job, queues, sandbox, schedule, send),
+    *(templates, worker),
 ):
     cli.add_command(command)
 

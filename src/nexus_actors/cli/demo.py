@@ -26,6 +26,7 @@ from nexus_actors.engine import jobs
 
 from .common import ProgressLine, print_json
 from .demo_page import write_page
+from .demo_vendors import Vendors, vendors
 from .queue import print_failure
 from .serve import Site
 
@@ -99,21 +100,34 @@ def demo(video: str | None, output: Path, *, serve: bool, port: int) -> int:
     bucket = find_bucket()
     site = Site.open(output, port) if serve else None
     clear(output)
-    with tempfile.TemporaryDirectory(prefix="nexus-demo-") as scratch, interruptible():
-        place = Workplace(output, Path(scratch), bucket)
-        source = video or str(make_sample(place.scratch))
-        video_id = "demo"
-        record = run_job(place, source, video_id)
-    if record.state != "succeeded":
-        print_failure({"video_id": video_id}, record.error or {"message": record.state})
-        return 1
-    page = write_page(output, record.result, shown(source).rpartition("/")[2])
-    print_json({"page": str(page), "video_id": video_id, "status": "succeeded"})
-    click.echo(f"open    {page.as_uri()}", err=True)
-    if site:
-        click.echo(f"serving {site.address}  (Ctrl-C ends it)", err=True)
-        site.serve()
+    with vendors() as told:
+        with (
+            tempfile.TemporaryDirectory(prefix="nexus-demo-") as scratch,
+            interruptible(),
+        ):
+            place = Workplace(output, Path(scratch), bucket)
+            source = video or str(make_sample(place.scratch))
+            video_id = "demo"
+            record = run_job(place, source, video_id, told)
+        if record.state != "succeeded":
+            why = record.error or {"message": record.state}
+            print_failure({"video_id": video_id}, why)
+            return 1
+        page = write_page(output, record.result, name_of(source))
+        print_json({"page": str(page), "video_id": video_id, "status": "succeeded"})
+        click.echo(f"open    {page.as_uri()}", err=True)
+        if told:
+            click.echo(f"mails   {told.write(output).as_uri()}", err=True)
+        if site:
+            where = f"; the vendors are at {told.url}" if told else ""
+            click.echo(f"serving {site.address}  (Ctrl-C ends it){where}", err=True)
+            site.serve()
     return 0
+
+
+def name_of(source: str) -> str:
+    """Return what people call a video: the end of its path."""
+    return shown(source).rpartition("/")[2]
 
 
 def plain(video: str | None) -> str | None:
@@ -210,8 +224,13 @@ def make_sample(folder: Path) -> Path:
     return sample
 
 
-def run_job(place: Workplace, source: str, video_id: str) -> jobs.JobRecord:
-    """Send one video through a worker process; return the job's last record."""
+def run_job(
+    place: Workplace, source: str, video_id: str, told: Vendors | None
+) -> jobs.JobRecord:
+    """Send one video through a worker process; return the job's last record.
+
+    The vendors are *told* of one that is ready.
+    """
     from nexus_actors.engine.embedded_redis import embedded_redis
     from nexus_actors.video import process_video
 
@@ -223,24 +242,26 @@ def run_job(place: Workplace, source: str, video_id: str) -> jobs.JobRecord:
 
     with ExitStack() as stack:
         redis = stack.enter_context(embedded_redis(place.scratch / "redis"))
-        stack.enter_context(environment(place, redis.url))
+        stack.enter_context(environment(place, redis.url, told))
         worker = stack.enter_context(worker_process(place))
         stack.callback(line.clear)
         click.echo(f"redis   {redis.url}", err=True)
-        click.echo(
-            f"worker  dramatiq nexus_actors.worker:video ({worker.pid})", err=True
-        )
+        click.echo(f"worker  dramatiq nexus_actors.worker ({worker.pid})", err=True)
         click.echo(f"video   {shown(source)}", err=True)
         click.echo(f"storage {place.bucket or place.output / 'media'}", err=True)
         message = process_video.send(video_id=video_id, input_path=absolute(source))
-        while True:
+        record: jobs.JobRecord | None = None
+        while record is None:
             try:
-                return jobs.wait(message.message_id, on_change=show, timeout_s=1)
+                record = jobs.wait(message.message_id, on_change=show, timeout_s=1)
             except TimeoutError:
                 if worker.poll() is not None:
                     raise InternalError(
                         f"the worker has stopped; see {place.log}"
                     ) from None
+        if told and record.state == "succeeded":
+            told.tell(record.result, Path(name_of(source)).stem)
+        return record
 
 
 def absolute(source: str) -> str:
@@ -254,13 +275,19 @@ def shown(source: str) -> str:
 
 
 @contextmanager
-def environment(place: Workplace, redis_url: str) -> Iterator[None]:
+def environment(
+    place: Workplace, redis_url: str, told: Vendors | None
+) -> Iterator[None]:
     """Point this process and its children to the demo's own parts."""
     ours: dict[str, str] = {
         "NEXUS_REDIS_URL": redis_url,
         "NEXUS_TEMP_DIR": str(place.scratch / "tmp"),
         "NEXUS_LOG_FORMAT": "json",
+        "NEXUS_DOMAINS": "video",
     }
+    if told:
+        ours |= told.environment(place.scratch)
+        ours["NEXUS_DOMAINS"] = "notifications,video"
     if place.bucket is None:
         ours["NEXUS_STORAGE_URL"] = str(place.output / "media")
         ours["NEXUS_STORAGE_PUBLIC_URL"] = "media"
@@ -281,7 +308,7 @@ def worker_process(place: Workplace) -> Iterator[subprocess.Popen[bytes]]:
     """Run a real dramatiq worker, and stop it in the end."""
     from nexus_actors.engine.supervisor import dramatiq_command
 
-    command = dramatiq_command("nexus_actors.worker:video", threads=1)
+    command = dramatiq_command("nexus_actors.worker", threads=1)
     with place.log.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own arguments
             command, stdout=log, stderr=log, start_new_session=True

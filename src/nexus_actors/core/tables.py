@@ -8,6 +8,7 @@ from __future__ import annotations
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Index,
     Integer,
@@ -49,4 +50,25 @@ accounts = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("updated_ms", BigInteger, nullable=False),
     Index("nexus_accounts_by_expiry", "expires_ms"),
+)
+
+suppressions = Table(
+    "nexus_suppressions",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("address", Text, primary_key=True),
+    Column("category", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+)
+
+preferences = Table(
+    "nexus_preferences",
+    metadata,
+    Column("user_id", Text, primary_key=True),
+    Column("category", Text, primary_key=True),
+    Column("channel", Text, primary_key=True),
+    Column("wanted", Boolean, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
 )

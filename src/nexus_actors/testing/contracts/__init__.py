@@ -20,17 +20,27 @@ from nexus_actors.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .credential_store import CredentialStoreContract
+    from .provider import HttpProviderContract, ProviderContract, Says
     from .vendor import VendorContract
 else:
     # before they are imported: their assertions shall show the values
-    pytest.register_assert_rewrite(f"{__name__}.credential_store", f"{__name__}.vendor")
+    pytest.register_assert_rewrite(
+        *(f"{__name__}.{name}" for name in ("credential_store", "provider", "vendor"))
+    )
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
             ".credential_store": ("CredentialStoreContract",),
+            ".provider": ("HttpProviderContract", "ProviderContract", "Says"),
             ".vendor": ("VendorContract",),
         },
     )
 
 
-__all__ = ["CredentialStoreContract", "VendorContract"]
+__all__ = [
+    "CredentialStoreContract",
+    "HttpProviderContract",
+    "ProviderContract",
+    "Says",
+    "VendorContract",
+]

@@ -1,0 +1,1 @@
+"""Notifications, against what a host would write."""

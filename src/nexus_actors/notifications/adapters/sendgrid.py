@@ -1,0 +1,237 @@
+"""SendGrid: mail, by ``POST /v3/mail/send``.
+
+The SDK spells the mail.  It is sent over our own connections: the SDK opens a new one
+for each mail, reads all certificates again, and knows no time limit.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from email.utils import parseaddr
+from http import HTTPStatus
+from typing import Any, ClassVar, Final, Self
+
+from sendgrid.helpers.eventwebhook import EventWebhook
+from sendgrid.helpers.eventwebhook.eventwebhook_header import EventWebhookHeader
+from sendgrid.helpers.mail import (
+    Category,
+    Content,
+    CustomArg,
+    Email,
+    Header,
+    ReplyTo,
+    To,
+)
+from sendgrid.helpers.mail import Mail as SendGridMail
+
+from nexus_actors.core import clock
+from nexus_actors.core.errors import (
+    AuthorizationError,
+    ConfigurationError,
+    NexusError,
+    Postponed,
+    RejectedError,
+    RemoteUnavailableError,
+)
+from nexus_actors.core.http import Answer, ApiClient, Call
+from nexus_actors.notifications.base import LIMITS, Provider, Receipt
+from nexus_actors.notifications.content import Channel, Mail
+from nexus_actors.notifications.errors import SignatureError
+from nexus_actors.notifications.events import DeliveryEvent, Kind
+from nexus_actors.notifications.lists import Reason
+from nexus_actors.notifications.settings import SendGridSettings
+
+
+#: A limit's end that is farther away than this is not believed, in seconds.
+LONGEST_LIMIT_S: Final = 3600
+
+
+#: How old a signature of events may be, in seconds; they are repeated for a day, each
+#: time signed anew.
+MAX_AGE_S: Final = 600
+
+#: SendGrid's words for what happened, ours, and whether the address is dead.
+EVENTS: Final[dict[str, tuple[Kind, Reason | None]]] = {
+    "processed": ("sent", None),
+    "deferred": ("deferred", None),
+    "delivered": ("delivered", None),
+    "bounce": ("bounced", Reason.HARD_BOUNCE),
+    "blocked": ("blocked", None),  # for now
+    "dropped": ("dropped", None),
+    "open": ("opened", None),
+    "click": ("clicked", None),
+    "spamreport": ("complained", Reason.COMPLAINT),
+    "unsubscribe": ("unsubscribed", Reason.UNSUBSCRIBE),
+    "group_unsubscribe": ("unsubscribed", None),
+}
+
+#: Why SendGrid did not even try: it keeps lists of its own.
+DROPPED: Final = (
+    ("Bounced", Reason.HARD_BOUNCE),
+    ("Unsubscribed", Reason.UNSUBSCRIBE),
+    ("Spam Reporting", Reason.COMPLAINT),
+    ("Invalid", Reason.INVALID),
+)
+
+
+class SendGridClient(ApiClient):
+    """Reads SendGrid's answers."""
+
+    def judge(self, answer: Answer) -> NexusError | None:
+        """Return what *answer* means."""
+        match answer.status:
+            case HTTPStatus.TOO_MANY_REQUESTS:
+                return _limited(answer) or super().judge(answer)
+            case HTTPStatus.BAD_REQUEST | HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                return RejectedError(f"refused the mail: {_field(answer)}")
+            case HTTPStatus.UNAUTHORIZED:
+                text = "does not know the API key: set SENDGRID_API_KEY"
+                return AuthorizationError(text)
+            case HTTPStatus.FORBIDDEN:
+                return AuthorizationError(
+                    "forbids it: the API key may not send, or EMAIL_FROM is no "
+                    "verified sender"
+                )
+            case HTTPStatus.SERVICE_UNAVAILABLE:
+                # turned away at the door; 500, 502 and 504 may come from behind it
+                return RemoteUnavailableError("is not available")
+        return super().judge(answer)
+
+    def request_id(self, answer: Answer) -> str | None:
+        """Return the id of a mail that was taken."""
+        return answer.headers.get("X-Message-Id")
+
+
+class SendGridProvider(Provider[Mail]):
+    name: ClassVar[str] = "sendgrid"
+    channels: ClassVar[frozenset[Channel]] = frozenset({Channel.EMAIL})
+
+    def __init__(self, settings: SendGridSettings) -> None:
+        self._settings = settings
+        self._client = SendGridClient(
+            name="SendGrid",
+            base_url=settings.sendgrid_url,
+            headers={"Authorization": f"Bearer {settings.key()}"},
+            limits=LIMITS,
+        )
+
+    @classmethod
+    def connect(cls) -> Self:
+        return cls(SendGridSettings.load())
+
+    def deliver(self, content: Mail, *, delivery_id: str) -> Receipt:
+        body = self._spelled(content, delivery_id)
+        answer = self._client.send(Call("POST", "/v3/mail/send", json=body))
+        return Receipt(provider_id=answer.request_id or delivery_id)
+
+    @classmethod
+    def read_events(
+        cls, headers: Mapping[str, str], body: bytes, *, url: str | None
+    ) -> list[DeliveryEvent]:
+        del url
+        _verify(headers, body)
+        try:
+            told = json.loads(body)
+            return [_event(each) for each in told]
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise SignatureError("SendGrid: the events cannot be read") from error
+
+    def _spelled(self, mail: Mail, delivery_id: str) -> dict[str, Any]:
+        spelled = SendGridMail()
+        spelled.from_email = _email(mail.sender)
+        to = To(mail.to, mail.to_name)
+        to.custom_args = None
+        spelled.add_to(to)
+        # In the personalization: at the top the published document types it wrongly.
+        # Its events bring it back, which are the only reliable name of a mail.
+        spelled.add_custom_arg(CustomArg("delivery_id", delivery_id, p=0))
+        spelled.subject = mail.subject
+        spelled.add_content(Content("text/plain", mail.text))
+        if mail.html:
+            spelled.add_content(Content("text/html", mail.html))
+        if mail.reply_to:
+            name, address = parseaddr(mail.reply_to)
+            spelled.reply_to = ReplyTo(address, name or None)
+        if mail.category:
+            spelled.add_category(Category(mail.category))
+        for name, value in mail.headers.items():
+            spelled.add_header(Header(name, value))
+        body: dict[str, Any] = spelled.get()
+        # our own links are what a person shall see
+        off = {"enable": False}
+        body["tracking_settings"] = {"click_tracking": {**off, "enable_text": False}}
+        if self._settings.sendgrid_sandbox_mode:
+            body["mail_settings"] = {"sandbox_mode": {"enable": True}}
+        return body
+
+
+def _email(written: str) -> Email:
+    name, address = parseaddr(written)
+    return Email(address, name or None)
+
+
+def _limited(answer: Answer) -> Postponed | None:
+    """Return how long SendGrid limits us: its header names the end, not the length."""
+    reset = answer.headers.get("X-RateLimit-Reset", "")
+    if not re.fullmatch(r"[0-9]{1,10}", reset):
+        return None
+    until, now = clock.from_ms(int(reset) * 1000), clock.now()
+    if (until - now).total_seconds() > LONGEST_LIMIT_S:
+        return None
+    text = "has had too many requests from us for now"
+    return Postponed(text, code="rate_limited", until=max(until, now))
+
+
+def _field(answer: Answer) -> str:
+    """Return the first field at fault; its message may hold an address."""
+    try:
+        errors = answer.json()["errors"]
+        return str(errors[0].get("field") or "it does not say which field is wrong")
+    except (NexusError, LookupError, TypeError, AttributeError):
+        return f"{answer.status}"
+
+
+def _verify(headers: Mapping[str, str], body: bytes) -> None:
+    key = SendGridSettings.load().sendgrid_webhook_key
+    if not key:
+        raise ConfigurationError(
+            "NEXUS_SENDGRID_WEBHOOK_KEY is not set: events are not believed without it"
+        )
+    found = {name.lower(): value for name, value in headers.items()}
+    signature = found.get(EventWebhookHeader.SIGNATURE.lower(), "")
+    timestamp = found.get(EventWebhookHeader.TIMESTAMP.lower(), "")
+    try:
+        webhook = EventWebhook(key)
+        is_right = webhook.verify_signature(body.decode(), signature, timestamp)
+        age = abs(clock.now_ms() / 1000 - int(timestamp))
+    except (ValueError, TypeError):
+        is_right, age = False, 0.0
+    if not is_right:
+        raise SignatureError("SendGrid: the signature of the events is not right")
+    if age > MAX_AGE_S:
+        raise SignatureError("SendGrid: the events were signed too long ago")
+
+
+def _event(told: Mapping[str, Any]) -> DeliveryEvent:
+    word, reason = str(told["event"]), str(told.get("reason", ""))
+    if word == "bounce" and told.get("type") == "blocked":
+        word = "blocked"
+    kind, suppress = EVENTS.get(word, ("other", None))
+    if word == "dropped":
+        suppress = next((why for text, why in DROPPED if text in reason), None)
+    return DeliveryEvent(
+        id=str(told["sg_event_id"]),
+        provider="sendgrid",
+        channel=Channel.EMAIL,
+        kind=kind,
+        word=word,
+        at=clock.from_ms(int(told["timestamp"]) * 1000),
+        delivery_id=told.get("delivery_id"),
+        # the id of the request, which its answer had, begins it
+        provider_id=str(told.get("sg_message_id", "")).partition(".")[0] or None,
+        address=str(told["email"]),
+        code=str(told["status"]) if "status" in told else None,
+        suppress=suppress,
+    )

@@ -1,0 +1,225 @@
+"""Twilio: text messages, by ``Messages.json`` of the API of 2010-04-01.
+
+The SDK makes the requests; they go over our own connections, by the seam that it has
+for this.  Twilio knows no idempotency key: after a lost answer the messages to the
+number are looked through for the one that was to be sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Any, ClassVar, Final, Self
+from urllib.parse import parse_qsl, urlsplit
+
+from twilio.base.exceptions import TwilioException
+from twilio.http import HttpClient
+from twilio.http.response import Response
+from twilio.request_validator import RequestValidator
+from twilio.rest import Client
+
+from nexus_actors.core import clock
+from nexus_actors.core.errors import (
+    AuthorizationError,
+    ConfigurationError,
+    InvalidRequestError,
+    NexusError,
+    Postponed,
+    RejectedError,
+    RemoteUnavailableError,
+    UnknownOutcomeError,
+)
+from nexus_actors.core.http import Answer, ApiClient, Call
+from nexus_actors.core.logs import get_logger
+from nexus_actors.notifications.base import LIMITS, Provider, Receipt
+from nexus_actors.notifications.content import Channel, Sms
+from nexus_actors.notifications.errors import SignatureError, TargetGoneError
+from nexus_actors.notifications.events import DeliveryEvent, Kind
+from nexus_actors.notifications.lists import Reason
+from nexus_actors.notifications.settings import TwilioSettings
+
+
+#: What codes mean that their HTTP status, 400 in most cases, does not tell.  Twilio
+#: refines codes over time, so that one which is not here is read by its status.
+GONE: Final = frozenset({21211, 21610, 21614, 21635})
+OURS: Final = frozenset({20003, 21212, 21603, 21606, 21608, 21659, 21701, 30002})
+
+#: The queue of our number is full: minutes, not seconds.
+FULL: Final = frozenset({21611})
+FULL_FOR: Final = timedelta(minutes=5)
+
+#: How many of the newest messages to a number are looked through.
+LOOKED_AT: Final = 50
+
+
+#: Twilio's words for how far a message is, and ours; ``sent`` is to the carrier.
+EVENTS: Final[dict[str, Kind]] = {
+    **dict.fromkeys(("sending", "sent"), "sent"),
+    **dict.fromkeys(("delivered", "partially_delivered"), "delivered"),
+    "undelivered": "bounced",
+    "failed": "failed",
+    "read": "opened",
+}
+
+#: Codes of callbacks after which a number is not to be used any more.
+DEAD: Final = {
+    "21610": Reason.OPT_OUT,
+    "21614": Reason.INVALID,
+    "30006": Reason.INVALID,  # a landline
+}
+
+
+class TwilioClient(ApiClient):
+    """Reads Twilio's answers."""
+
+    def judge(self, answer: Answer) -> NexusError | None:
+        """Return what *answer* means."""
+        if answer.status < HTTPStatus.BAD_REQUEST:
+            return super().judge(answer)
+        return _by_code(_code(answer), answer.status) or super().judge(answer)
+
+
+def _by_code(code: int, status: int) -> NexusError | None:
+    if code in GONE:
+        return TargetGoneError(f"the number cannot be reached (code {code})")
+    if code in OURS or status == HTTPStatus.UNAUTHORIZED:
+        return AuthorizationError(
+            f"the account or its number may not send (code {code}): see "
+            "TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and TWILIO_PHONE_NUMBER"
+        )
+    if code in FULL:
+        text = "the number's queue is full"
+        return Postponed(text, code="rate_limited", until=clock.now() + FULL_FOR)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        return RemoteUnavailableError("is not available")
+    if status == HTTPStatus.BAD_REQUEST:
+        return RejectedError(f"refused the message (code {code})")
+    return None
+
+
+class _HttpClient(HttpClient):  # type: ignore[misc] # the SDK has no types
+    """Carries the SDK's requests; our errors pass through it."""
+
+    def __init__(self, client: ApiClient) -> None:
+        super().__init__(get_logger(__name__), is_async=False)
+        self._client = client
+
+    def request(  # noqa: PLR0913, PLR0917 - the SDK's signature
+        self,
+        method: str,
+        uri: str,
+        params: dict[str, Any] | None = None,
+        data: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+        timeout: float | None = None,  # noqa: ARG002 - ours is shorter
+        allow_redirects: bool = False,  # noqa: ARG002 - never
+    ) -> Response:
+        sent = dict(headers or {})
+        if auth:
+            login = base64.b64encode(":".join(auth).encode()).decode()
+            sent["Authorization"] = f"Basic {login}"
+        call = Call(method, uri, params=params, form=data, headers=sent)
+        answer = self._client.send(call)
+        return Response(answer.status, answer.body.decode(errors="replace"))
+
+
+class TwilioProvider(Provider[Sms]):
+    name: ClassVar[str] = "twilio"
+    channels: ClassVar[frozenset[Channel]] = frozenset({Channel.SMS})
+    can_find: ClassVar[bool] = True
+
+    def __init__(self, settings: TwilioSettings) -> None:
+        self._settings = settings
+        user, password, account = settings.login()
+        client = TwilioClient(name="Twilio", limits=LIMITS)
+        self._sdk = Client(user, password, account, http_client=_HttpClient(client))
+        self._sdk.api.base_url = settings.twilio_url
+
+    @classmethod
+    def connect(cls) -> Self:
+        return cls(TwilioSettings.load())
+
+    def deliver(self, content: Sms, *, delivery_id: str) -> Receipt:
+        fields = {"to": content.to, "body": content.body, **self._settings.sender()}
+        if self._settings.twilio_status_callback:
+            callback = self._settings.twilio_status_callback
+            mark = "&" if "?" in callback else "?"
+            fields["status_callback"] = f"{callback}{mark}delivery_id={delivery_id}"
+        try:
+            message = self._sdk.messages.create(**fields)
+        except (TwilioException, ValueError) as error:
+            # it was taken, and the answer makes no sense
+            raise UnknownOutcomeError(
+                "Twilio: the answer cannot be read; the message may have been sent"
+            ) from error
+        return _receipt(message)
+
+    @classmethod
+    def read_events(
+        cls, headers: Mapping[str, str], body: bytes, *, url: str | None
+    ) -> list[DeliveryEvent]:
+        if url is None:
+            raise InvalidRequestError("Twilio signs the address, too: give its url")
+        told = dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+        _verify(headers, told, url)
+        return [_event(told, url)]
+
+    def find(
+        self, content: Sms, *, delivery_id: str, since: datetime
+    ) -> Receipt | None:
+        del delivery_id  # Twilio does not show the address of the callback
+        found = self._sdk.messages.list(to=content.to, limit=LOOKED_AT)
+        begun = since.replace(microsecond=0)  # Twilio's times have whole seconds
+        for message in found:
+            # a trial account writes a line before the text
+            if message.date_created >= begun and message.body.endswith(content.body):
+                return _receipt(message)
+        return None
+
+
+def _receipt(message: Any) -> Receipt:
+    details = {"status": str(message.status), "segments": str(message.num_segments)}
+    return Receipt(provider_id=str(message.sid), details=details)
+
+
+def _code(answer: Answer) -> int:
+    try:
+        return int(json.loads(answer.body)["code"])
+    except (ValueError, LookupError, TypeError):
+        return answer.status
+
+
+def _verify(headers: Mapping[str, str], told: Mapping[str, str], url: str) -> None:
+    token = TwilioSettings.load().twilio_auth_token
+    if token is None:
+        raise ConfigurationError(
+            "TWILIO_AUTH_TOKEN is not set: what Twilio calls back is not believed"
+        )
+    found = {name.lower(): value for name, value in headers.items()}
+    signature = found.get("x-twilio-signature", "")
+    validator = RequestValidator(token.get_secret_value())
+    if not signature or not validator.validate(url, dict(told), signature):
+        raise SignatureError("Twilio: the signature of the callback is not right")
+
+
+def _event(told: Mapping[str, str], url: str) -> DeliveryEvent:
+    sid, word = told.get("MessageSid", ""), told.get("MessageStatus", "")
+    code = told.get("ErrorCode") or None
+    query = dict(parse_qsl(urlsplit(url).query))
+    return DeliveryEvent(
+        id=f"{sid}:{word}",
+        provider="twilio",
+        channel=Channel.SMS,
+        kind=EVENTS.get(word, "other"),
+        word=word,
+        at=clock.now(),  # Twilio does not say
+        delivery_id=query.get("delivery_id"),
+        provider_id=sid or None,
+        address=told.get("To"),
+        code=code,
+        suppress=DEAD.get(code or ""),
+    )

@@ -1,0 +1,128 @@
+"""The one place where the domain's settings, stores and providers meet."""
+
+from __future__ import annotations
+
+import functools
+import os
+import random
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from nexus_actors.core.database import Database
+from nexus_actors.core.errors import ConfigurationError
+from nexus_actors.core.ledger import Ledger
+from nexus_actors.core.settings import CoreSettings
+from nexus_actors.engine import jobs
+
+from .base import Provider, providers
+from .lists import Preferences, Suppressions
+from .models import Recipient, SendBulkRequest, SendNotificationRequest
+from .settings import NotificationSettings
+
+
+if TYPE_CHECKING:
+    from .sending import Sender
+
+
+def send_notification(body: dict[str, Any]) -> dict[str, Any]:
+    """Send one notification; return the result as plain JSON."""
+    request = SendNotificationRequest.parse(body, what="send_notification")
+    job = jobs.current()
+    return connect().send(request, job_id=job.id).to_json()
+
+
+def send_bulk(body: dict[str, Any]) -> dict[str, Any]:
+    """Send one notification to many; return the result as plain JSON."""
+    from . import bulk
+
+    request = SendBulkRequest.parse(body, what="send_bulk")
+    job = jobs.current()
+    result = bulk.send_bulk(
+        connect(),
+        request,
+        job_id=job.id,
+        check=job.check,
+        on_progress=lambda share: job.progress(share, stage="send"),
+    )
+    return result.to_json()
+
+
+def connect() -> Sender:
+    """Return the sender for the environment as it is.
+
+    It is made anew when the environment has changed, and not for each message:
+    reading all settings takes longer than sending.
+    """
+    return _sender(_environment())
+
+
+def database() -> Database:
+    """Return the database of the environment as it is."""
+    return _database(_environment())
+
+
+def _environment() -> frozenset[tuple[str, str]]:
+    return frozenset(os.environ.items())
+
+
+@functools.lru_cache(maxsize=8)
+def _database(_: frozenset[tuple[str, str]]) -> Database:
+    return Database.connect(CoreSettings.load())
+
+
+@functools.lru_cache(maxsize=8)
+def _sender(environment: frozenset[tuple[str, str]]) -> Sender:
+    from .compose import Composer
+    from .sending import CANCELLED, SCOPE, Sender
+    from .templates import Templates
+
+    settings, found = NotificationSettings.load(), _database(environment)
+    return Sender(
+        settings=settings,
+        ledger=Ledger(found, SCOPE),
+        cancelled=Ledger(found, CANCELLED),
+        suppressions=Suppressions(found),
+        preferences=Preferences(found),
+        composer=Composer(settings, Templates(settings)),
+        provider=functools.cache(_provider),
+        resolve=_resolver(settings),
+        chance=random.random,
+    )
+
+
+def _provider(name: str) -> Provider[Any]:
+    return providers.get(name).connect()
+
+
+def _resolver(settings: NotificationSettings) -> Any:
+    """Return the host's function of a user's id, whose answer is checked."""
+    if settings.resolve_recipient is None:
+        return lambda _: None
+    function = load(settings.resolve_recipient)
+
+    def resolve(user_id: str) -> Recipient | None:
+        found = function(user_id)
+        if found is None or isinstance(found, Recipient):
+            return found
+        return Recipient.parse(found, what="resolve_recipient")
+
+    return resolve
+
+
+def load(path: str) -> Any:
+    """Return the function that ``NEXUS_RESOLVE_RECIPIENT`` names.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    module, _, name = path.partition(":")
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigurationError(
+            f"NEXUS_RESOLVE_RECIPIENT: {path} cannot be imported: {reason}"
+        ) from error
+    if not callable(found):
+        raise ConfigurationError(f"NEXUS_RESOLVE_RECIPIENT: {path} is no function")
+    return found
