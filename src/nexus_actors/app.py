@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from nexus_actors.core.settings import CoreSettings
 
 #: Every domain, and where its actors are.
-DOMAINS: Final = {"video": "nexus_actors.video.actors"}
+DOMAINS: Final = {
+    "social": "nexus_actors.social.actors",
+    "video": "nexus_actors.video.actors",
+}
 
 
 def setup(
