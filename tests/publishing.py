@@ -20,7 +20,7 @@ import psycopg  # noqa: F401 - likewise
 import sqlalchemy.dialects.postgresql.psycopg
 import sqlalchemy.dialects.sqlite  # noqa: F401 - likewise
 
-from nexus_actors.core import clock
+from nexus_actors.core import clock, tables
 from nexus_actors.core.credentials import Credential, DatabaseCredentialStore
 from nexus_actors.core.database import Database, upgrade
 from nexus_actors.core.errors import NexusError, Postponed, TransientError
@@ -160,8 +160,8 @@ class Place:
         database = Database.open(CoreSettings.load({"database_url": self.url}))
         upgrade(database)
         with database.begin() as connection:
-            for table in ("nexus_publications", "nexus_accounts", "nexus_ledger"):
-                connection.exec_driver_sql(f"DELETE FROM {table}")
+            for table in (tables.publications, tables.accounts, tables.ledger):
+                connection.execute(table.delete())
         store = DatabaseCredentialStore(database, Keyring(Secret(KEY)))
         for platform in TOKENS:
             store.put(platform, "creator", credential(platform))

@@ -216,7 +216,7 @@ class FacebookPublisher(Publisher):
         return Found(what="unseen", evidence=seen)
 
     def _listed(self, run: Run) -> Found:
-        """Look for the post in the Page's lists; that it is not there proves nothing."""
+        """Look for the post in the lists; that it is not there proves nothing."""
         fields = "id,message,created_time,permalink_url,attachments{media_type,target}"
         since = run.began_at - SKEW
         same: list[Mapping[str, Any]] = []
