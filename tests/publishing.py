@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,15 +19,16 @@ import psycopg  # noqa: F401 - likewise
 import sqlalchemy.dialects.postgresql.psycopg
 import sqlalchemy.dialects.sqlite  # noqa: F401 - likewise
 
-from nexus_actors.core import clock, tables
+from nexus_actors.core import tables
 from nexus_actors.core.credentials import Credential, DatabaseCredentialStore
 from nexus_actors.core.database import Database, upgrade
-from nexus_actors.core.errors import NexusError, Postponed, TransientError
+from nexus_actors.core.errors import PermanentError
 from nexus_actors.core.keyring import Keyring, Secret
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.social.actors import publish_post
 from nexus_actors.social.base import publishers
 from nexus_actors.social.connect import Desk  # noqa: F401 - likewise
+from nexus_actors.testing.contracts.publisher import until_it_rests
 
 
 for _name in publishers.known:
@@ -67,9 +67,6 @@ QUICK: dict[str, dict[str, Any]] = {
     "instagram": {"processing_s": 0},
     "facebook": {"processing_s": 0},
 }
-
-#: How often a flow is run until it rests.
-RUNS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,31 +209,11 @@ def body(route: str) -> dict[str, Any]:
     }
 
 
-def until_it_rests(run: Callable[[], Any]) -> dict[str, Any]:
-    """Run as a queue would, but for the waits; return what the last run returned."""
-    for _ in range(RUNS):
-        try:
-            found: dict[str, Any] = run()
-        except Postponed as error:
-            wait_until(error.until)
-        except TransientError:
-            wait_until(clock.now() + timedelta(seconds=60))
-        except NexusError as error:
-            return {"error": error.code, "message": error.message}
-        else:
-            return found
-    raise SystemExit(1)
-
-
-def wait_until(at: datetime) -> None:
-    left = (at - clock.now()).total_seconds()
-    if left > 0:
-        moved = (clock.now() - datetime.now(UTC)).total_seconds()
-        clock.move(moved + left + 0.01)
-
-
 def publish(route: str) -> dict[str, Any]:
-    return until_it_rests(lambda: publish_post(**body(route)))
+    try:
+        return until_it_rests(lambda: publish_post(**body(route)))
+    except PermanentError as error:  # the record says so
+        return {"error": error.code, "message": error.message}
 
 
 def flow() -> None:

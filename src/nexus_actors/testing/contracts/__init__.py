@@ -20,17 +20,20 @@ from nexus_actors.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .credential_store import CredentialStoreContract
+    from .publisher import PublisherContract
     from .vendor import VendorContract
 else:
     # before they are imported: their assertions shall show the values
-    pytest.register_assert_rewrite(f"{__name__}.credential_store", f"{__name__}.vendor")
+    names = ("credential_store", "publisher", "vendor")
+    pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in names))
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
             ".credential_store": ("CredentialStoreContract",),
+            ".publisher": ("PublisherContract",),
             ".vendor": ("VendorContract",),
         },
     )
 
 
-__all__ = ["CredentialStoreContract", "VendorContract"]
+__all__ = ["CredentialStoreContract", "PublisherContract", "VendorContract"]
