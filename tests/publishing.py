@@ -27,7 +27,7 @@ from nexus_actors.core.keyring import Keyring, Secret
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.social.actors import publish_post
 from nexus_actors.social.base import publishers
-from nexus_actors.social.connect import Desk  # noqa: F401 - likewise
+from nexus_actors.social.connect import Desk
 from nexus_actors.testing.contracts.publisher import until_it_rests
 
 
@@ -219,3 +219,16 @@ def publish(route: str) -> dict[str, Any]:
 def flow() -> None:
     """Publish the post of the route that the environment names."""
     publish(os.environ["ROUTE"])
+
+
+def renew_flow() -> None:
+    """Renew the rejected token of the platform that the environment names."""
+    platform = os.environ["ROUTE"]
+    tokens = Desk.open().accounts()
+    rejected = TOKENS[platform][0]
+    try:
+        until_it_rests(
+            lambda: tokens.renew(platform, "creator", rejected=rejected) and {}
+        )
+    except PermanentError:  # the account says so
+        return

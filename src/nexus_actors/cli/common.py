@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from nexus_actors.core.logs import configure
 from nexus_actors.core.settings import CoreSettings
 
 
@@ -34,6 +35,12 @@ def queue() -> Iterator[CoreSettings]:
         click.echo(f"REDIS_URL is not set: {how} an embedded Redis", err=True)
         os.environ["NEXUS_REDIS_URL"] = server.url  # for the processes we start, too
         yield CoreSettings.load()
+
+
+def log_to_stderr() -> None:
+    """Send what the library logs to stderr, as is set: stdout is for results."""
+    settings = CoreSettings.load()
+    configure(settings.log_level, settings.log_format, env=settings.env)
 
 
 def print_json(value: Any) -> None:

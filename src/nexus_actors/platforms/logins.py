@@ -108,8 +108,9 @@ class Login(ABC):
     settings: PlatformSettings
     platform: ClassVar[str]
     model: ClassVar[Literal["rotating", "stable", "extension"]]
-    #: What publishing needs.
+    #: What is asked for, and those without which nothing can be published.
     scopes: ClassVar[tuple[str, ...]]
+    needed: ClassVar[frozenset[str]]
     #: What parts them in a URL.
     separator: ClassVar[str] = ","
     page: ClassVar[tuple[str, str]]
@@ -168,8 +169,8 @@ class Login(ABC):
         return now >= credential.expires_at - early
 
     def missing(self, credential: Credential) -> list[str]:
-        """Return the scopes that publishing needs and the creator has not granted."""
-        return sorted(set(self.scopes) - credential.scopes)
+        """Return the needed scopes that the creator has not granted."""
+        return sorted(self.needed - credential.scopes)
 
     def challenge(self, verifier: str) -> str:
         """Return what the platform is shown of *verifier* (RFC 7636)."""
@@ -242,6 +243,7 @@ class YouTubeLogin(Login):
     platform = "youtube"
     model = "stable"
     scopes = (youtube.UPLOAD, youtube.READONLY)
+    needed = frozenset(scopes)
     separator = " "
     page = ("accounts.google.com", "/o/oauth2/v2/auth")
 
@@ -302,7 +304,8 @@ class TikTokLogin(Login):
 
     platform = "tiktok"
     model = "rotating"
-    scopes = ("user.info.basic", "video.publish", "video.upload")
+    scopes = ("user.info.basic", "video.list", "video.publish", "video.upload")
+    needed = frozenset({"user.info.basic", "video.publish"})
     page = ("www.tiktok.com", "/v2/auth/authorize/")
 
     @override
@@ -355,6 +358,7 @@ class InstagramLogin(Login):
     platform = "instagram"
     model = "extension"
     scopes = ("instagram_business_basic", "instagram_business_content_publish")
+    needed = frozenset(scopes)
     page = ("www.instagram.com", "/oauth/authorize")
 
     @override
@@ -421,6 +425,7 @@ class FacebookLogin(Login):
     platform = "facebook"
     model = "extension"
     scopes = ("pages_show_list", "pages_read_engagement", "pages_manage_posts")
+    needed = frozenset(scopes)
     page = ("www.facebook.com", "/{version}/dialog/oauth")
 
     @override

@@ -60,6 +60,7 @@ class Tokens:
     database: Database
     settings: PlatformSettings
     on_loss: Callable[[str, str, str], None] = lambda *_: None
+    lease_s: float = LEASE_S
 
     def usable(self, platform: str, account: str) -> Account:
         """Return the account with a token that is good for now.
@@ -183,7 +184,7 @@ class Tokens:
         ledger = Ledger(self.database, "refresh")
         key = f"{seen.platform}/{seen.account}"
         try:
-            entry = ledger.claim(key, lease_s=LEASE_S)
+            entry = ledger.claim(key, lease_s=self.lease_s)
         except Postponed as error:
             until = min(error.until, clock.now() + timedelta(seconds=AGAIN_S))
             raise Postponed(error.message, code="renewing", until=until) from error

@@ -18,6 +18,7 @@ from .actors import (
 
 
 if TYPE_CHECKING:
+    from .accounts import begin_login, disconnect, finish_login
     from .base import Access, Found, Outcome, Part, Publisher, Run, publishers
     from .models import Caption, Content, Credentials, PostSettings, PublishPostRequest
     from .publications import Phase, Publication, Publications, State
@@ -26,6 +27,7 @@ else:
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
+            ".accounts": ("begin_login", "disconnect", "finish_login"),
             ".base": (
                 "Access",
                 "Found",
@@ -65,7 +67,10 @@ __all__ = [
     "Run",
     "SocialSettings",
     "State",
+    "begin_login",
     "cancel_post",
+    "disconnect",
+    "finish_login",
     "publish_post",
     "publishers",
     "refresh_credentials",

@@ -129,7 +129,7 @@ def test_whatever_is_killed_or_lost_there_is_one_post_or_none(
     cases = list(matrix.cases(lambda c: small is None or small(spot(c))))
 
     told = table(route, cases)
-    if (folder := os.environ.get("NEXUS_KILL_MATRIX")) is not None:
+    if (folder := os.environ.get("KILL_MATRIX_TABLES")) is not None:
         (Path(folder) / f"{route}.txt").write_text(told)
     wrong = [
         case
