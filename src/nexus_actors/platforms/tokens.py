@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from nexus_actors.core import clock
 from nexus_actors.core.credentials import (
@@ -105,8 +105,12 @@ class Tokens:
             )
         return self._renew(found, login)
 
-    def renew_due(self) -> dict[str, Any]:
-        """Renew every token that is about to expire; tell what came of it."""
+    def renew_due(self) -> tuple[list[str], dict[str, str]]:
+        """Renew every token that is about to expire.
+
+        Returns:
+            The accounts with new ones, and those without with the error's code.
+        """
         renewed, failed = [], {}
         now = clock.now()
         for account in self.store.accounts(
@@ -125,7 +129,7 @@ class Tokens:
                 failed[name] = error.code
             else:
                 renewed.append(name)
-        return {"renewed": renewed, "failed": failed}
+        return renewed, failed
 
     def token_of(self, account: Account) -> str:
         """Return the token of an account that is usable."""

@@ -78,7 +78,9 @@ def refresh_credentials(
     return refresh(platform, account)
 
 
-@actor(queue_name=QUEUE, request=f"{_MODELS}:NoRequest", cron="* * * * *")
+@actor(
+    queue_name=QUEUE, request=f"{_MODELS}:SweepPublicationsRequest", cron="* * * * *"
+)
 def sweep_publications() -> dict[str, Any]:
     """Go on with what nobody works on: its alarm, or its worker, was lost."""
     from .connect import sweep
@@ -86,7 +88,9 @@ def sweep_publications() -> dict[str, Any]:
     return sweep()
 
 
-@actor(queue_name=QUEUE, request=f"{_MODELS}:NoRequest", cron="*/5 * * * *")
+@actor(
+    queue_name=QUEUE, request=f"{_MODELS}:SweepCredentialsRequest", cron="*/5 * * * *"
+)
 def sweep_credentials() -> dict[str, Any]:
     """Renew the tokens that are about to expire."""
     from .connect import refresh

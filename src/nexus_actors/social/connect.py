@@ -32,7 +32,11 @@ from nexus_actors.platforms.settings import PlatformSettings
 from nexus_actors.platforms.tokens import Tokens
 
 from .base import Access, Run, describe_error, publishers
-from .models import PublishPostRequest
+from .models import (
+    PublishPostRequest,
+    RefreshCredentialsResult,
+    SweepPublicationsResult,
+)
 from .publications import (
     ACTIVE,
     RESTING,
@@ -122,10 +126,8 @@ def _open_database(_url: str, _redis: str, _forced: bool) -> Database:
 
 def publish(body: dict[str, Any], settings: dict[str, Any] | None) -> dict[str, Any]:
     """Publish a post, or go on with it; return the publication as plain JSON."""
-    if settings is not None:
-        body = {**body, "settings": settings}
-    given = {name: value for name, value in body.items() if value is not None}
-    request = PublishPostRequest.parse(given, what="publish_post")
+    body = {**body, "settings": settings}
+    request = PublishPostRequest.parse(body, what="publish_post")
     desk = Desk.open()
     publisher = publishers.get(request.platform)()
     publisher.check(request.content, request.settings)
@@ -251,7 +253,7 @@ def sweep() -> dict[str, Any]:
         desk = Desk.open()
     except ConfigurationError as error:  # a worker that publishes nothing has no need
         log.info("social.sweep_skipped", reason=error.message)
-        return {"skipped": error.message}
+        return SweepPublicationsResult(skipped=error.message).to_json()
     sent = 0
     for row in desk.table.due():
         if row.state is State.PARKED and not _is_connected(desk, row):
@@ -260,20 +262,22 @@ def sweep() -> dict[str, Any]:
             hold.write(due_at=clock.now() + timedelta(seconds=BACKOFF_S))
         resume_publication.send(publication=row.id)
         sent += 1
-    return {"sent": sent}
+    return SweepPublicationsResult(sent=sent).to_json()
 
 
 def refresh(platform: str | None, account: str | None) -> dict[str, Any]:
     """Renew the tokens of an account, or of all that are due; tell what came of it."""
     if platform is not None and account is not None:
         found = Desk.open().accounts().renew(platform, account)
-        return {"renewed": [f"{platform}/{found.account}"], "failed": {}}
+        name = f"{platform}/{found.account}"
+        return RefreshCredentialsResult(renewed=(name,)).to_json()
     try:
         tokens = Desk.open().accounts()
     except ConfigurationError as error:
         log.info("social.sweep_skipped", reason=error.message)
-        return {"skipped": error.message}
-    return tokens.renew_due()
+        return RefreshCredentialsResult(skipped=error.message).to_json()
+    renewed, failed = tokens.renew_due()
+    return RefreshCredentialsResult(renewed=tuple(renewed), failed=failed).to_json()
 
 
 def _go_on(desk: Desk, row: Publication, token: str | None) -> dict[str, Any]:

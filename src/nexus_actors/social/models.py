@@ -125,6 +125,10 @@ class Content(_Message):
         return "\n".join(part for part in parts if part)
 
 
+def _given(value: object) -> object:
+    return {} if value is None else value
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -175,7 +179,7 @@ class PublishPostRequest(_Message):
     account: str | None = None
     credentials: Credentials | None = None
     content: Content
-    settings: PostSettings = PostSettings()
+    settings: Annotated[PostSettings, BeforeValidator(_given)] = PostSettings()
     publish_at: AwareDatetime | None = None
     idempotency_key: Annotated[
         str | None, Field(min_length=1, max_length=200, pattern=r"^\S+$")
@@ -227,8 +231,79 @@ class RefreshCredentialsRequest(_Message):
         return self
 
 
-class NoRequest(Model):
-    """The body of a sweep: nothing."""
+class SweepPublicationsRequest(Model):
+    """The body of `sweep_publications`: nothing."""
+
+
+class SweepCredentialsRequest(Model):
+    """The body of `sweep_credentials`: nothing."""
+
+
+class PublicationResult(Model):
+    """A publication, as a host is told of it.
+
+    Attributes:
+        key: The idempotency key.
+        state: ``scheduled``, ``publishing``, ``processing``, ``published``,
+            ``awaiting_user``, ``unconfirmed``, ``failed``, ``parked``, ``held`` or
+            ``cancelled``.
+        phase: Which step comes next: ``prepare``, ``transfer``, ``commit``,
+            ``confirm`` or ``done``.
+        remote_id: The platform's name for the post.
+        error: ``code`` and ``message``, of a state that is no good one.
+        attempts: How often the irreversible call was made; more than once only if it
+            had certainly come to nothing.
+        notes: What was seen on the way, the oldest first.
+        steps: What became of thumbnail, captions and the like.
+    """
+
+    id: str
+    key: str
+    platform: str
+    account: str | None
+    state: str
+    phase: str
+    remote_id: str | None
+    url: str | None
+    error: dict[str, Any] | None
+    attempts: int
+    notes: tuple[dict[str, Any], ...]
+    steps: dict[str, Any]
+    publish_at: str | None
+    created_at: str
+    updated_at: str
+
+
+class PublishPostResult(PublicationResult):
+    """What `publish_post` returns."""
+
+
+class ReschedulePostResult(PublicationResult):
+    """What `reschedule_post` returns."""
+
+
+class RefreshCredentialsResult(Model):
+    """What became of the tokens that were due: accounts as ``platform/account``.
+
+    Attributes:
+        failed: Accounts whose tokens could not be renewed, with the error's code.
+        skipped: Why nothing was done.
+    """
+
+    renewed: tuple[str, ...] = ()
+    failed: dict[str, str] = Field(default_factory=dict)
+    skipped: str | None = None
+
+
+class SweepCredentialsResult(RefreshCredentialsResult):
+    """What `sweep_credentials` returns."""
+
+
+class SweepPublicationsResult(Model):
+    """How many publications a sweep has sent messages for; or why none."""
+
+    sent: int = 0
+    skipped: str | None = None
 
 
 def _digest(what: str, text: str) -> str:

@@ -26,6 +26,8 @@ from nexus_actors.core.keyring import Keyring
 from nexus_actors.core.ledger import ClaimLostError
 from nexus_actors.core.logs import get_logger
 
+from .models import PublicationResult
+
 
 if TYPE_CHECKING:
     from sqlalchemy import RowMapping
@@ -141,24 +143,23 @@ class Publication:
 
     def to_json(self) -> dict[str, Any]:
         """Return what a host or a person is told: no secrets, no upload addresses."""
-        return {
-            "id": self.id,
-            "key": self.key,
-            "platform": self.platform,
-            "account": self.account,
-            "state": self.state.value,
-            "phase": self.phase.value,
-            "remote_id": self.remote_id,
-            "url": self.url,
-            "error": self.error,
-            "attempt": self.attempt,
-            "attempts": self.attempts,
-            "notes": self.notes,
-            "steps": self.steps,
-            "publish_at": _iso(self.publish_at),
-            "created_at": _iso(self.created_at),
-            "updated_at": _iso(self.updated_at),
-        }
+        return PublicationResult(
+            id=self.id,
+            key=self.key,
+            platform=self.platform,
+            account=self.account,
+            state=self.state,
+            phase=self.phase,
+            remote_id=self.remote_id,
+            url=self.url,
+            error=self.error,
+            attempts=self.attempts,
+            notes=tuple(self.notes),
+            steps=self.steps,
+            publish_at=_iso(self.publish_at),
+            created_at=self.created_at.isoformat(),
+            updated_at=self.updated_at.isoformat(),
+        ).to_json()
 
 
 @dataclass(frozen=True, slots=True)
