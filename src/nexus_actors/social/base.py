@@ -38,6 +38,7 @@ from nexus_actors.platforms.settings import PlatformSettings
 from nexus_actors.platforms.verdicts import SessionLostError
 
 from .models import Content, Kind, PostSettings, instant
+from .probe import probe
 from .publications import Hold, Phase, State
 from .rules import kind_of
 from .settings import SocialSettings
@@ -133,8 +134,16 @@ class Run:
 
     @property
     def content(self) -> Content:
-        """What is to be said."""
-        return Content.parse(self.hold.row.request["content"], what="content")
+        """What is to be said; of a `video_id`, the file that was chosen is its path."""
+        content = Content.parse(self.hold.row.request["content"], what="content")
+        chosen = self.hold.row.request.get("video", content.video_path)
+        return content.model_copy(update={"video_path": chosen})
+
+    @property
+    def media(self) -> Mapping[str, Any]:
+        """What was read of the video; empty where that could not be done."""
+        found: Mapping[str, Any] = self.hold.row.request.get("media") or {}
+        return found
 
     @property
     def options(self) -> PostSettings:
@@ -245,6 +254,18 @@ class Publisher(ABC):
             InvalidRequestError: Naming everything that is wrong.
         """
 
+    def check_media(self, run: Run, media: Mapping[str, Any]) -> None:  # noqa: B027 - not all have rules
+        """Refuse a video by what was read of it, before a byte is sent.
+
+        Args:
+            run: The publication's.
+            media: ``container``, ``codec``, ``size``, ``duration_s``, ``fps``,
+                ``width`` and ``height``, as far as they are known.
+
+        Raises:
+            RejectedError: Naming every rule that it breaks.
+        """
+
     @abstractmethod
     def prepare(self, run: Run) -> None:
         """Open what the transfer goes to, and save it; may be repeated freely."""
@@ -323,8 +344,36 @@ class Publisher(ABC):
             moves[hold.row.phase](run)
 
     def _prepare(self, run: Run) -> None:
+        if "media" not in run.hold.row.request:
+            request = {**run.hold.row.request, **self._choose(run)}
+            run.hold.write(request=request)
         self.prepare(run)
         run.hold.write(phase=Phase.TRANSFER, state=State.PUBLISHING)
+
+    def _choose(self, run: Run) -> dict[str, Any]:
+        """Return the video to send and what was read of it: the best that is taken.
+
+        Raises:
+            RejectedError: None is; names what is wrong with the smallest.
+        """
+        content = run.content
+        if content.video_id is not None:
+            candidates = run.source.renditions(content.video_id, check=run.check)
+        elif content.video_path and run.options.transfer == "upload":
+            candidates = [content.video_path]
+        else:
+            return {"media": None}  # the platform looks at what it fetches
+        refused: RejectedError | None = None
+        for candidate in candidates:
+            path = run.source.bring(candidate, check=run.check)
+            media = probe(path, run.settings.ffprobe)
+            try:
+                self.check_media(run, media or {})
+            except RejectedError as error:
+                refused = error
+            else:
+                return {"video": candidate, "media": media}
+        raise refused or RejectedError("there is no video", code="not_found")
 
     def _transfer(self, run: Run, *, fresh: bool) -> None:
         with _restarting(run):

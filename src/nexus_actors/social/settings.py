@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -12,6 +13,9 @@ from nexus_actors.core.settings import Settings, own
 class SocialSettings(Settings):
     """How posts are published."""
 
+    ffprobe: Annotated[
+        Path | None, own("FFPROBE", "the ffprobe program; found on PATH by default")
+    ] = None
     chunk_bytes: Annotated[
         int,
         own("SOCIAL_CHUNK_BYTES", "of one part of an upload, where we may choose"),

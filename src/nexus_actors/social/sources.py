@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 from nexus_actors.core.errors import ConfigurationError, RejectedError
 from nexus_actors.core.guard import Guard
@@ -40,8 +41,11 @@ class Source:
         Raises:
             RejectedError: It is not there, or too large, or a URL of no public place.
         """
+        if path.startswith("file://"):
+            Storage.holding(path, self.core)  # what lies elsewhere is refused
+            path = unquote(urlsplit(path).path)
         if not is_remote(path):
-            found = Path(path.removeprefix("file://"))
+            found = Path(path)
             if not found.is_file():
                 raise RejectedError(f"no file {path}", code="not_found")
             if not found.stat().st_size:
@@ -57,6 +61,32 @@ class Source:
                 store, key = Storage.holding(path, self.core)
                 store.get_file(key, target, max_bytes=self.max_bytes, check=check)
         return target
+
+    def renditions(self, video_id: str, *, check: Callable[[], None]) -> list[str]:
+        """Return the MP4s of a processed video in our store, the best first.
+
+        One without a mark comes before all others.
+
+        Raises:
+            RejectedError: There is none, or there are those of several versions.
+        """
+        store = Storage.connect(self.core)
+        pattern = re.compile(rf"{re.escape(video_id)}/([^/]+)/mp4/([^/]+)\.mp4")
+        found = [
+            m
+            for key in store.keys(f"{video_id}/", check=check)
+            if (m := pattern.fullmatch(key))
+        ]
+        versions = {match[1] for match in found}
+        if len(versions) != 1:
+            what = "several versions" if versions else "no MP4"
+            raise RejectedError(
+                f"the store has {what} of the video {video_id!r}: give the video_path "
+                "of the one that is meant",
+                code="ambiguous" if versions else "not_found",
+            )
+        found.sort(key=lambda match: _height(match[2]), reverse=True)
+        return [store.uri(match[0]) for match in found]
 
     def address(self, path: str, *, key: str, check: Callable[[], None]) -> str:
         """Return a URL by which a platform can fetch *path*.
@@ -83,6 +113,11 @@ class Source:
                 "that it cannot reach: set STORAGE_PUBLIC_URL, or give a https:// URL"
             )
         return address
+
+
+def _height(name: str) -> float:
+    """Return by what renditions are ordered: the clean one, then the largest."""
+    return float("inf") if name == "clean" else float(name) if name.isdecimal() else 0
 
 
 def fingerprint(path: Path, check: Callable[[], None]) -> str:

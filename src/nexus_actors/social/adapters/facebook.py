@@ -26,7 +26,7 @@ from .. import rupload
 from ..base import Found, Outcome, Part, Publisher, Run
 from ..models import Content, PostSettings
 from ..publications import State
-from ..rules import refuse
+from ..rules import refuse, refuse_media
 
 
 #: A chunk at the wrong place; the answer says which one is wanted.
@@ -56,6 +56,10 @@ class FacebookPublisher(Publisher):
     @override
     def check(self, content: Content, options: PostSettings) -> None:
         refuse(self.name, content, options)
+
+    @override
+    def check_media(self, run: Run, media: Mapping[str, Any]) -> None:
+        refuse_media(self.name, run.kind, media)
 
     @override
     def prepare(self, run: Run) -> None:

@@ -27,7 +27,7 @@ from .. import rupload
 from ..base import Found, Outcome, Part, Publisher, Run
 from ..models import Content, PostSettings
 from ..publications import Phase, State
-from ..rules import refuse
+from ..rules import refuse, refuse_media
 
 
 #: How long after its making a container is looked at again.
@@ -57,6 +57,10 @@ class InstagramPublisher(Publisher):
     @override
     def check(self, content: Content, options: PostSettings) -> None:
         refuse(self.name, content, options)
+
+    @override
+    def check_media(self, run: Run, media: Mapping[str, Any]) -> None:
+        refuse_media(self.name, run.kind, media)
 
     @override
     def prepare(self, run: Run) -> None:

@@ -31,7 +31,7 @@ from nexus_actors.platforms.verdicts import (
 from ..base import Found, Outcome, Part, Publisher, Run
 from ..models import Content, PostSettings
 from ..publications import Phase, State
-from ..rules import refuse
+from ..rules import refuse, refuse_media
 from ..sources import fingerprint
 
 
@@ -97,6 +97,10 @@ class TikTokPublisher(Publisher):
         refuse(self.name, content, options)
 
     @override
+    def check_media(self, run: Run, media: Mapping[str, Any]) -> None:
+        refuse_media(self.name, run.kind, media)
+
+    @override
     def prepare(self, run: Run) -> None:
         creator = {} if run.kind == "draft" else self._creator(run)
         if _is_pulled(run):
@@ -147,7 +151,7 @@ class TikTokPublisher(Publisher):
                 code="invalid_content",
             )
         most = creator.get("max_video_post_duration_sec")
-        seconds = run.hold.row.request.get("media", {}).get("duration_s")
+        seconds = run.media.get("duration_s")
         if most and seconds and seconds > most:
             raise RejectedError(
                 f"tiktok: the video lasts {seconds} s, and this creator may post "

@@ -27,7 +27,7 @@ from nexus_actors.platforms.verdicts import SessionLostError, field
 from ..base import Found, Outcome, Part, Publisher, Run
 from ..models import Caption, Content, PostSettings
 from ..publications import Phase, State
-from ..rules import refuse
+from ..rules import refuse, refuse_media
 from ..sources import fingerprint
 
 
@@ -55,6 +55,10 @@ class YouTubePublisher(Publisher):
     @override
     def check(self, content: Content, options: PostSettings) -> None:
         refuse(self.name, content, options)
+
+    @override
+    def check_media(self, run: Run, media: Mapping[str, Any]) -> None:
+        refuse_media(self.name, run.kind, media)
 
     @override
     def prepare(self, run: Run) -> None:
