@@ -25,21 +25,18 @@ from publishing import POSTS, QUICK, Place
 from scale import full
 
 
-#: The cells of the small scale: the commit of one way for each platform.
+#: The cells of the small scale: the commit of one way for each platform, and of one
+#: that leaves no id behind, where only the mark in the row keeps from a second post.
 SMALL: dict[str, set[tuple[int, str, str]]] = {
     "youtube_video": {
         (3, "during", "kill"),
-        (6, "after", "kill"),
         (6, "after", "cut"),
         (6, "before", "expire"),
     },
-    "tiktok_video": {(2, "after", "kill"), (3, "after", "cut"), (3, "during", "kill")},
-    "instagram_reel": {
-        (4, "during", "cut"),
-        (6, "before", "kill"),
-        (6, "after", "kill"),
-    },
-    "facebook_video": {(4, "after", "cut"), (6, "before", "kill"), (6, "after", "cut")},
+    "tiktok_video": {(2, "after", "kill"), (3, "after", "cut")},
+    "tiktok_url": {(2, "after", "kill"), (2, "after", "cut"), (2, "before", "kill")},
+    "instagram_reel": {(4, "during", "cut"), (6, "after", "kill")},
+    "facebook_video": {(4, "after", "cut"), (6, "before", "kill")},
 }
 
 #: The irreversible request of ways on which no call can tell that it came to nothing;

@@ -105,8 +105,9 @@ def test_a_worker_publishes_now_and_in_time_and_no_secret_is_seen_anywhere(
     assert not leaks
 
 
+@pytest.mark.usefixtures("broker")
 def test_what_is_scheduled_waits_in_the_row_and_can_be_moved_and_cancelled(
-    nexus_sandbox: SandboxClient, broker: RedisBroker, clip: Path
+    nexus_sandbox: SandboxClient, clip: Path
 ) -> None:
     there = timezone(timedelta(hours=13))
     at = (clock.now() + timedelta(days=60)).astimezone(there)
@@ -135,8 +136,9 @@ def test_what_is_scheduled_waits_in_the_row_and_can_be_moved_and_cancelled(
         reschedule_post(publication=row.id, publish_at=sooner.isoformat())
 
 
+@pytest.mark.usefixtures("broker")
 def test_a_lost_alarm_is_made_good_by_the_sweep_and_a_missed_time_asks_a_person(
-    nexus_sandbox: SandboxClient, broker: RedisBroker, clip: Path
+    nexus_sandbox: SandboxClient, clip: Path
 ) -> None:
     times = [clock.now() + timedelta(hours=h) for h in (1, 3)]
     for at in times:
