@@ -32,6 +32,8 @@ from nexus_actors.core.errors import (
 )
 from nexus_actors.core.guard import GuardSettings, Place
 from nexus_actors.core.settings import CoreSettings, Settings
+from nexus_actors.platforms.settings import PlatformSettings
+from nexus_actors.social.settings import SocialSettings
 from nexus_actors.video.settings import VideoSettings
 
 
@@ -94,6 +96,8 @@ def settings_page() -> str:
         "use the second for itself.  An empty variable\ncounts as unset.\n\n"
         + settings_section("Engine and storage", CoreSettings)
         + settings_section("Video", VideoSettings)
+        + settings_section("Social", SocialSettings)
+        + settings_section("Platforms", PlatformSettings)
         + settings_section("URLs that users supply", GuardSettings)
     )
 
@@ -308,8 +312,8 @@ def errors_page() -> str:
         "An exception that is none of these has the code `unexpected`, and is tried "
         "again.\n\n"
         f"{table(('class', 'is a', 'code', 'tried again', 'meaning'), rows)}\n"
-        "All but the video domain's are names of `nexus_actors`; those are in\n"
-        "`nexus_actors.video.errors`.\n\n"
+        "All but the domains' are names of `nexus_actors`; those are in\n"
+        "`nexus_actors.video.errors` and `nexus_actors.social.errors`.\n\n"
         "## Codes beside the class's own\n\n"
         "`…` stands for what differs from case to case.\n\n"
         + table(

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Final
 from nexus_actors.core import clock
 from nexus_actors.core.errors import (
     ConfigurationError,
-    PermanentError,
     Postponed,
     RejectedError,
 )
@@ -26,6 +25,7 @@ from nexus_actors.core.keyring import Keyring
 from nexus_actors.core.ledger import ClaimLostError
 from nexus_actors.core.logs import get_logger
 
+from .errors import UnknownPublicationError
 from .models import PublicationResult
 
 
@@ -85,12 +85,6 @@ class Phase(StrEnum):
     COMMIT = "commit"
     CONFIRM = "confirm"
     DONE = "done"
-
-
-class UnknownPublicationError(PermanentError):
-    """There is no such publication."""
-
-    code = "unknown_publication"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

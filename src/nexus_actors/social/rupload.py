@@ -8,12 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from nexus_actors.core.errors import AuthorizationError, RejectedError, TransientError
+from nexus_actors.core.errors import AuthorizationError, RejectedError
 from nexus_actors.core.http import Answer, Call, FileSlice
 from nexus_actors.platforms import meta
 from nexus_actors.platforms.verdicts import SessionLostError, body_of, field
 
 from .base import Part, Run
+from .errors import UploadOutOfStepError
 from .sources import fingerprint
 
 
@@ -22,12 +23,6 @@ REFUSALS: Final = (400, 401, 404)
 
 #: Both spellings of how much has arrived are in use.
 ARRIVED: Final = ("bytes_transferred", "bytes_transfered")
-
-
-class UploadOutOfStepError(TransientError):
-    """The server has another number of bytes than we thought: ask, and go on."""
-
-    code = "out_of_step"
 
 
 def begin(run: Run, address: str, path: Path) -> dict[str, Any]:
