@@ -17,7 +17,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import click
-from pydantic import AliasChoices, BaseModel, SecretStr
+from pydantic import AliasChoices, AwareDatetime, BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 import nexus_actors
@@ -31,6 +31,7 @@ from nexus_actors.core.errors import (
     UnknownOutcomeError,
 )
 from nexus_actors.core.guard import GuardSettings, Place
+from nexus_actors.core.keyring import Secret
 from nexus_actors.core.settings import CoreSettings, Settings
 from nexus_actors.platforms.settings import PlatformSettings
 from nexus_actors.social.settings import SocialSettings
@@ -52,6 +53,9 @@ WORDS: Final = {
     Path: "path",
     SecretStr: "text, never logged",
     NoneType: NULL,
+    AwareDatetime: "time in ISO 8601, with its time zone",
+    Secret: "text, never logged",
+    Any: "any value",
     Place: "host or network",
 }
 
@@ -131,7 +135,7 @@ def default(field: FieldInfo) -> str:
     if field.default_factory is not None:
         return "computed"
     value = field.default
-    if value is None:
+    if value is None or value == "":
         return ""
     if isinstance(value, BaseModel):
         return "`{}`"

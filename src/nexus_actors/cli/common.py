@@ -38,9 +38,8 @@ def queue() -> Iterator[CoreSettings]:
 
 
 def log_to_stderr() -> None:
-    """Send what the library logs to stderr, as is set: stdout is for results."""
-    settings = CoreSettings.load()
-    configure(settings.log_level, settings.log_format, env=settings.env)
+    """Send warnings to stderr, and nothing else: stdout is for results."""
+    configure("WARNING", "console")
 
 
 def print_json(value: Any) -> None:

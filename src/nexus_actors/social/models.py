@@ -51,6 +51,10 @@ class Credentials(_Message):
 
     When ``NEXUS_SECRET_KEY`` is set, the message carries them encrypted.  They are
     never refreshed: a token that has expired ends the publication.
+
+    Attributes:
+        account_id: The platform's id of the account; read from the platform if it is
+            not given.
     """
 
     access_token: Annotated[Secret, BeforeValidator(_secret)]
@@ -78,7 +82,13 @@ class Credentials(_Message):
 
 
 class Caption(_Message):
-    """A file of captions."""
+    """A file of captions.
+
+    Attributes:
+        path: As that of a video.
+        language: Such as ``en`` or ``pt-BR``.
+        name: What viewers call the track.
+    """
 
     path: str
     language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")]
@@ -137,6 +147,18 @@ class PostSettings(_Message):
     """How it is posted; what a platform cannot express is refused.
 
     Attributes:
+        allow_comments: TikTok's switch, as are those for duet and stitch: off unless
+            the creator turns them on.
+        made_for_kids: YouTube's declaration.
+        ai_generated: Whether to label it as made or altered by AI, where there is such
+            a label.
+        paid_partnership: TikTok's and YouTube's disclosure.
+        own_brand: TikTok's disclosure of the creator's own business.
+        category: YouTube's id of one; 22 by default.
+        playlist_id: Of a playlist of YouTube's that it is added to.
+        notify_subscribers: YouTube's.
+        share_to_feed: Instagram's, of a reel.
+        thumbnail_offset_ms: The frame that TikTok and Instagram show before play.
         kind: By default a video is posted as the platform's main kind of video, one
             picture as a photo, several as a carousel.
         privacy: Who may see it; ``PUBLIC`` and its like, in any case.  TikTok and
@@ -169,6 +191,8 @@ class PublishPostRequest(_Message):
     """The body of `publish_post`.
 
     Attributes:
+        platform: ``youtube``, ``tiktok``, ``instagram``, ``facebook``, or one that
+            another package has added.
         account: An account in the credential store; or *credentials*.
         publish_at: When, with a time zone; by default now.
         idempotency_key: The host's name for this post: sent twice, it is published
