@@ -147,6 +147,11 @@ def test_the_page_plays_what_went_from_one_bucket_to_another(
 
     assert done.returncode == 0, done.stderr
     assert f"storage s3://{place.bucket}/films" in done.stderr
+    posts = json.loads(done.stdout)["posts"]
+    assert {posts[p]["state"] for p in ("youtube", "facebook")} == {"published"}
+    # of two seconds, and these take none below three
+    codes = {posts[p]["error"]["code"] for p in ("tiktok", "instagram")}
+    assert codes == {"invalid_content"}
     page.goto((tmp_path / "demo" / "index.html").as_uri())
     seen = page.evaluate(PLAY)
     assert seen["frames"] == 60

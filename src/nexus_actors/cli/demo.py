@@ -7,12 +7,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -26,6 +26,7 @@ from nexus_actors.engine import jobs
 
 from .common import ProgressLine, print_json
 from .demo_page import write_page
+from .demo_posts import platforms, publish_everywhere
 from .queue import print_failure
 from .serve import Site
 
@@ -90,6 +91,7 @@ class Workplace:
 def demo(video: str | None, output: Path, *, serve: bool, port: int) -> int:
     """Process VIDEO, or a sample, with a real worker over a private Redis.
 
+    What was made is then published on the platforms of a sandbox on this machine.
     VIDEO is a file or a URL.  Outputs go to the bucket that STORAGE_URL names, if it
     names one, else into the folder.
     """
@@ -103,12 +105,13 @@ def demo(video: str | None, output: Path, *, serve: bool, port: int) -> int:
         place = Workplace(output, Path(scratch), bucket)
         source = video or str(make_sample(place.scratch))
         video_id = "demo"
-        record = run_job(place, source, video_id)
+        record, posts = run_jobs(place, source, video_id)
     if record.state != "succeeded":
         print_failure({"video_id": video_id}, record.error or {"message": record.state})
         return 1
     page = write_page(output, record.result, shown(source).rpartition("/")[2])
-    print_json({"page": str(page), "video_id": video_id, "status": "succeeded"})
+    told = {"page": str(page), "video_id": video_id, "status": "succeeded"}
+    print_json({**told, "posts": posts})
     click.echo(f"open    {page.as_uri()}", err=True)
     if site:
         click.echo(f"serving {site.address}  (Ctrl-C ends it)", err=True)
@@ -210,8 +213,14 @@ def make_sample(folder: Path) -> Path:
     return sample
 
 
-def run_job(place: Workplace, source: str, video_id: str) -> jobs.JobRecord:
-    """Send one video through a worker process; return the job's last record."""
+def run_jobs(
+    place: Workplace, source: str, video_id: str
+) -> tuple[jobs.JobRecord, dict[str, dict[str, Any]]]:
+    """Send one video through a worker process, and publish it on a sandbox.
+
+    Returns:
+        The last record of the first job, and what became of the posts.
+    """
     from nexus_actors.engine.embedded_redis import embedded_redis
     from nexus_actors.video import process_video
 
@@ -223,24 +232,41 @@ def run_job(place: Workplace, source: str, video_id: str) -> jobs.JobRecord:
 
     with ExitStack() as stack:
         redis = stack.enter_context(embedded_redis(place.scratch / "redis"))
-        stack.enter_context(environment(place, redis.url))
+        posts = stack.enter_context(platforms(place.scratch))
+        stack.enter_context(environment(place, redis.url, posts))
         worker = stack.enter_context(worker_process(place))
         stack.callback(line.clear)
         click.echo(f"redis   {redis.url}", err=True)
-        click.echo(
-            f"worker  dramatiq nexus_actors.worker:video ({worker.pid})", err=True
-        )
+        click.echo(f"worker  dramatiq nexus_actors.worker ({worker.pid})", err=True)
         click.echo(f"video   {shown(source)}", err=True)
         click.echo(f"storage {place.bucket or place.output / 'media'}", err=True)
         message = process_video.send(video_id=video_id, input_path=absolute(source))
-        while True:
-            try:
-                return jobs.wait(message.message_id, on_change=show, timeout_s=1)
-            except TimeoutError:
-                if worker.poll() is not None:
-                    raise InternalError(
-                        f"the worker has stopped; see {place.log}"
-                    ) from None
+        record = wait_for(message.message_id, show, worker, place)
+        line.clear()
+        if record.state != "succeeded" or not posts:
+            return record, {}
+        return record, publish_everywhere(video_id)
+
+
+def wait_for(
+    job_id: str,
+    show: Callable[[jobs.JobRecord], None],
+    worker: subprocess.Popen[bytes],
+    place: Workplace,
+) -> jobs.JobRecord:
+    """Return the job's last record.
+
+    Raises:
+        InternalError: The worker has stopped.
+    """
+    while True:
+        try:
+            return jobs.wait(job_id, on_change=show, timeout_s=1)
+        except TimeoutError:
+            if worker.poll() is not None:
+                raise InternalError(
+                    f"the worker has stopped; see {place.log}"
+                ) from None
 
 
 def absolute(source: str) -> str:
@@ -254,9 +280,12 @@ def shown(source: str) -> str:
 
 
 @contextmanager
-def environment(place: Workplace, redis_url: str) -> Iterator[None]:
+def environment(
+    place: Workplace, redis_url: str, posts: Mapping[str, str]
+) -> Iterator[None]:
     """Point this process and its children to the demo's own parts."""
     ours: dict[str, str] = {
+        **posts,
         "NEXUS_REDIS_URL": redis_url,
         "NEXUS_TEMP_DIR": str(place.scratch / "tmp"),
         "NEXUS_LOG_FORMAT": "json",
@@ -271,7 +300,7 @@ def environment(place: Workplace, redis_url: str) -> Iterator[None]:
     finally:
         for name, value in before.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = value
 
@@ -281,7 +310,7 @@ def worker_process(place: Workplace) -> Iterator[subprocess.Popen[bytes]]:
     """Run a real dramatiq worker, and stop it in the end."""
     from nexus_actors.engine.supervisor import dramatiq_command
 
-    command = dramatiq_command("nexus_actors.worker:video", threads=1)
+    command = dramatiq_command("nexus_actors.worker", threads=4)
     with place.log.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own arguments
             command, stdout=log, stderr=log, start_new_session=True
