@@ -226,9 +226,11 @@ def renew_flow() -> None:
     platform = os.environ["ROUTE"]
     tokens = Desk.open().accounts()
     rejected = TOKENS[platform][0]
+
+    def renew() -> dict[str, Any]:
+        return {"version": tokens.renew(platform, "creator", rejected=rejected).version}
+
     try:
-        until_it_rests(
-            lambda: tokens.renew(platform, "creator", rejected=rejected) and {}
-        )
+        until_it_rests(renew)
     except PermanentError:  # the account says so
         return

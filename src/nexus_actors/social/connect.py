@@ -21,7 +21,9 @@ from nexus_actors.core.errors import (
     PermanentError,
     Postponed,
     RejectedError,
+    RemoteUnavailableError,
     TransientError,
+    UnknownOutcomeError,
 )
 from nexus_actors.core.guard import Guard, GuardSettings
 from nexus_actors.core.keyring import Keyring
@@ -256,12 +258,14 @@ def sweep() -> dict[str, Any]:
         return SweepPublicationsResult(skipped=error.message).to_json()
     sent = 0
     for row in desk.table.due():
-        if row.state is State.PARKED and not _is_connected(desk, row):
-            continue
-        with _held(desk, row) as hold:
-            hold.write(due_at=clock.now() + timedelta(seconds=BACKOFF_S))
-        resume_publication.send(publication=row.id)
-        sent += 1
+        try:
+            with _held(desk, row) as hold:
+                hold.write(due_at=clock.now() + timedelta(seconds=BACKOFF_S))
+        except Postponed:
+            continue  # somebody has just taken it up
+        if row.state is not State.PARKED or _is_connected(desk, row):
+            resume_publication.send(publication=row.id)
+            sent += 1
     return SweepPublicationsResult(sent=sent).to_json()
 
 
@@ -355,6 +359,9 @@ def _run(desk: Desk, hold: Hold, token: str | None) -> None:
     except TransientError as error:
         _count(desk, hold, error)
         raise
+    except UnknownOutcomeError as error:  # of a call that publishes nothing
+        _count(desk, hold, error)
+        raise RemoteUnavailableError(error.message, **error.details) from error
     finally:
         if hold.row.phase in {Phase.CONFIRM, Phase.DONE}:
             shutil.rmtree(folder, ignore_errors=True)
@@ -381,7 +388,7 @@ def _access(desk: Desk, row: Publication, token: str | None) -> Access:
             "set NEXUS_SECRET_KEY, or connect an account",
             code="credentials_lost",
         )
-    return Access(token=token)
+    return Access(token=token, account_id=row.request.get("account_id"))
 
 
 def _source(desk: Desk, folder: Path) -> Source:
@@ -414,7 +421,8 @@ def _fail(hold: Hold, error: NexusError) -> None:
     """Write why nothing was posted; of what was taken, that it is not known how."""
     row = hold.row
     told = describe_error(error)
-    if row.phase is Phase.DONE:
+    if row.phase is Phase.DONE:  # the flow has written it
+        _tell(row)
         return
     if row.phase is Phase.CONFIRM or row.attempt is not None:
         state = State.UNCONFIRMED
@@ -446,9 +454,9 @@ def _held(desk: Desk, row: Publication) -> Iterator[Hold]:
 
 def _stored(request: PublishPostRequest) -> dict[str, Any]:
     """Return what the row keeps of a request: no secrets."""
-    return request.model_dump(
-        mode="json", include={"content", "settings", "publish_at"}
-    )
+    known = {"content", "settings", "publish_at"}
+    id_ = request.credentials.account_id if request.credentials else None
+    return {**request.model_dump(mode="json", include=known), "account_id": id_}
 
 
 def _send_later(actor: Any, row: Publication, at: datetime) -> None:

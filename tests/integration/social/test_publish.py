@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import publishing
 from conftest import StartWorker
 from nexus_actors import RedisBroker, events, jobs
+from nexus_actors.cli.publications import publications
 from nexus_actors.core import clock
 from nexus_actors.core.credentials import AccountState, DatabaseCredentialStore
 from nexus_actors.core.errors import (
@@ -148,7 +150,7 @@ def test_a_lost_alarm_is_made_good_by_the_sweep_and_a_missed_time_asks_a_person(
     early = sweep_publications()
     clock.move(3600 + 60)
     swept, again = sweep_publications(), sweep_publications()
-    [first] = [r for r in Desk.open().table.newest() if r.publish_at < times[1]]
+    [first] = [r for r in Desk.open().table.newest() if r.publish_at != times[1]]
     published = until_it_rests(lambda: resume_publication(publication=first.id))
     clock.move(5 * 3600)
     [second] = Desk.open().table.newest(state=State.SCHEDULED)
@@ -268,3 +270,42 @@ def test_credentials_of_a_message_that_is_gone_are_kept_only_with_a_key(
     assert done["state"] == "published"
     assert json.dumps(kept.request).find(token["access_token"]) < 0
     assert len(posts(nexus_sandbox)) == 1
+
+
+def test_a_person_settles_at_the_command_line_what_no_platform_can_tell(
+    nexus_sandbox: SandboxClient,
+    broker: RedisBroker,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    nexus_sandbox.faults({"action": "drop", "route": "POST */feed"})
+    post = {"platform": "facebook", "account": "creator"}
+    message: dict[str, Any] = {
+        **post,
+        "content": {"title": "A text"},
+        "idempotency_key": "order-7",
+    }
+
+    unsure = until_it_rests(lambda: publish_post(**message))
+    [listed] = told("list", "--state", "unconfirmed")
+    settled = told("settle", "facebook:order-7", "--not-published")
+    again = told("retry", unsure["id"])
+    done = until_it_rests(lambda: resume_publication(publication=unsure["id"]))
+
+    assert listed == unsure
+    assert unsure["error"]["code"] == "unconfirmed"
+    assert (settled["state"], again["state"]) == ("failed", "publishing")
+    assert done["state"] == "published"
+    assert told("show", unsure["id"]) == done
+    assert len(posts(nexus_sandbox, "facebook")) == 1
+    assert broker.do_qsize("social-publishing") == 1
+    with pytest.raises(RejectedError, match="only one that is unconfirmed"):
+        told("settle", unsure["id"], "--published")
+
+
+def told(*arguments: str) -> Any:
+    """Return what the command prints."""
+    ran = CliRunner().invoke(publications, arguments, catch_exceptions=False)
+    assert ran.exit_code == 0, ran.output
+    return json.loads(ran.stdout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
@@ -29,7 +30,7 @@ def test_every_request_to_youtube_is_in_its_discovery_document(
     nexus_sandbox.settings(**QUICK)
     srt = tmp_path / "en.srt"
     srt.write_text("1\n00:00:00,000 --> 00:00:01,000\nHello\n")
-    everything = {
+    everything: dict[str, Any] = {
         "platform": "youtube",
         "account": "creator",
         "content": {
