@@ -8,11 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from nexus_actors.core import clock
-from nexus_actors.core.credentials import AccountState, DatabaseCredentialStore
+from nexus_actors.core.credentials import (
+    AccountState,
+    CredentialStore,
+    DatabaseCredentialStore,
+)
 from nexus_actors.core.database import Database
 from nexus_actors.core.errors import (
     AuthorizationError,
@@ -94,14 +99,17 @@ class Desk:
             ConfigurationError: One of them is wrong.
         """
         core, platforms = CoreSettings.load(), PlatformSettings.load()
-        database = _database(core)
+        settings, database = SocialSettings.load(), _database(core)
         ring = Keyring.from_settings(core) if core.secret_key else None
-        tokens = None
-        if ring is not None:
+        store: CredentialStore | None = None
+        if settings.credential_store is not None:
+            store = _host_store(settings.credential_store)
+        elif ring is not None:
             store = DatabaseCredentialStore(database, ring)
+        tokens = None
+        if store is not None:
             tokens = Tokens(store, database, platforms, _told_of_account)
-        table = Publications(database, ring)
-        return cls(core, SocialSettings.load(), platforms, table, tokens)
+        return cls(core, settings, platforms, Publications(database, ring), tokens)
 
     def accounts(self) -> Tokens:
         """Return the accounts.
@@ -118,6 +126,27 @@ class Desk:
 def _database(core: CoreSettings) -> Database:
     url = core.database_url.get_secret_value() if core.database_url else ""
     return _open_database(url, core.redis_host, core.sqlite_forced)
+
+
+@cache
+def _host_store(path: str) -> CredentialStore:
+    """Return the host's store of accounts; made once for a process.
+
+    Raises:
+        ConfigurationError: There is none of that name.
+    """
+    module, _, name = path.partition(":")
+    try:
+        found = getattr(import_module(module), name)()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise ConfigurationError(
+            f"NEXUS_CREDENTIAL_STORE: {path} cannot be made: {error}"
+        ) from error
+    if not isinstance(found, CredentialStore):
+        raise ConfigurationError(
+            f"NEXUS_CREDENTIAL_STORE: {path} is no subclass of CredentialStore"
+        )
+    return found
 
 
 @cache

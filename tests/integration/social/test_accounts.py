@@ -19,6 +19,7 @@ from nexus_actors.core.credentials import AccountState, DatabaseCredentialStore
 from nexus_actors.core.database import Database, upgrade
 from nexus_actors.core.errors import (
     AuthorizationError,
+    ConfigurationError,
     NexusError,
     Postponed,
     RemoteUnavailableError,
@@ -28,7 +29,12 @@ from nexus_actors.core.settings import CoreSettings
 from nexus_actors.platforms.logins import LOGINS
 from nexus_actors.platforms.settings import PlatformSettings
 from nexus_actors.platforms.tokens import Tokens
-from nexus_actors.social import begin_login, disconnect, finish_login
+from nexus_actors.social import (
+    begin_login,
+    disconnect,
+    finish_login,
+    publish_post,
+)
 from nexus_actors.testing.kill_matrix import KillMatrix
 from nexus_actors.testing.sandbox import SandboxClient
 from publishing import TOKENS, Place
@@ -246,3 +252,23 @@ def test_only_a_recognised_answer_asks_for_the_owner_and_is_told(
     found = tokens.store.get("youtube", "creator")
     assert found.state is AccountState.NEEDS_REAUTHORIZATION
     assert [what[:2] for what in heard] == [("youtube", "creator")]
+
+
+def test_a_host_may_keep_the_accounts_itself_and_needs_no_key_for_them(
+    place: Place, nexus_sandbox: SandboxClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEXUS_CREDENTIAL_STORE", "host_stores:HostStore")
+    monkeypatch.delenv("NEXUS_SECRET_KEY")
+    begun = begin_login("facebook")
+    [account] = finish_login("facebook", consent(begun.url), begun)
+
+    record = publish_post(
+        platform="facebook", account=account.account, content={"title": "A text"}
+    )
+    monkeypatch.setenv("NEXUS_CREDENTIAL_STORE", "pathlib:Path")
+    with pytest.raises(ConfigurationError, match="no subclass of CredentialStore"):
+        finish_login("facebook", "", begun)
+
+    assert record["state"] == "published"
+    assert len(nexus_sandbox.truth()["facebook"]) == 1
+    assert place.record()["account"] == account.account
