@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -280,11 +280,9 @@ def sweep() -> dict[str, Any]:
     """Send a message for each publication that nobody works on; tell how many."""
     from .actors import resume_publication
 
-    try:
-        desk = Desk.open()
-    except ConfigurationError as error:  # a worker that publishes nothing has no need
-        log.info("social.sweep_skipped", reason=error.message)
-        return SweepPublicationsResult(skipped=error.message).to_json()
+    desk = _open_for_sweep()
+    if isinstance(desk, str):
+        return SweepPublicationsResult(skipped=desk).to_json()
     sent = 0
     for row in desk.table.due():
         try:
@@ -304,13 +302,25 @@ def refresh(platform: str | None, account: str | None) -> dict[str, Any]:
         found = Desk.open().accounts().renew(platform, account)
         name = f"{platform}/{found.account}"
         return RefreshCredentialsResult(renewed=(name,)).to_json()
+    desk = _open_for_sweep()
+    if isinstance(desk, str) or desk.tokens is None:
+        reason = desk if isinstance(desk, str) else "no account can be connected"
+        return RefreshCredentialsResult(skipped=reason).to_json()
+    renewed, failed = desk.tokens.renew_due()
+    return RefreshCredentialsResult(renewed=tuple(renewed), failed=failed).to_json()
+
+
+def _open_for_sweep() -> Desk | str:
+    """Return the desk, or why there is nothing to sweep: most workers never publish."""
     try:
-        tokens = Desk.open().accounts()
+        with closing(Database.open(CoreSettings.load())) as found:
+            path = found.path
+        if path is not None and not path.exists():
+            return "there is no database yet"
+        return Desk.open()
     except ConfigurationError as error:
         log.info("social.sweep_skipped", reason=error.message)
-        return RefreshCredentialsResult(skipped=error.message).to_json()
-    renewed, failed = tokens.renew_due()
-    return RefreshCredentialsResult(renewed=tuple(renewed), failed=failed).to_json()
+        return error.message
 
 
 def _go_on(desk: Desk, row: Publication, token: str | None) -> dict[str, Any]:
