@@ -80,6 +80,9 @@ TOLD: Final = {
     State.CANCELLED: "social.post_cancelled",
 }
 
+#: What is told of an account that only its owner can mend.
+ACCOUNT_LOST: Final = "social.account_needs_reauthorization"
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
@@ -530,6 +533,6 @@ def _tell(row: Publication) -> None:
 
 def _told_of_account(platform: str, account: str, reason: str) -> None:
     events.emit(
-        "social.account_needs_reauthorization",
+        ACCOUNT_LOST,
         {"platform": platform, "account": account, "reason": reason},
     )
