@@ -17,7 +17,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import click
-from pydantic import AliasChoices, BaseModel, SecretStr
+from pydantic import AliasChoices, AwareDatetime, BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 import nexus_actors
@@ -31,8 +31,11 @@ from nexus_actors.core.errors import (
     UnknownOutcomeError,
 )
 from nexus_actors.core.guard import GuardSettings, Place
+from nexus_actors.core.keyring import Secret
 from nexus_actors.core.settings import CoreSettings, Settings
 from nexus_actors.notifications.settings import ALL as NOTIFICATION_SETTINGS
+from nexus_actors.platforms.settings import PlatformSettings
+from nexus_actors.social.settings import SocialSettings
 from nexus_actors.video.settings import VideoSettings
 
 
@@ -51,6 +54,9 @@ WORDS: Final = {
     Path: "path",
     SecretStr: "text, never logged",
     NoneType: NULL,
+    AwareDatetime: "time in ISO 8601, with its time zone",
+    Secret: "text, never logged",
+    Any: "any value",
     Place: "host or network",
 }
 
@@ -95,6 +101,8 @@ def settings_page() -> str:
         "use the second for itself.  An empty variable\ncounts as unset.\n\n"
         + settings_section("Engine and storage", CoreSettings)
         + settings_section("Video", VideoSettings)
+        + settings_section("Social", SocialSettings)
+        + settings_section("Platforms", PlatformSettings)
         + "".join(
             settings_section(titled(model), model) for model in NOTIFICATION_SETTINGS
         )
@@ -137,7 +145,7 @@ def default(field: FieldInfo) -> str:
     if field.default_factory is not None:
         return "computed"
     value = field.default
-    if value is None:
+    if value is None or value == "":
         return ""
     if isinstance(value, BaseModel):
         return "`{}`"
@@ -319,7 +327,7 @@ def errors_page() -> str:
         "again.\n\n"
         f"{table(('class', 'is a', 'code', 'tried again', 'meaning'), rows)}\n"
         "All but those of a domain are names of `nexus_actors`; a domain's are in\n"
-        "`nexus_actors.video.errors` and `nexus_actors.notifications.errors`.\n\n"
+        "`nexus_actors.<domain>.errors`.\n\n"
         "## Codes beside the class's own\n\n"
         "`…` stands for what differs from case to case.\n\n"
         + table(

@@ -37,7 +37,10 @@ from nexus_actors.core.database import Database, upgrade
 from nexus_actors.core.errors import Postponed
 from nexus_actors.core.keyring import Keyring, Secret
 from nexus_actors.core.ledger import Claim, ClaimLostError, Ledger
+from nexus_actors.core.logs import configure
 from nexus_actors.core.settings import CoreSettings
+from nexus_actors.platforms.settings import PlatformSettings
+from nexus_actors.platforms.tokens import Tokens
 
 
 Ready = Callable[[], object]
@@ -255,6 +258,35 @@ def work_on_upgrades(url: str, path: str) -> Work:
     return work
 
 
+def work_on_refresh(
+    url: str, path: str, key: str, environ: dict[str, str], attempts: int
+) -> Work:
+    """Ask for another token than the one that a platform has rejected."""
+    witness = Witness(path)
+
+    def work(_: random.Random, ready: Ready) -> None:
+        os.environ.update(environ)
+        configure("ERROR")  # stdout is for answers
+        database = connect(url)
+        store = DatabaseCredentialStore(database, Keyring(Secret(key)))
+        tokens = Tokens(store, database, PlatformSettings.load())
+        rejected = os.environ["REJECTED"]
+        ready()
+        done = 0
+        while done < attempts:
+            try:
+                account = tokens.renew("tiktok", "creator", rejected=rejected)
+            except Postponed:
+                time.sleep(0.05)
+                continue
+            witness.tell(
+                version=account.version, fresh=tokens.token_of(account) != rejected
+            )
+            done += 1
+
+    return work
+
+
 def settings(url: str) -> CoreSettings:
     return CoreSettings.load({"database_url": url})
 
@@ -266,6 +298,7 @@ def connect(url: str) -> Database:
 WORKS: dict[str, Callable[..., Work]] = {
     "ledger": work_on_ledger,
     "credentials": work_on_credentials,
+    "refresh": work_on_refresh,
     "upgrades": work_on_upgrades,
 }
 

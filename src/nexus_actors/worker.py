@@ -54,6 +54,11 @@ class _DeclareOnBoot(dramatiq.Middleware):
             setup(broker=broker, domains=_chosen)
 
 
+def social() -> None:
+    """Run the social domain alone."""
+    _choose("social")
+
+
 def video() -> None:
     """Run the video domain alone."""
     _choose("video")

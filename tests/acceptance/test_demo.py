@@ -98,10 +98,12 @@ def test_the_page_plays_from_disk_and_over_http_and_ctrl_c_ends_it_all(
     [worker] = re.findall(r"worker.*\((\d+)\)", shown)
     assert not is_running(worker)
     assert "job.started" in (tmp_path / "demo" / "worker.log").read_text()
-    told = (tmp_path / "demo" / "notifications.html").read_text()
+    told = (tmp_path / "demo" / "arrived.html").read_text()
     assert re.findall(r"<h2>([\w ]+)</h2>", told) == [
-        *("Mail", "Text message", "Push", "Slack", "Webhook")
+        *("Mail", "Text message", "Push", "Slack", "Webhook"),
+        *("YouTube", "TikTok", "Instagram", "Facebook"),
     ]
+    assert {post["state"] for post in answer["posts"].values()} == {"published"}
 
 
 def test_wrong_use_is_one_line_and_touches_nothing(clip: Path, tmp_path: Path) -> None:
@@ -156,6 +158,11 @@ def test_the_page_plays_what_went_from_one_bucket_to_another(
 
     assert done.returncode == 0, done.stderr
     assert f"storage s3://{place.bucket}/films" in done.stderr
+    posts = json.loads(done.stdout)["posts"]
+    assert {posts[p]["state"] for p in ("youtube", "facebook")} == {"published"}
+    # of two seconds, and these take none below three
+    codes = {posts[p]["error"]["code"] for p in ("tiktok", "instagram")}
+    assert codes == {"invalid_content"}
     page.goto((tmp_path / "demo" / "index.html").as_uri())
     seen = page.evaluate(PLAY)
     assert seen["frames"] == 60

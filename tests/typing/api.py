@@ -25,6 +25,7 @@ from nexus_actors.notifications import (
     verify_webhook,
 )
 from nexus_actors.notifications.events import DeliveryEvent
+from nexus_actors.social import begin_login, finish_login, publish_post
 from nexus_actors.video import fresh_url, process_video
 
 
@@ -75,6 +76,22 @@ def look() -> None:
     assert_type(queues.state(), list[queues.Queue])
     assert_type(queues.pause("tests"), bool)
     assert_type(jobs.find(video_id="v"), list[jobs.JobRecord])
+
+
+def publish() -> str:
+    message = publish_post.send(
+        platform="tiktok",
+        credentials={"access_token": "act.example"},
+        content={"video_path": "/path/to/video.mp4", "title": "A film"},
+        settings={"privacy": "PUBLIC", "allow_comments": True},
+    )
+    publish_post.send(platform="tiktok", content={}, video="a.mp4")  # type: ignore[call-arg]
+    return message.message_id
+
+
+def connect(url: str) -> list[str]:
+    begun = begin_login("youtube")
+    return [account.account for account in finish_login("youtube", url, begun)]
 
 
 def show(uri: str) -> None:

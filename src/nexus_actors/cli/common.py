@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from nexus_actors.core.logs import configure
 from nexus_actors.core.settings import CoreSettings
 
 
@@ -34,6 +35,11 @@ def queue() -> Iterator[CoreSettings]:
         click.echo(f"REDIS_URL is not set: {how} an embedded Redis", err=True)
         os.environ["NEXUS_REDIS_URL"] = server.url  # for the processes we start, too
         yield CoreSettings.load()
+
+
+def log_to_stderr() -> None:
+    """Send warnings to stderr, and nothing else: stdout is for results."""
+    configure("WARNING", "console")
 
 
 def print_json(value: Any) -> None:

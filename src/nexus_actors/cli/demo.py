@@ -7,12 +7,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -26,6 +26,7 @@ from nexus_actors.engine import jobs
 
 from .common import ProgressLine, print_json
 from .demo_page import write_page
+from .demo_posts import publish_everywhere
 from .demo_vendors import Vendors, vendors
 from .queue import print_failure
 from .serve import Site
@@ -91,6 +92,8 @@ class Workplace:
 def demo(video: str | None, output: Path, *, serve: bool, port: int) -> int:
     """Process VIDEO, or a sample, with a real worker over a private Redis.
 
+    Who has uploaded it is told, and it is posted: all vendors are those of a sandbox.
+    What was made is then published on the platforms of a sandbox on this machine.
     VIDEO is a file or a URL.  Outputs go to the bucket that STORAGE_URL names, if it
     names one, else into the folder.
     """
@@ -108,16 +111,17 @@ def demo(video: str | None, output: Path, *, serve: bool, port: int) -> int:
             place = Workplace(output, Path(scratch), bucket)
             source = video or str(make_sample(place.scratch))
             video_id = "demo"
-            record = run_job(place, source, video_id, told)
+            record, posts = run_jobs(place, source, video_id, told)
         if record.state != "succeeded":
             why = record.error or {"message": record.state}
             print_failure({"video_id": video_id}, why)
             return 1
         page = write_page(output, record.result, name_of(source))
-        print_json({"page": str(page), "video_id": video_id, "status": "succeeded"})
+        about = {"page": str(page), "video_id": video_id, "status": "succeeded"}
+        print_json({**about, "posts": posts})
         click.echo(f"open    {page.as_uri()}", err=True)
         if told:
-            click.echo(f"mails   {told.write(output).as_uri()}", err=True)
+            click.echo(f"arrived {told.write(output).as_uri()}", err=True)
         if site:
             where = f"; the vendors are at {told.url}" if told else ""
             click.echo(f"serving {site.address}  (Ctrl-C ends it){where}", err=True)
@@ -224,12 +228,13 @@ def make_sample(folder: Path) -> Path:
     return sample
 
 
-def run_job(
+def run_jobs(
     place: Workplace, source: str, video_id: str, told: Vendors | None
-) -> jobs.JobRecord:
-    """Send one video through a worker process; return the job's last record.
+) -> tuple[jobs.JobRecord, dict[str, dict[str, Any]]]:
+    """Send one video through a worker process; the vendors are *told* of it.
 
-    The vendors are *told* of one that is ready.
+    Returns:
+        The last record of the first job, and what became of the posts.
     """
     from nexus_actors.engine.embedded_redis import embedded_redis
     from nexus_actors.video import process_video
@@ -250,18 +255,33 @@ def run_job(
         click.echo(f"video   {shown(source)}", err=True)
         click.echo(f"storage {place.bucket or place.output / 'media'}", err=True)
         message = process_video.send(video_id=video_id, input_path=absolute(source))
-        record: jobs.JobRecord | None = None
-        while record is None:
-            try:
-                record = jobs.wait(message.message_id, on_change=show, timeout_s=1)
-            except TimeoutError:
-                if worker.poll() is not None:
-                    raise InternalError(
-                        f"the worker has stopped; see {place.log}"
-                    ) from None
-        if told and record.state == "succeeded":
-            told.tell(record.result, Path(name_of(source)).stem)
-        return record
+        record = wait_for(message.message_id, show, worker, place)
+        line.clear()
+        if not told or record.state != "succeeded":
+            return record, {}
+        told.tell(record.result, Path(name_of(source)).stem)
+        return record, publish_everywhere(video_id)
+
+
+def wait_for(
+    job_id: str,
+    show: Callable[[jobs.JobRecord], None],
+    worker: subprocess.Popen[bytes],
+    place: Workplace,
+) -> jobs.JobRecord:
+    """Return the job's last record.
+
+    Raises:
+        InternalError: The worker has stopped.
+    """
+    while True:
+        try:
+            return jobs.wait(job_id, on_change=show, timeout_s=1)
+        except TimeoutError:
+            if worker.poll() is not None:
+                raise InternalError(
+                    f"the worker has stopped; see {place.log}"
+                ) from None
 
 
 def absolute(source: str) -> str:
@@ -287,7 +307,7 @@ def environment(
     }
     if told:
         ours |= told.environment(place.scratch)
-        ours["NEXUS_DOMAINS"] = "notifications,video"
+        ours["NEXUS_DOMAINS"] = "notifications,social,video"
     if place.bucket is None:
         ours["NEXUS_STORAGE_URL"] = str(place.output / "media")
         ours["NEXUS_STORAGE_PUBLIC_URL"] = "media"
@@ -298,7 +318,7 @@ def environment(
     finally:
         for name, value in before.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = value
 
@@ -308,7 +328,7 @@ def worker_process(place: Workplace) -> Iterator[subprocess.Popen[bytes]]:
     """Run a real dramatiq worker, and stop it in the end."""
     from nexus_actors.engine.supervisor import dramatiq_command
 
-    command = dramatiq_command("nexus_actors.worker", threads=1)
+    command = dramatiq_command("nexus_actors.worker", threads=4)
     with place.log.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own arguments
             command, stdout=log, stderr=log, start_new_session=True

@@ -1,4 +1,4 @@
-"""The end of the demo: who uploaded the video is told, by every channel.
+"""The vendors of the demo: who uploaded the video is told of it by every channel.
 
 The vendors are the sandbox's, so that it needs no account; what arrived at them is
 left as a page, and with ``--serve`` stands on the sandbox's own.
@@ -7,6 +7,7 @@ left as a page, and with ``--serve`` stands on the sandbox's own.
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from nexus_actors.engine import jobs
 
 
 #: The page that is left.
-PAGE: Final = "notifications.html"
+PAGE: Final = "arrived.html"
 
 #: What the video is said to be found by; the demo's own page is a file.
 WATCH: Final = "https://tube.example/videos/demo"
@@ -49,6 +50,12 @@ TITLES: Final = {
     "slack": "Slack",
     "webhook": "Webhook",
 }
+PLATFORMS: Final = {
+    "youtube": "YouTube",
+    "tiktok": "TikTok",
+    "instagram": "Instagram",
+    "facebook": "Facebook",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,8 @@ class Vendors:
             "NEXUS_SLACK_BOT_TOKEN": "xoxb-sandbox",
             "NEXUS_WEBHOOK_KEYS": KEY,
             "NEXUS_GUARD_ALLOW": self.url.removeprefix("http://"),
+            "NEXUS_SANDBOX_URL": self.url,
+            "NEXUS_SECRET_KEY": secrets.token_urlsafe(32),
         }
 
     def tell(self, result: dict[str, Any], title: str) -> None:
@@ -117,10 +126,16 @@ class Vendors:
                 text = escape(_told(details))
                 frame = ""
                 if details.get("html"):
-                    mail = folder / "notifications-mail.html"
+                    mail = folder / "arrived-mail.html"
                     mail.write_text(details["html"], encoding="utf-8")
                     frame = f'<iframe src="{mail.name}" title="{title}"></iframe>'
                 parts.append(f"<h2>{title}</h2>{frame}<pre>{text}</pre>")
+        posts: dict[str, list[dict[str, Any]]] = json.loads(self._get("posts"))
+        for platform, title in PLATFORMS.items():
+            for post in posts.get(platform, ()):
+                known = {name: value for name, value in post.items() if value}
+                told = json.dumps(known, indent=2, ensure_ascii=False)
+                parts.append(f"<h2>{title}</h2><pre>{escape(told)}</pre>")
         path = folder / PAGE
         path.write_text(HEAD + "".join(parts), encoding="utf-8")
         return path
@@ -153,7 +168,7 @@ def _told(details: dict[str, Any]) -> str:
 
 @contextmanager
 def vendors() -> Iterator[Vendors | None]:
-    """Run the sandbox; ``None`` where what notifications need is not installed."""
+    """Run the sandbox; ``None`` where what the domains need is not installed."""
     try:
         from nexus_actors.notifications.base import providers
         from nexus_actors.sandbox import Sandbox, running

@@ -22,6 +22,7 @@ import redis
 
 from nexus_actors.core import clock
 from nexus_actors.core.errors import InvalidRequestError
+from nexus_actors.core.logs import get_logger
 
 from . import jobs
 from .connection import translated
@@ -29,6 +30,8 @@ from .connection import translated
 
 if TYPE_CHECKING:
     from .broker import RedisBroker
+
+log = get_logger(__name__)
 
 #: A place in the stream: milliseconds since the epoch, and a number.
 EVENT_ID: Final = re.compile(r"\d{1,19}(-\d{1,19})?")
@@ -118,6 +121,36 @@ def listen(
         with translated(broker.client):
             since = _last_id(broker.client, key)
     return _follow(broker.client, key, since, block=BLOCK_MS if wait else None)
+
+
+def emit(name: str, body: Mapping[str, Any], *, job: str = "") -> None:
+    """Tell what has happened in a domain; *body* is small, plain and without secrets.
+
+    What is told is true already: that it could not be told is logged, and no error.
+    A broker that is not ours, or none, tells nobody.
+    """
+    from dramatiq import broker as dramatiq_broker
+
+    from .broker import RedisBroker
+
+    broker = dramatiq_broker.global_broker
+    if not isinstance(broker, RedisBroker):
+        return
+    fields: dict[Any, Any] = {
+        "event": name,
+        "job": job,
+        "at": clock.now_ms(),
+        "body": json.dumps(dict(body)),
+    }
+    try:
+        broker.client.xadd(
+            f"{broker.namespace}:events",
+            fields,
+            maxlen=MAX_EVENTS,
+            approximate=True,
+        )
+    except redis.RedisError as error:
+        log.warning("event.not_told", event_name=name, reason=type(error).__name__)
 
 
 def _follow(

@@ -32,9 +32,8 @@ from scale import scaled
 from swarms import RunSwarm, Witness
 
 
-#: Of this release, all.
+#: Every step of the schema, the oldest first.
 STEPS = [f"{number:04}" for number in range(1, int(SCHEMA) + 1)]
-
 
 Said = tuple[int, dict[str, Any], list[str]]
 Command = Callable[..., Said]
@@ -67,9 +66,8 @@ def set_revision(database: Database, found: str) -> None:
 
 def make_old(database: Database) -> None:
     with database.begin() as connection:
-        for table in tables.metadata.sorted_tables:
-            if table is not tables.ledger:  # which the first step has made
-                table.drop(connection)
+        for name in set(tables.metadata.tables) - {"nexus_ledger"}:
+            connection.execute(sa.text(f"DROP TABLE {name}"))
     set_revision(database, "0001")
 
 

@@ -21,17 +21,18 @@ from nexus_actors.core.lazy import lazy_names
 if TYPE_CHECKING:
     from .credential_store import CredentialStoreContract
     from .provider import HttpProviderContract, ProviderContract, Says
+    from .publisher import PublisherContract
     from .vendor import VendorContract
 else:
     # before they are imported: their assertions shall show the values
-    pytest.register_assert_rewrite(
-        *(f"{__name__}.{name}" for name in ("credential_store", "provider", "vendor"))
-    )
+    names = ("credential_store", "provider", "publisher", "vendor")
+    pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in names))
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
             ".credential_store": ("CredentialStoreContract",),
             ".provider": ("HttpProviderContract", "ProviderContract", "Says"),
+            ".publisher": ("PublisherContract",),
             ".vendor": ("VendorContract",),
         },
     )
@@ -41,6 +42,7 @@ __all__ = [
     "CredentialStoreContract",
     "HttpProviderContract",
     "ProviderContract",
+    "PublisherContract",
     "Says",
     "VendorContract",
 ]

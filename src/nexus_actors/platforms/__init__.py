@@ -1,0 +1,1 @@
+"""What a platform's publisher and collector share: clients, errors, logins."""

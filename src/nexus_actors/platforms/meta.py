@@ -1,0 +1,198 @@
+"""Instagram and Facebook: the client of the Graph API, and what its refusals mean.
+
+Source: Meta for Developers, "Handling Errors", "Instagram Platform: Error Codes",
+"Video API: Error Codes" and "Rate Limits".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from typing_extensions import override
+
+from nexus_actors.core import clock
+from nexus_actors.core.errors import NexusError
+from nexus_actors.core.http import Answer, ApiClient
+
+from .settings import PlatformSettings
+from .verdicts import Verdict, body_of, error_of, field
+
+
+#: The sub-code, and what it means; it comes before the code.
+SUBCODES: Final[Mapping[int, Verdict]] = {
+    # sessions, of code 190
+    459: Verdict.PERSON,
+    464: Verdict.PERSON,
+    # Instagram
+    2207001: Verdict.RETRY,
+    2207003: Verdict.LOST,
+    2207004: Verdict.CONTENT,
+    2207005: Verdict.CONTENT,
+    2207006: Verdict.LOST,
+    2207008: Verdict.LOST,
+    2207009: Verdict.CONTENT,
+    2207010: Verdict.CONTENT,
+    2207020: Verdict.LOST,
+    2207023: Verdict.CONTENT,
+    2207026: Verdict.CONTENT,
+    2207027: Verdict.NOT_READY,
+    2207028: Verdict.CONTENT,
+    2207032: Verdict.LOST,
+    2207035: Verdict.CONTENT,
+    2207036: Verdict.CONTENT,
+    2207037: Verdict.CONTENT,
+    2207040: Verdict.CONTENT,
+    2207042: Verdict.LIMITED,
+    2207050: Verdict.PERSON,
+    2207051: Verdict.UNKNOWN,  # suspected spam; seen on posts that did go live
+    2207052: Verdict.LOST,
+    2207053: Verdict.LOST,
+    2207057: Verdict.CONTENT,
+    2207077: Verdict.LOST,
+    2207081: Verdict.CONTENT,
+    2207082: Verdict.LOST,
+    # Facebook
+    1346003: Verdict.CONTENT,
+    1363022: Verdict.CONTENT,
+    1363023: Verdict.CONTENT,
+    1363030: Verdict.UNKNOWN,  # also of a video that was published already
+    1363040: Verdict.CONTENT,
+    1363041: Verdict.LOST,
+    1363042: Verdict.REAUTHORIZE,
+    1363127: Verdict.CONTENT,
+    1363128: Verdict.CONTENT,
+    1363129: Verdict.CONTENT,
+    1366046: Verdict.CONTENT,
+    1366051: Verdict.UNKNOWN,  # photos that were posted already
+    1390008: Verdict.LIMITED,
+    1404006: Verdict.PERSON,
+    1404078: Verdict.PERSON,
+    1404102: Verdict.CONTENT,
+    1404112: Verdict.PERSON,
+    1609005: Verdict.CONTENT,
+    1609008: Verdict.CONTENT,
+    2061006: Verdict.CONTENT,
+    2069019: Verdict.CONTENT,
+    4854002: Verdict.PERSON,
+}
+
+#: The code, and what it means.
+CODES: Final[Mapping[int, Verdict]] = {
+    1: Verdict.RETRY,
+    2: Verdict.RETRY,
+    3: Verdict.APP,
+    4: Verdict.LIMITED,
+    9: Verdict.LIMITED,
+    10: Verdict.REAUTHORIZE,
+    17: Verdict.LIMITED,
+    32: Verdict.LIMITED,
+    100: Verdict.CONTENT,
+    102: Verdict.REAUTHORIZE,
+    104: Verdict.REAUTHORIZE,
+    190: Verdict.EXPIRED,
+    324: Verdict.CONTENT,
+    341: Verdict.LIMITED,
+    351: Verdict.CONTENT,
+    352: Verdict.CONTENT,
+    368: Verdict.PERSON,
+    382: Verdict.CONTENT,
+    389: Verdict.CONTENT,
+    506: Verdict.UNKNOWN,  # the same post twice: perhaps ours went live
+    613: Verdict.LIMITED,
+    6000: Verdict.CONTENT,
+    6001: Verdict.CONTENT,
+    80001: Verdict.LIMITED,
+    80002: Verdict.LIMITED,
+}
+
+#: The codes of permissions that are missing.
+PERMISSIONS: Final = range(200, 300)
+
+#: An object that cannot be found; on reading, a known fault that passes.
+NOT_FOUND: Final = (100, 33)
+
+
+class MetaClient(ApiClient):
+    """Reads sub-code and code in the body; the token is in a header, never in a URL."""
+
+    @override
+    def judge(self, answer: Answer) -> NexusError | None:
+        if answer.status in answer.call.accept:
+            return None
+        return refusal(answer) or super().judge(answer)
+
+    @override
+    def request_id(self, answer: Answer) -> str | None:
+        found = field(body_of(answer), "error", "fbtrace_id")
+        return answer.headers.get("x-fb-trace-id") if found is None else str(found)
+
+
+def refusal(answer: Answer) -> NexusError | None:
+    """Return the error that an answer of the Graph API tells of, if it is one."""
+    error = field(body_of(answer), "error")
+    if not isinstance(error, Mapping):
+        return None
+    code, subcode = _number(error.get("code")), _number(error.get("error_subcode"))
+    verdict = verdict_of(code, subcode)
+    if (code, subcode) == NOT_FOUND and answer.call.repeatable:
+        verdict = Verdict.RETRY
+    words = error.get("error_user_msg") or error.get("message") or "no reason"
+    return error_of(
+        verdict,
+        answer,
+        f"{words} ({code}/{subcode})",
+        until=_until(answer),
+        reason=f"{code}/{subcode}",
+    )
+
+
+def verdict_of(code: int | None, subcode: int | None) -> Verdict:
+    """Return what a refusal means, by sub-code, then code."""
+    if subcode is not None and subcode in SUBCODES:
+        return SUBCODES[subcode]
+    if code is not None and code in CODES:
+        return CODES[code]
+    return Verdict.REAUTHORIZE if code in PERMISSIONS else Verdict.CONTENT
+
+
+def client(settings: PlatformSettings, platform: str, token: str) -> MetaClient:
+    """Return a client of the Graph API that acts for the owner of *token*."""
+    return MetaClient(
+        name=platform.capitalize(),
+        base_url=f"{settings.at(platform, f'graph.{platform}.com')}"
+        f"/{settings.meta_version}",
+        headers={"Authorization": f"Bearer {token}"},
+    )
+
+
+def usage(answer: Answer) -> tuple[int, int]:
+    """Return how many per cent of an allowance are used, and the minutes to wait."""
+    percent = minutes = 0
+    for header in ("X-App-Usage", "X-Page-Usage", "X-Business-Use-Case-Usage"):
+        for entry in _entries(answer.headers.get(header, "")):
+            counted = ("call_count", "total_time", "total_cputime")
+            percent = max([percent, *(_number(entry.get(n)) or 0 for n in counted)])
+            wait = _number(entry.get("estimated_time_to_regain_access")) or 0
+            minutes = max(minutes, wait)
+    return percent, minutes
+
+
+def _entries(text: str) -> list[Mapping[str, Any]]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return []
+    lists = [v for v in found.values() if isinstance(v, list)] if found else []
+    return [e for each in lists for e in each] or ([found] if found else [])
+
+
+def _until(answer: Answer) -> datetime | None:
+    _, minutes = usage(answer)
+    return clock.now() + timedelta(minutes=minutes) if minutes else None
+
+
+def _number(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | float) else None

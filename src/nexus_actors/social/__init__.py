@@ -1,0 +1,81 @@
+"""Social: a video, pictures or a text in; one post on a platform out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nexus_actors.core.lazy import lazy_names
+
+from .actors import (
+    cancel_post,
+    publish_post,
+    refresh_credentials,
+    reschedule_post,
+    resume_publication,
+    sweep_credentials,
+    sweep_publications,
+)
+
+
+if TYPE_CHECKING:
+    from .accounts import begin_login, disconnect, finish_login
+    from .base import Access, Found, Outcome, Part, Publisher, Run, publishers
+    from .models import Caption, Content, Credentials, PostSettings, PublishPostRequest
+    from .publications import Phase, Publication, Publications, State
+    from .settings import SocialSettings
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            ".accounts": ("begin_login", "disconnect", "finish_login"),
+            ".base": (
+                "Access",
+                "Found",
+                "Outcome",
+                "Part",
+                "Publisher",
+                "Run",
+                "publishers",
+            ),
+            ".models": (
+                "Caption",
+                "Content",
+                "Credentials",
+                "PostSettings",
+                "PublishPostRequest",
+            ),
+            ".publications": ("Phase", "Publication", "Publications", "State"),
+            ".settings": ("SocialSettings",),
+        },
+    )
+
+
+__all__ = [
+    "Access",
+    "Caption",
+    "Content",
+    "Credentials",
+    "Found",
+    "Outcome",
+    "Part",
+    "Phase",
+    "PostSettings",
+    "Publication",
+    "Publications",
+    "PublishPostRequest",
+    "Publisher",
+    "Run",
+    "SocialSettings",
+    "State",
+    "begin_login",
+    "cancel_post",
+    "disconnect",
+    "finish_login",
+    "publish_post",
+    "publishers",
+    "refresh_credentials",
+    "reschedule_post",
+    "resume_publication",
+    "sweep_credentials",
+    "sweep_publications",
+]

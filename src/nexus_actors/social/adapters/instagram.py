@@ -1,0 +1,283 @@
+"""Instagram: a container first, then the call that makes a post of it.
+
+Source: Meta for Developers, "Instagram Platform: Content Publishing".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from typing_extensions import override
+
+from nexus_actors.core import clock
+from nexus_actors.core.errors import NexusError, Postponed, RejectedError
+from nexus_actors.core.http import Answer, ApiClient, Call
+from nexus_actors.platforms import meta
+from nexus_actors.platforms.settings import PlatformSettings
+from nexus_actors.platforms.verdicts import (
+    SessionLostError,
+    Verdict,
+    field,
+)
+
+from .. import rupload
+from ..base import Found, Outcome, Part, Publisher, Run
+from ..models import Content, PostSettings
+from ..publications import Phase, State
+from ..rules import refuse, refuse_media
+
+
+#: How long after its making a container is looked at again.
+LOOKS_S: Final = ((20, 5), (60, 10), (300, 30))
+LATER_S: Final = 60
+
+#: How long to wait where the day's posts are used up and nothing says how long.
+QUOTA_PAUSE: Final = timedelta(hours=1)
+
+#: By how much Instagram's clock may be behind ours.
+SKEW: Final = timedelta(minutes=10)
+
+#: What stands before the id of a container whose post has no known id.
+BY_CONTAINER: Final = "container:"
+
+SUBCODE: Final = re.compile(r"\b(22\d{5})\b")
+
+
+class InstagramPublisher(Publisher):
+    name = "instagram"
+
+    @staticmethod
+    @override
+    def make_client(settings: PlatformSettings, token: str) -> ApiClient:
+        return meta.client(settings, "instagram", token)
+
+    @override
+    def check(self, content: Content, options: PostSettings) -> None:
+        refuse(self.name, content, options)
+
+    @override
+    def check_media(self, run: Run, media: Mapping[str, Any]) -> None:
+        refuse_media(self.name, run.kind, media)
+
+    @override
+    def prepare(self, run: Run) -> None:
+        if "owner" not in run.checkpoint:
+            run.save(owner=self._owner(run))
+            self._check_quota(run)
+        if run.kind == "carousel":
+            self._make_children(run)
+            form = {"media_type": "CAROUSEL", **_caption(run)}
+            form["children"] = ",".join(run.checkpoint["children"])
+            run.save(container=self._make(run, form)["id"])
+        elif run.content.image_paths:
+            form = {"image_url": _address(run, 0), **_caption(run)}
+            if run.kind == "story":
+                form["media_type"] = "STORIES"
+            run.save(container=self._make(run, form)["id"])
+        else:
+            self._make_video(run)
+
+    def _owner(self, run: Run) -> str:
+        """Return the account's id: of the ids that it has, the one that paths take."""
+        if run.access.account_id:
+            return run.access.account_id
+        wanted = {"fields": "user_id,username"}
+        found = run.send(Call("GET", "/me", params=wanted)).json()
+        return str(found.get("user_id") or found["id"])
+
+    def _check_quota(self, run: Run) -> None:
+        """Wait where the day's posts are used up; the live limit is the one.
+
+        Raises:
+            Postponed: They are.
+        """
+        path = f"/{run.checkpoint['owner']}/content_publishing_limit"
+        wanted = {"fields": "quota_usage,config"}
+        limit = field(run.send(Call("GET", path, params=wanted)).json(), "data", 0)
+        used, total = field(limit, "quota_usage"), field(limit, "config", "quota_total")
+        if used is not None and total is not None and used >= total:
+            raise Postponed(
+                f"instagram: {used} of the day's {total} posts are used",
+                code="rate_limited",
+                until=clock.now() + QUOTA_PAUSE,
+            )
+
+    def _make(self, run: Run, form: Mapping[str, str]) -> Mapping[str, Any]:
+        """Make a container; one that is forgotten comes to nothing by itself."""
+        path = f"/{run.checkpoint['owner']}/media"
+        extra = {name: str(value) for name, value in run.options.extra.items()}
+        call = Call("POST", path, form={**form, **extra}, undone_on_5xx=True)
+        made: Mapping[str, Any] = run.send(call).json()
+        return made
+
+    def _make_video(self, run: Run) -> None:
+        options = run.options
+        kind = "STORIES" if run.kind == "story" else "REELS"
+        form = {"media_type": kind, **_caption(run)}
+        if kind == "REELS":
+            form["share_to_feed"] = str(options.share_to_feed).lower()
+            if options.thumbnail_offset_ms is not None:
+                form["thumb_offset"] = str(options.thumbnail_offset_ms)
+            if cover := run.content.thumbnail_path:
+                key = f"{run.hold.row.id}/cover.jpg"
+                form["cover_url"] = run.source.address(cover, key=key, check=run.check)
+        video = str(run.content.video_path)
+        if options.transfer == "url":
+            key = f"{run.hold.row.id}/video.mp4"
+            form["video_url"] = run.source.address(video, key=key, check=run.check)
+            run.save(container=str(self._make(run, form)["id"]))
+            return
+        path = run.source.bring(video, check=run.check)
+        made = self._make(run, {**form, "upload_type": "resumable"})
+        upload = rupload.begin(run, str(made["uri"]), path)
+        run.save(container=str(made["id"]), **upload)
+
+    def _make_children(self, run: Run) -> None:
+        """Make the containers of a carousel's pictures, and wait for them.
+
+        Raises:
+            Postponed: One is not ready.
+        """
+        children = list(run.checkpoint.get("children", []))
+        for number in range(len(children), len(run.content.image_paths)):
+            form = {"image_url": _address(run, number), "is_carousel_item": "true"}
+            children.append(str(self._make(run, form)["id"]))
+            run.save(children=children)
+        for child in children:
+            self._wait_for(run, child)
+
+    @override
+    def resume(self, run: Run) -> str | None:
+        found = self._container(run, str(run.checkpoint["container"]))
+        if found.get("status_code") == "PUBLISHED":
+            return self._published(run).remote_id
+        if found.get("status_code") in {"EXPIRED", "ERROR"}:
+            raise SessionLostError(f"instagram: {found.get('status')}")
+        if "upload_url" in run.checkpoint:
+            run.save(offset=rupload.arrived(found.get("video_status")))
+        return None
+
+    @override
+    def next_part(self, run: Run) -> Part | None:
+        if "upload_url" not in run.checkpoint:
+            return None
+        path = run.source.bring(str(run.content.video_path), check=run.check)
+        return rupload.next_part(run, path)
+
+    @override
+    def read_part(self, run: Run, answer: Answer) -> str | None:
+        rupload.read_part(run, answer)
+        return None
+
+    @override
+    def ready(self, run: Run) -> str | None:
+        found = self._wait_for(run, str(run.checkpoint["container"]))
+        if found.get("status_code") == "PUBLISHED":
+            return self._published(run).remote_id
+        return None
+
+    @override
+    def commit(self, run: Run) -> Call:
+        path = f"/{run.checkpoint['owner']}/media_publish"
+        form = {"creation_id": str(run.checkpoint["container"])}
+        return Call("POST", path, form=form)
+
+    @override
+    def read_commit(self, run: Run, answer: Answer) -> str:
+        return str(answer.json()["id"])
+
+    @override
+    def reconcile(self, run: Run) -> Found:
+        found = self._container(run, str(run.checkpoint["container"]))
+        status = found.get("status_code")
+        seen = {"container": run.checkpoint["container"], "status": status}
+        if status == "PUBLISHED":
+            return self._published(run)
+        if status in {"EXPIRED", "ERROR"}:
+            return Found(what="none", resume=Phase.PREPARE, evidence=seen)
+        return Found(what="unseen", evidence=seen)
+
+    def _published(self, run: Run) -> Found:
+        """Return the post of a container that is published, if one alone can be it."""
+        container = str(run.checkpoint["container"])
+        path = "stories" if run.kind == "story" else "media"
+        wanted = {"fields": "id,caption,timestamp,permalink", "limit": "10"}
+        call = Call("GET", f"/{run.checkpoint['owner']}/{path}", params=wanted)
+        listed = run.send(call).json().get("data", [])
+        since = run.hold.row.created_at - SKEW
+        caption = _caption(run).get("caption") or None
+        same = [
+            media
+            for media in listed
+            if (media.get("caption") or None) == caption
+            and datetime.fromisoformat(media["timestamp"]) >= since
+        ]
+        seen = {"container": container, "alike": len(same)}
+        if len(same) == 1:
+            id_, url = str(same[0]["id"]), same[0].get("permalink")
+            return Found(what="live", remote_id=id_, url=url, evidence=seen)
+        return Found(what="live", remote_id=BY_CONTAINER + container, evidence=seen)
+
+    @override
+    def confirm(self, run: Run) -> Outcome:
+        media = str(run.hold.row.remote_id)
+        if media.startswith(BY_CONTAINER):
+            return Outcome(state=State.PUBLISHED)
+        call = Call("GET", f"/{media}", params={"fields": "id,permalink"})
+        try:
+            url = run.send(call).json().get("permalink")
+        except NexusError:  # the post is there, whether we can read of it or not
+            url = None
+        return Outcome(state=State.PUBLISHED, url=url)
+
+    def _container(self, run: Run, container: str) -> Mapping[str, Any]:
+        wanted = {"fields": "status_code,status,video_status"}
+        call = Call("GET", f"/{container}", params=wanted)
+        found: Mapping[str, Any] = run.send(call).json()
+        return found
+
+    def _wait_for(self, run: Run, container: str) -> Mapping[str, Any]:
+        """Return what is known of a container that can be published.
+
+        Raises:
+            Postponed: It is not ready.
+            NexusError: It never will be.
+        """
+        found = self._container(run, container)
+        match found.get("status_code"):
+            case "FINISHED" | "PUBLISHED":
+                return found
+            case "EXPIRED":
+                raise SessionLostError("instagram: the container has expired")
+            case "ERROR":
+                raise _failure(found)
+        age = (clock.now() - run.hold.row.created_at).total_seconds()
+        pause = next((look for until, look in LOOKS_S if age < until), LATER_S)
+        raise Postponed(
+            "instagram: the media are not ready",
+            code="not_ready",
+            until=clock.now() + timedelta(seconds=pause),
+        )
+
+
+def _failure(found: Mapping[str, Any]) -> NexusError:
+    """Return what the text of a container's status means."""
+    text = str(found.get("status"))
+    match = SUBCODE.search(text)
+    verdict = meta.verdict_of(None, int(match[1])) if match else Verdict.CONTENT
+    if verdict is Verdict.LOST:
+        return SessionLostError(f"instagram: {text}")
+    return RejectedError(f"instagram: {text}", code="invalid_content", reason=text)
+
+
+def _caption(run: Run) -> dict[str, str]:
+    text = run.content.text()
+    return {"caption": text} if text and run.kind != "story" else {}
+
+
+def _address(run: Run, number: int) -> str:
+    path, key = run.content.image_paths[number], f"{run.hold.row.id}/{number}.jpg"
+    return run.source.address(path, key=key, check=run.check)

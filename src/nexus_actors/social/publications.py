@@ -1,0 +1,485 @@
+"""Publications in the database: one row for each post on one platform.
+
+A row has one holder at a time, who says so with a lease and renews it while it works;
+each change names the version that it was made from.  What is written before the
+irreversible call, and after it, is in the row itself: no crash can part them.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from nexus_actors.core import clock
+from nexus_actors.core.errors import (
+    ConfigurationError,
+    Postponed,
+    RejectedError,
+)
+from nexus_actors.core.keyring import Keyring
+from nexus_actors.core.ledger import ClaimLostError
+from nexus_actors.core.logs import get_logger
+
+from .errors import UnknownPublicationError
+from .models import PublicationResult
+
+
+if TYPE_CHECKING:
+    from sqlalchemy import RowMapping
+
+    from nexus_actors.core.database import Database
+
+log = get_logger(__name__)
+
+#: How many notes a publication keeps; the first and the newest tell most.
+NOTES: Final = 50
+
+
+class State(StrEnum):
+    """What a person is told of a publication."""
+
+    SCHEDULED = "scheduled"
+    PUBLISHING = "publishing"
+    PROCESSING = "processing"
+    PARKED = "parked"
+    HELD = "held"
+    PUBLISHED = "published"
+    AWAITING_USER = "awaiting_user"
+    UNCONFIRMED = "unconfirmed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+#: What stands in place of a checkpoint that no key opens.
+SEALED: Final = "sealed"
+
+#: States in which a sweep goes on with a publication.
+ACTIVE: Final = (
+    State.SCHEDULED,
+    State.PUBLISHING,
+    State.PROCESSING,
+)
+
+#: States in which nothing happens by itself.
+RESTING: Final = (
+    State.PARKED,
+    State.HELD,
+    State.PUBLISHED,
+    State.AWAITING_USER,
+    State.UNCONFIRMED,
+    State.FAILED,
+    State.CANCELLED,
+)
+
+
+class Phase(StrEnum):
+    """Which step comes next."""
+
+    PREPARE = "prepare"
+    TRANSFER = "transfer"
+    COMMIT = "commit"
+    CONFIRM = "confirm"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """A post on one platform, as its row says.
+
+    Attributes:
+        key: The idempotency key.
+        account: None where the message brought the credentials.
+        request: What is to be posted, and how; no secrets.
+        sealed: The credentials of the message, encrypted; None without a key for that.
+        checkpoint: What the adapter has noted on the way, such as an upload's address.
+        attempt: The irreversible call that is under way: its number and ``at``.
+        attempts: How many such calls there were.
+        failures: How many runs in a row have failed for a reason that may pass.
+        remote_id: The platform's name for the post, or what it will be found by.
+        error: Why it is in its state, where that is no good one.
+        notes: What was seen, the oldest first.
+        steps: What became of what is done beside the post: thumbnail, captions.
+        publish_at: When it shall be published; None is at once.
+        due_at: When a sweep looks at it.
+        job: The message that works on it, or waits for its time.
+    """
+
+    id: str
+    key: str
+    platform: str
+    account: str | None
+    state: State
+    phase: Phase
+    version: int
+    owner: str | None
+    lease_until: datetime
+    request: dict[str, Any]
+    sealed: str | None = field(repr=False)
+    checkpoint: dict[str, Any] = field(repr=False)
+    attempt: dict[str, Any] | None
+    attempts: int
+    failures: int
+    remote_id: str | None
+    url: str | None
+    error: dict[str, Any] | None
+    notes: list[dict[str, Any]]
+    steps: dict[str, Any]
+    publish_at: datetime | None
+    due_at: datetime | None
+    job: str | None
+    created_at: datetime
+    updated_at: datetime
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a host or a person is told: no secrets, no upload addresses."""
+        return PublicationResult(
+            id=self.id,
+            key=self.key,
+            platform=self.platform,
+            account=self.account,
+            state=self.state,
+            phase=self.phase,
+            remote_id=self.remote_id,
+            url=self.url,
+            error=self.error,
+            attempts=self.attempts,
+            notes=tuple(self.notes),
+            steps=self.steps,
+            publish_at=_iso(self.publish_at),
+            created_at=self.created_at.isoformat(),
+            updated_at=self.updated_at.isoformat(),
+        ).to_json()
+
+
+@dataclass(frozen=True, slots=True)
+class Publications:
+    """The table.
+
+    Attributes:
+        keyring: Seals what may not stand there in clear; None where no key is set.
+    """
+
+    database: Database
+    keyring: Keyring | None
+
+    def register(  # noqa: PLR0913 - what a publication begins with
+        self,
+        *,
+        key: str,
+        platform: str,
+        account: str | None,
+        request: Mapping[str, Any],
+        token: str | None,
+        publish_at: datetime | None,
+        job: str | None,
+    ) -> Publication:
+        """Return the publication of *key*, which is made if there is none."""
+        from nexus_actors.core.tables import publications as table
+
+        now, id_ = clock.now_ms(), uuid.uuid4().hex
+        sealed = None
+        if token is not None and self.keyring is not None:
+            sealed = self.keyring.seal(token, context=_context(id_))
+        query = (
+            self.database.insert(table)
+            .values(
+                id=id_,
+                key=key,
+                platform=platform,
+                account=account,
+                state=State.SCHEDULED if publish_at else State.PUBLISHING,
+                phase=Phase.PREPARE,
+                version=1,
+                owner=None,
+                lease_until_ms=0,
+                request=dict(request),
+                sealed=sealed,
+                checkpoint=self._closed({}, id_),
+                attempt=None,
+                attempts=0,
+                failures=0,
+                notes=[],
+                steps={},
+                publish_ms=_ms(publish_at),
+                due_ms=_ms(publish_at) or now,
+                job=job,
+                created_ms=now,
+                updated_ms=now,
+            )
+            .on_conflict_do_nothing(index_elements=[table.c.key])
+        )
+        with self.database.begin() as connection:
+            connection.execute(query)
+            found = table.select().where(table.c.key == key)
+            row = connection.execute(found).mappings().one()
+        return self._read(row)
+
+    def get(self, id_: str) -> Publication:
+        """Return the publication of that id, or of that idempotency key.
+
+        Raises:
+            UnknownPublicationError: There is none.
+        """
+        from nexus_actors.core.tables import publications as table
+
+        query = table.select().where((table.c.id == id_) | (table.c.key == id_))
+        with self.database.read() as connection:
+            row = connection.execute(query).mappings().first()
+        if row is None:
+            raise UnknownPublicationError(f"no publication {id_!r} is known")
+        return self._read(row)
+
+    def newest(
+        self,
+        *,
+        state: State | None = None,
+        platform: str | None = None,
+        account: str | None = None,
+        limit: int = 100,
+    ) -> list[Publication]:
+        """Return the newest publications of which all that is given holds."""
+        from nexus_actors.core.tables import publications as table
+
+        query = table.select().order_by(table.c.created_ms.desc()).limit(limit)
+        wanted = {"state": state, "platform": platform, "account": account}
+        for name, value in wanted.items():
+            if value is not None:
+                query = query.where(table.c[name] == value)
+        with self.database.read() as connection:
+            rows = connection.execute(query).mappings().all()
+        return [self._read(row) for row in rows]
+
+    def due(self, limit: int = 100) -> list[Publication]:
+        """Return those that nobody works on although their time has come."""
+        from nexus_actors.core.tables import publications as table
+
+        now = clock.now_ms()
+        query = (
+            table.select()
+            .where(
+                table.c.state.in_([*ACTIVE, State.PARKED]),
+                table.c.due_ms <= now,
+                table.c.lease_until_ms <= now,
+            )
+            .order_by(table.c.due_ms)
+            .limit(limit)
+        )
+        with self.database.read() as connection:
+            rows = connection.execute(query).mappings().all()
+        return [self._read(row) for row in rows]
+
+    def hold(self, id_: str, *, lease_s: float) -> Hold:
+        """Take the right to change a publication.
+
+        Raises:
+            Postponed: Somebody else has it, until their lease is over.
+            UnknownPublicationError: There is none.
+        """
+        from nexus_actors.core.tables import publications as table
+
+        now, owner = clock.now_ms(), uuid.uuid4().hex
+        query = (
+            table.update()
+            .where(table.c.id == id_, table.c.lease_until_ms <= now)
+            .values(owner=owner, lease_until_ms=now + round(lease_s * 1000))
+            .returning(*table.c)
+        )
+        with self.database.begin() as connection:
+            row = connection.execute(query).mappings().one_or_none()
+        if row is None:
+            held = self.get(id_)
+            raise Postponed(
+                f"publication {id_} is being worked on",
+                code="held",
+                until=held.lease_until,
+            )
+        hold = Hold(self, self._read(row), owner, lease_s)
+        if SEALED in hold.row.checkpoint:
+            hold.release()
+            raise ConfigurationError(
+                f"what publication {id_} has noted is sealed, and NEXUS_SECRET_KEY is "
+                "not set: set it"
+            )
+        return hold
+
+    def token(self, publication: Publication) -> str | None:
+        """Return the token that the message brought, if it could be kept."""
+        if publication.sealed is None or self.keyring is None:
+            return None
+        context = _context(publication.id)
+        return str(self.keyring.unseal(publication.sealed, context=context))
+
+    def _read(self, row: RowMapping) -> Publication:
+        return Publication(
+            id=row["id"],
+            key=row["key"],
+            platform=row["platform"],
+            account=row["account"],
+            state=State(row["state"]),
+            phase=Phase(row["phase"]),
+            version=row["version"],
+            owner=row["owner"],
+            lease_until=clock.from_ms(row["lease_until_ms"]),
+            request=row["request"],
+            sealed=row["sealed"],
+            checkpoint=self._opened(row["checkpoint"], row["id"]),
+            attempt=row["attempt"],
+            attempts=row["attempts"],
+            failures=row["failures"],
+            remote_id=row["remote_id"],
+            url=row["url"],
+            error=row["error"],
+            notes=row["notes"],
+            steps=row["steps"],
+            publish_at=_instant(row["publish_ms"]),
+            due_at=_instant(row["due_ms"]),
+            job=row["job"],
+            created_at=clock.from_ms(row["created_ms"]),
+            updated_at=clock.from_ms(row["updated_ms"]),
+        )
+
+    def _closed(self, checkpoint: Mapping[str, Any], id_: str) -> str:
+        """Return a checkpoint as it may be stored: its addresses authorise uploads."""
+        if self.keyring is None:
+            return json.dumps(dict(checkpoint))
+        return self.keyring.seal(dict(checkpoint), context=_context(id_))
+
+    def _opened(self, text: str, id_: str) -> dict[str, Any]:
+        found: dict[str, Any]
+        if text.startswith("{"):
+            found = json.loads(text)
+        elif self.keyring is None:
+            return {SEALED: True}  # what only tells of it needs no key
+        else:
+            found = self.keyring.unseal(text, context=_context(id_))
+        return found
+
+
+@dataclass(slots=True)
+class Hold:
+    """The right to change one publication, as long as it is renewed."""
+
+    table: Publications
+    row: Publication
+    owner: str
+    lease_s: float
+
+    def write(self, **changes: Any) -> None:
+        """Change what the row says; times are given as such, the lease begins anew.
+
+        Raises:
+            ClaimLostError: The lease was over, and somebody else has it.
+        """
+        from nexus_actors.core.tables import publications as table
+
+        now = clock.now_ms()
+        values = {
+            "version": self.row.version + 1,
+            "updated_ms": now,
+            "lease_until_ms": now + round(self.lease_s * 1000),
+            **self._columns(changes),
+        }
+        query = (
+            table.update()
+            .where(
+                table.c.id == self.row.id,
+                table.c.owner == self.owner,
+                table.c.version == self.row.version,
+            )
+            .values(**values)
+            .returning(*table.c)
+        )
+        with self.table.database.begin() as connection:
+            row = connection.execute(query).mappings().one_or_none()
+        if row is None:
+            raise self._lost()
+        self.row = self.table._read(row)  # noqa: SLF001 - its other half
+
+    def note(self, what: str, **seen: Any) -> list[dict[str, Any]]:
+        """Return the notes with one more, to be written with what follows of it."""
+        told = {"at": clock.now().isoformat(), "what": what, **seen}
+        notes = [*self.row.notes, told]
+        return notes[:5] + notes[5:][-(NOTES - 5) :]
+
+    def renew(self) -> None:
+        """Hold it for another lease from now on, if most of this one is over.
+
+        Raises:
+            ClaimLostError: It was over, and somebody else has it.
+        """
+        from nexus_actors.core.tables import publications as table
+
+        now, left = clock.now_ms(), self.row.lease_until - clock.now()
+        if left.total_seconds() > self.lease_s * 0.7:
+            return
+        until = now + round(self.lease_s * 1000)
+        mine = (table.c.id == self.row.id) & (table.c.owner == self.owner)
+        query = (
+            table.update().where(mine).values(lease_until_ms=until).returning(*table.c)
+        )
+        with self.table.database.begin() as connection:
+            row = connection.execute(query).mappings().one_or_none()
+        if row is None:
+            raise self._lost()
+        self.row = self.table._read(row)  # noqa: SLF001 - its other half
+
+    def release(self) -> None:
+        """Give it back."""
+        from nexus_actors.core.tables import publications as table
+
+        mine = (table.c.id == self.row.id) & (table.c.owner == self.owner)
+        query = table.update().where(mine).values(owner=None, lease_until_ms=0)
+        with self.table.database.begin() as connection:
+            connection.execute(query)
+
+    def _columns(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        columns = dict(changes)
+        for name in ("publish_at", "due_at"):
+            if name in columns:
+                columns[f"{name[:-3]}_ms"] = _ms(columns.pop(name))
+        if "checkpoint" in columns:
+            text = self.table._closed(columns["checkpoint"], self.row.id)  # noqa: SLF001 - its other half
+            columns["checkpoint"] = text
+        return columns
+
+    def _lost(self) -> ClaimLostError:
+        return ClaimLostError(
+            f"publication {self.row.id} is no longer this run's: its lease was over, "
+            "and somebody else goes on with it"
+        )
+
+
+def refuse_unless(publication: Publication, *states: State, to: str) -> None:
+    """Check that a publication is in one of *states*.
+
+    Raises:
+        RejectedError: It is in another one.
+    """
+    if publication.state not in states:
+        wanted = ", ".join(states)
+        raise RejectedError(
+            f"publication {publication.id} is {publication.state}: only one that is "
+            f"{wanted} can be {to}",
+            code="wrong_state",
+        )
+
+
+def _context(id_: str) -> str:
+    return f"publication {id_}"
+
+
+def _ms(at: datetime | None) -> int | None:
+    return None if at is None else clock.to_ms(at)
+
+
+def _instant(ms: int | None) -> datetime | None:
+    return None if ms is None else clock.from_ms(ms)
+
+
+def _iso(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()

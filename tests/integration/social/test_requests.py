@@ -1,0 +1,96 @@
+"""What the publishers send is what the platforms' own documents describe."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from discovery import discovery, faults
+from nexus_actors.social import publish_post
+from nexus_actors.social.adapters.tiktok import Plan
+from nexus_actors.testing.contracts.publisher import until_it_rests
+from nexus_actors.testing.sandbox import SandboxClient
+from publishing import QUICK, Place
+
+
+def test_every_request_to_youtube_is_in_its_discovery_document(
+    nexus_sandbox: SandboxClient,
+    clip: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place, document = Place(tmp_path), discovery()
+    for name, value in place.environ(nexus_sandbox.url, {}).items():
+        monkeypatch.setenv(name, value)
+    place.empty()
+    nexus_sandbox.settings(**QUICK)
+    srt = tmp_path / "en.srt"
+    srt.write_text("1\n00:00:00,000 --> 00:00:01,000\nHello\n")
+    everything: dict[str, Any] = {
+        "platform": "youtube",
+        "account": "creator",
+        "content": {
+            "video_path": str(clip),
+            "title": "A film",
+            "description": "Of ours",
+            "tags": ["one", "two words"],
+            "captions": [{"path": str(srt), "language": "en", "name": "English"}],
+        },
+        "settings": {
+            "privacy": "private",
+            "ai_generated": True,
+            "paid_partnership": True,
+            "playlist_id": "PL-none",
+            "extra": {"status": {"license": "creativeCommon", "embeddable": True}},
+        },
+    }
+
+    until_it_rests(lambda: publish_post(**everything))
+
+    methods = {}
+    for resource in document["resources"].values():
+        for method in resource.get("methods", {}).values():
+            upload = (
+                method.get("mediaUpload", {}).get("protocols", {}).get("simple", {})
+            )
+            for path in ("/" + method["path"], upload.get("path")):
+                methods[method["httpMethod"], path] = method
+    sent = nexus_sandbox.requests()
+    assert {r["path"].rpartition("/")[2] for r in sent} >= {"videos", "captions"}
+    for request in sent:
+        path = request["path"].removeprefix("/youtube")
+        if request["method"] == "PUT":  # to an address that YouTube has given
+            continue
+        method = methods[request["method"], path]
+        known = {*method["parameters"], "uploadType", *document["parameters"]}
+        assert set(parse_qs(request["query"])) <= known
+        if request["headers"].get("content-type", "").startswith("application/json"):
+            body = json.loads(request["body"])
+            assert not faults(body, method["request"], document["schemas"], path)
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted", "plan", "last"),
+    [
+        (4_194_304, 16 * 2**20, (4_194_304, 1), 4_194_304),
+        (64_000_001, 16 * 2**20, (16_777_216, 3), 30_445_569),
+        (4_000_000_000, 16 * 2**20, (16_777_216, 238), 23_799_808),
+        (4_294_967_296, 16 * 2**20, (16_777_216, 256), 16_777_216),
+        (12_000_000, 262_144, (5_242_880, 2), 6_757_120),
+    ],
+)
+def test_tiktok_s_chunks_are_cut_as_its_guide_says(
+    size: int, wanted: int, plan: tuple[int, int], last: int
+) -> None:
+    found = Plan.of(size, wanted)
+    ends = [0]
+    while ends[-1] < size:
+        ends.append(found.stop(ends[-1]))
+
+    assert (found.chunk, found.count) == plan
+    assert len(ends) - 1 == found.count
+    assert ends[-1] - ends[-2] == last
