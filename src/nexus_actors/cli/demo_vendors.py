@@ -15,8 +15,6 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final
 
-import requests
-
 from nexus_actors.core.errors import InternalError, MissingExtraError
 from nexus_actors.engine import jobs
 
@@ -141,6 +139,8 @@ class Vendors:
         return path
 
     def _get(self, path: str) -> str:
+        import requests
+
         with requests.Session() as session:
             session.trust_env = False  # no proxy of the machine's stands between
             answer = session.get(f"{self.url}/_sandbox/{path}", timeout=30)

@@ -10,7 +10,7 @@ import click
 
 from nexus_actors.core.errors import NexusError
 from nexus_actors.core.logs import configure
-from nexus_actors.engine import jobs, queues
+from nexus_actors.engine import jobs
 from nexus_actors.engine.actor import Actor
 from nexus_actors.engine.options import given
 
@@ -128,6 +128,8 @@ def print_failure(subject: dict[str, Any], error: dict[str, Any]) -> None:
 
 
 def _why_it_waits(queue_name: str) -> str:
+    from nexus_actors.engine import queues
+
     if queues.is_paused(queue_name):
         how = f"nexus-actors queues resume {queue_name}"
         return f"queue {queue_name} is paused; resume it with: {how}"
