@@ -20,7 +20,7 @@ dramatiq.set_broker(broker)
 
 
 def note(what: str, number: int, *more: str) -> None:
-    line = " ".join([what, f"{number} {os.getpid()}", *more, f"{time.time():.3f}\n"])
+    line = " ".join([what, f"{number} {os.getpid()}", *more, f"{time.time():.6f}\n"])
     file = os.open(os.environ["NOTES"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(file, line.encode())
     os.close(file)
@@ -50,7 +50,7 @@ def publish(account: int) -> None:
     """Make a call that counts against the account's budget, and note when it was."""
     before = time.time()
     budgets.spend(budgets.Budget(f"tiktok:{account}:publish", limit=6, window_s=3))
-    note("publish", account, f"{before:.3f}")
+    note("publish", account, f"{before:.6f}")
 
 
 @dramatiq.actor(max_retries=1, min_backoff=1_000)

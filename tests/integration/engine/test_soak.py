@@ -105,6 +105,7 @@ def chaos(tmp_path: Path, start_worker: StartWorker, notes: Path) -> Iterator[Ch
     chaos.end()
 
 
+@pytest.mark.timeout(scaled(180, full=1_500))
 def test_no_message_is_missing_whatever_dies(
     make_broker: MakeBroker, chaos: Chaos, notes: Path, tmp_path: Path
 ) -> None:
