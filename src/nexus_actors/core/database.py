@@ -23,6 +23,7 @@ from .errors import (
     ResourceError,
 )
 from .settings import CoreSettings, default_state_dir
+from .urls import split_authority
 
 
 if TYPE_CHECKING:
@@ -379,7 +380,8 @@ def _redis_hosts(settings: CoreSettings) -> list[str]:
     """Return the hosts that the settings name: several are those of sentinels."""
     if settings.redis_url is None:
         return [settings.redis_host]
-    hosts = urlsplit(settings.redis_url.get_secret_value()).netloc.rpartition("@")[2]
+    authority, _ = split_authority(settings.redis_url.get_secret_value())
+    hosts = authority.rpartition("@")[2]
     return [urlsplit(f"//{part}").hostname or "localhost" for part in hosts.split(",")]
 
 

@@ -1,4 +1,4 @@
-"""URLs that users supply: only those that every parser reads alike."""
+"""URLs of users, only as every parser reads them alike; and those of servers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Self
+from urllib.parse import SplitResult, urlsplit
 
 from .errors import ForbiddenUrlError
 
@@ -31,6 +32,19 @@ NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 def is_web(text: str) -> bool:
     """Return whether *text* is meant as such a URL, well-formed or not."""
     return bool(re.match(r"\s*https?:", text, re.IGNORECASE))
+
+
+def split_authority(url: str) -> tuple[str, SplitResult]:
+    """Return users and hosts of a server's URL, which may be several, and the rest.
+
+    Some releases of Python refuse an IPv6 address that stands after another host.
+
+    Raises:
+        ValueError: The rest is none of a URL.
+    """
+    scheme, mark, rest = url.partition("://")
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    return authority, urlsplit(f"{scheme}{mark}{rest[len(authority) :]}")
 
 
 @dataclass(frozen=True, slots=True, repr=False)

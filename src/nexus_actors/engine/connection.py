@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import redis
 from redis.backoff import NoBackoff
@@ -15,6 +15,7 @@ from redis.sentinel import SentinelConnectionPool
 
 from nexus_actors.core.errors import BrokerUnavailable, ConfigurationError
 from nexus_actors.core.settings import CoreSettings
+from nexus_actors.core.urls import split_authority
 
 from . import sentinel
 
@@ -59,7 +60,7 @@ def connect(settings: CoreSettings) -> redis.Redis:
         )
     url = settings.redis_url.get_secret_value()
     try:
-        parts = urlsplit(url)
+        _, parts = split_authority(url)
         if "protocol" not in parse_qs(parts.query):
             options["protocol"] = 2
         if parts.scheme in sentinel.SCHEMES:

@@ -18,6 +18,8 @@ import redis
 from redis.connection import parse_url
 from redis.sentinel import MasterNotFoundError, Sentinel
 
+from nexus_actors.core.urls import split_authority
+
 
 #: Either means that the URL names sentinels; the second speaks TLS.
 SCHEMES: Final = ("redis+sentinel", "rediss+sentinel")
@@ -67,9 +69,9 @@ def connect(url: str, **options: Any) -> redis.Redis:
     Raises:
         ValueError: The URL is not of the form above.
     """
-    parts = urlsplit(url)
+    authority, parts = split_authority(url)
     service, _, database = parts.path.strip("/").partition("/")
-    user, _, hosts = parts.netloc.rpartition("@")
+    user, _, hosts = authority.rpartition("@")
     name, _, password = user.partition(":")
     if not service:
         raise ValueError("the path names the master")
