@@ -112,20 +112,19 @@ class Consumer(dramatiq.Consumer):
             return self._next_alone(self._suspect)
         if self._is_empty:  # since then, what was stored has left a hint
             self._is_empty = False
-            self._await_hint()
-            return None
+            if not self._await_hint() or self.broker.draining.is_set():
+                return None
         wanted = self._free()
         if not wanted:
             return None
         self._fetch(wanted)
         return self._ready.popleft() if self._ready else None
 
-    def _await_hint(self) -> None:
-        """Wait for a hint that there may be something to take."""
+    def _await_hint(self) -> bool:
+        """Wait for a hint that there may be something to take; tell if there is one."""
         if self._is_paused:
-            self.broker.run.await_hint(self._resumed, PAUSED_POLL_S)
-        else:
-            self.broker.run.await_hint(self._wake, POLL_S)
+            return self.broker.run.await_hint(self._resumed, PAUSED_POLL_S)
+        return self.broker.run.await_hint(self._wake, POLL_S)
 
     def _free(self) -> list[Delivery]:
         """Take threads, and slots, that are free; wait a moment for the first."""

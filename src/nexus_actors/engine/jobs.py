@@ -152,7 +152,12 @@ class Job:
     @property
     def is_late(self) -> bool:
         """Whether this attempt has taken as long as it may."""
-        return time.monotonic() - self._began >= self.limit_s
+        return self.age_s >= self.limit_s
+
+    @property
+    def age_s(self) -> float:
+        """How long this attempt has run, in seconds."""
+        return time.monotonic() - self._began
 
     def too_late(self) -> TimeLimitError:
         """Return the error of an attempt that took too long."""

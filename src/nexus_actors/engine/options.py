@@ -45,6 +45,8 @@ def chosen(
     """
     found = {}
     for name in SENT_ALONG:
+        if name not in asked and name not in of_actor:
+            continue
         value = asked.get(name)
         if value is None:
             value = of_actor.get(name)
@@ -70,7 +72,8 @@ def check(options: Mapping[str, Any]) -> None:
     Raises:
         InvalidRequestError: Naming the option.
     """
-    check_priority(options.get("priority", DEFAULT_PRIORITY))
+    if "priority" in options:
+        check_priority(options["priority"])
     for name in ("dedupe_key", "group"):
         if name in options:
             _check_name(name, options[name])

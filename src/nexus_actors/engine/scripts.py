@@ -154,15 +154,18 @@ class Scripts:
             answers[at] = self(name, *args)
         return answers
 
-    def await_hint(self, key: str, timeout_s: float) -> None:
+    def await_hint(self, key: str, timeout_s: float) -> bool:
         """Wait until something is in the list *key*, and take it; or for so long.
+
+        Returns:
+            Whether there was something.
 
         Raises:
             redis.RedisError: The answer was lost.
         """
         with self._connection() as connection:
             connection.send_command("BLPOP", key, timeout_s)
-            connection.read_response()
+            return connection.read_response() is not None
 
     def _command(self, name: Name, args: Sequence[Any]) -> tuple[Any, ...]:
         return ("EVALSHA", _sha(name), 1, self._namespace, *args)

@@ -203,3 +203,34 @@ def test_a_stock_worker_runs_what_we_enqueued(
 
     assert sorted(counter.runs) == [1, 2]
     stock.close()
+
+
+def test_the_log_tells_the_start_of_a_job_that_lasts_and_the_end_of_each(
+    broker: RedisBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gate = threading.Event()
+
+    def work(number: int = 0) -> None:
+        if number:
+            gate.wait(20)
+
+    actor = make_actor(work)
+    actor.declare_on(broker)
+    short, long = actor.send(), actor.send(number=1)
+    seen: list[str] = []
+
+    def told(event: str, job: str) -> list[str]:
+        seen.extend(capsys.readouterr().out.splitlines())
+        return [line for line in seen if event in line and job in line]
+
+    with working(broker):
+        until(lambda: bool(told("job.started", long.message_id)))
+        gate.set()
+        until(lambda: bool(told("job.succeeded", long.message_id)))
+        ended(short, broker)
+
+    [started] = told("job.started", "")
+    assert "attempt=1" in started
+    assert "queue=tests" in started
+    [end] = told("job.succeeded", short.message_id)
+    assert "duration_s=" in end

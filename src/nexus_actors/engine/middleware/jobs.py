@@ -73,13 +73,7 @@ class JobsMiddleware(Middleware):
         self, broker: dramatiq.Broker, message: MessageProxy
     ) -> None:
         """Make the job the one that this thread runs; that it started is told."""
-        attempt = message.options.get("retries", 0) + 1
-        structlog.contextvars.bind_contextvars(
-            message_id=message.message_id,
-            actor=message.actor_name,
-            queue=q_name(message.queue_name),
-            attempt=attempt,
-        )
+        structlog.contextvars.bind_contextvars(**_about(message))
         job = jobs.Job(
             id=message.message_id,
             actor=message.actor_name,
@@ -89,8 +83,9 @@ class JobsMiddleware(Middleware):
         if isinstance(broker, OwnBroker):
             job.delivery = delivery_of(message)
             job.publish = lambda progress: _publish(broker, message, progress)
+        else:  # on our broker, `TimeLimit` tells it of jobs that last
+            log.info("job.started")
         jobs.begin(job)
-        _log(delivery_of(message), "job.started")
 
     def after_process_message(
         self,
@@ -107,7 +102,7 @@ class JobsMiddleware(Middleware):
             _note_again(delivery, message)
         elif exception is None:
             kept = job.result if job and job.result is not None else result
-            _note_success(delivery, message, kept)
+            _note_success(delivery, message, kept, job.age_s if job else 0.0)
         elif job and job.is_cancelled:
             _note_cancelled(delivery, message)
         elif message.failed:
@@ -170,14 +165,31 @@ def _publish(broker: OwnBroker, message: MessageProxy, progress: jobs.Progress) 
         broker.tell(message, fields, "job.progress", _body(message, **value))
 
 
-def _log(delivery: Delivery, event: str) -> None:
+def log_start(message: MessageProxy) -> None:
+    """Log that the job of *message* has begun, from another thread than its own."""
+    _log(delivery_of(message), "job.started", **_about(message))
+
+
+def _about(message: MessageProxy) -> dict[str, Any]:
+    """Return what stands on each line of the log that a job writes."""
+    return {
+        "message_id": message.message_id,
+        "actor": message.actor_name,
+        "queue": q_name(message.queue_name),
+        "attempt": message.options.get("retries", 0) + 1,
+    }
+
+
+def _log(delivery: Delivery, event: str, **more: Any) -> None:
     if delivery.tracked:
-        log.info(event)
+        log.info(event, **more)
     elif _stdlib_log.isEnabledFor(logging.DEBUG):
-        log.debug(event)
+        log.debug(event, **more)
 
 
-def _note_success(delivery: Delivery, message: MessageProxy, result: Any) -> None:
+def _note_success(
+    delivery: Delivery, message: MessageProxy, result: Any, took_s: float
+) -> None:
     if delivery.tracked:
         delivery.job_fields = {
             "state": "succeeded",
@@ -187,7 +199,7 @@ def _note_success(delivery: Delivery, message: MessageProxy, result: Any) -> Non
         }
         delivery.event = "job.succeeded"
         delivery.event_body = _body(message)
-    _log(delivery, "job.succeeded")
+    _log(delivery, "job.succeeded", duration_s=round(took_s, 3))
 
 
 def _note_cancelled(delivery: Delivery, message: MessageProxy) -> None:

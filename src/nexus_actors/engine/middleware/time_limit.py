@@ -23,6 +23,8 @@ from nexus_actors.core.offspring import Process, offspring, uptime_s
 from nexus_actors.engine import jobs
 from nexus_actors.engine.recovery import Loop
 
+from .jobs import log_start
+
 
 log = get_logger(__name__)
 
@@ -36,6 +38,10 @@ HEAR_S: Final = 3.0
 #: to end by SIGTERM may take, in seconds.
 CLEAN_UP_S: Final = 30.0
 TERMINATE_S: Final = 4.0
+
+#: How long a job has run when the log tells of its start, in seconds: of a short one,
+#: the end is enough, and a line takes longer than the queue does.
+TELL_START_S: Final = 0.5
 
 #: When it is told that an interrupted job goes on, and how often, in seconds.
 FIRST_TELL_S: Final = 1.0
@@ -51,11 +57,12 @@ class _Watched:
     """A running job, its thread, and what was done to end it."""
 
     job: jobs.Job
-    message_id: str
+    message: MessageProxy
     thread: int = field(default_factory=threading.get_ident)
     native: int = field(default_factory=threading.get_native_id)
     began_s: float = field(default_factory=uptime_s)
     entered: bool = False
+    told: bool = False
     asked_at: float | None = None
     interrupted_at: float | None = None
     tell_at: float = 0.0
@@ -76,10 +83,11 @@ class TimeLimit(StockTimeLimit):
         self._watched: dict[int, _Watched] = {}
         self._lock = threading.Lock()
         self._loop: Loop | None = None
+        self._is_for_greenlets = is_gevent_active()  # once: it looks through the disk
 
     def after_process_boot(self, broker: dramatiq.Broker) -> None:
         """Leave greenlets to dramatiq: they are no threads."""
-        if is_gevent_active():
+        if self._is_for_greenlets:
             super().after_process_boot(broker)  # type: ignore[no-untyped-call]
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: Worker) -> None:  # noqa: ARG002 - dramatiq's signature
@@ -110,10 +118,10 @@ class TimeLimit(StockTimeLimit):
     ) -> None:
         """Watch the job from now on."""
         job = jobs.running()
-        if is_gevent_active() or job is None:
+        if self._is_for_greenlets or job is None:
             super().before_process_message(broker, message)  # type: ignore[no-untyped-call]
             return
-        watched = _Watched(job, message.message_id)
+        watched = _Watched(job, message)
         with self._lock:
             self._watched[watched.thread] = watched
 
@@ -126,7 +134,7 @@ class TimeLimit(StockTimeLimit):
         exception: BaseException | None = None,  # noqa: ARG002 - dramatiq's signature
     ) -> None:
         """Watch it no more."""
-        if is_gevent_active():
+        if self._is_for_greenlets:
             super().after_process_message(broker, message)  # type: ignore[no-untyped-call]
         self.leave()
 
@@ -162,6 +170,9 @@ class TimeLimit(StockTimeLimit):
         return LOOK_S
 
     def _look(self, watched: _Watched, now: float) -> None:
+        if not watched.told and watched.job.age_s > TELL_START_S:
+            watched.told = True
+            log_start(watched.message)
         if watched.interrupted_at is not None:
             self._insist(watched, now)
             return
@@ -180,9 +191,7 @@ class TimeLimit(StockTimeLimit):
 
     def _interrupt(self, watched: _Watched, now: float) -> None:
         is_cancelled = watched.job.is_cancelled
-        log.warning(
-            "job.end_forced", message_id=watched.message_id, cancelled=is_cancelled
-        )
+        log.warning("job.end_forced", message_id=watched.job.id, cancelled=is_cancelled)
         kind = CancelInterrupt if is_cancelled else TimeLimitExceeded
         raise_thread_exception(watched.thread, kind)
         watched.interrupted_at = now
@@ -198,7 +207,7 @@ class TimeLimit(StockTimeLimit):
             watched.tell_at = now + TELL_S
             log.error(
                 "job.does_not_end",
-                message_id=watched.message_id,
+                message_id=watched.job.id,
                 waits_at=_place(watched.thread),
                 since_s=round(now - (watched.asked_at or now)),
             )
