@@ -18,6 +18,7 @@ from nexus_actors.core.errors import ConfigurationError
 from nexus_actors.core.logs import configure
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.engine.actor import attached_broker
+from nexus_actors.engine.middleware.metrics import MetricsMiddleware
 
 
 _chosen: list[str] | None = None
@@ -77,4 +78,9 @@ def _choose(domain: str) -> None:
 with _or_exit():
     _names = (CoreSettings.load().domains or "").split(",")
     _chosen = [name.strip() for name in _names if name.strip()] or None
-    attached_broker().add_middleware(_DeclareOnBoot())
+    _broker = attached_broker()
+    _broker.add_middleware(_DeclareOnBoot())
+    _broker.add_middleware(
+        MetricsMiddleware(lambda: "-".join(_chosen or ["all"])),
+        before=type(_broker.middleware[0]) if _broker.middleware else None,
+    )

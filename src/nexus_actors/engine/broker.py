@@ -45,8 +45,9 @@ from . import jobs, options
 from .connection import check_server, close, connect, unavailable
 from .consumer import Consumer
 from .cron import Entry
-from .delivery import Delivered, Delivery
+from .delivery import Delivered, Delivery, Outcome
 from .events import MAX_EVENTS
+from .instruments import OTHER
 from .middleware.jobs import JobsMiddleware
 from .middleware.retries import Retries
 from .middleware.time_limit import TimeLimit
@@ -157,7 +158,8 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         check_server(self.client)
         self.lease = self._new_lease()  # one made before a fork is its siblings', too
         self.name = f"{socket.gethostname()}:{os.getpid()}"
-        self.worker, self.threads = worker, worker.worker_threads
+        self.worker = worker
+        self.threads = self.lease.threads = worker.worker_threads
         self.places = threading.Semaphore(self.threads)
         self.alone = threading.Lock()
         self.draining.clear()
@@ -210,6 +212,9 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         """
         prepared = [self.prepare(message) for message in messages]
         due = None if delay is None else clock.now_ms() + delay
+        if due is not None:
+            for message in prepared:
+                message.options["eta"] = due
         if self._is_heard("before_enqueue"):
             for message in prepared:
                 self.emit_before("enqueue", message, delay)
@@ -350,6 +355,8 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         arguments: list[Any] = [run.outcome, run.queue, run.owner, message.redis_id]
         arguments += [clock.now_ms(), MAX_EVENTS]
         arguments += [int(and_take), self.lease.worker, self.name]
+        actor = message.actor_name if message.actor_name in self.actors else OTHER
+        arguments += counted_as(run.outcome, run.ended, actor)
         if run.tracked or run.outcome != "ack" or _key_of(message):
             arguments += self._end_of(message, run)
         taken: list[Any]
@@ -362,6 +369,8 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         """Return what follows the end: another run, a dead letter, the record."""
         following: list[Any] = ["", ""]
         if run.successor:
+            now = clock.now_ms()
+            run.successor.options["eta"] = now if run.due is None else run.due
             following = [run.successor.message_id, encode(run.successor)]
         following += [_key_of(message), "" if run.due is None else run.due]
         following.append(json.dumps(run.why) if run.why else "")
@@ -380,7 +389,9 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         )
         self.run(
             *("settle", "dead", queue_name, self.lease.worker, redis_id),
-            *(clock.now_ms(), MAX_EVENTS, 0, "", "", "", "", "", "", why),
+            *(clock.now_ms(), MAX_EVENTS, 0, "", ""),
+            *counted_as("dead", ("failure", "rejected"), OTHER),
+            *("", "", "", "", why),
         )
 
     def tell(
@@ -432,6 +443,14 @@ class RedisBroker(OwnBroker, StockRedisBroker):
     def close(self) -> None:
         """Close the connections to Redis."""
         close(self.client)
+
+
+@lru_cache(maxsize=1024)
+def counted_as(outcome: Outcome, ended: tuple[str, str], actor: str) -> tuple[str, str]:
+    """Return what the script that ends a run counts."""
+    how, why = ended
+    kind = "dead" if outcome == "dead" else "retried"
+    return f"processed:{how}:{actor}", f"{kind}:{why}:{actor}" if why else ""
 
 
 _compact = json.JSONEncoder(separators=(",", ":"))

@@ -191,6 +191,7 @@ class Consumer(dramatiq.Consumer):
             delivery.owner, delivery.queue = worker, self.queue_name
             delivery.number = number
             delivery.tracked = message.options.get("track") is not False
+            delivery.ready_at = message.options.pop("eta", message.message_timestamp)
             delivered = Delivered(message, delivery)
             self.broker.lease.take(delivered)
             accepted.append(delivered)
@@ -288,6 +289,8 @@ class Consumer(dramatiq.Consumer):
                 "workers are upgraded before those who send",
                 code="unknown_actor",
             )
+        if message.delivery.ended == ("success", ""):  # nothing has run it
+            message.delivery.ended = ("failure", "rejected")
         if not message.delivery.why:
             note_death(message.delivery, message, error or RuntimeError("rejected"))
         self._settle(message)
@@ -380,7 +383,6 @@ def decode(data: bytes, queue_name: str) -> Message[Any]:
     if message.queue_name == dq_name(queue_name):  # a stock producer has delayed it
         message = message.copy(queue_name=queue_name)
     check(message, queue_name)
-    message.options.pop("eta", None)  # it is due
     return message
 
 

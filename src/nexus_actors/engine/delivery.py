@@ -35,6 +35,8 @@ class Delivery:
         job_fields: What changes in the job's record at the end.
         event: What is told at the end, with *event_body*; nothing if empty.
         why: Of a dead letter: the reason and the error.
+        ready_at: Since when the message could run, in ms since the epoch.
+        ended: How the run is counted: its outcome, and of a retry or a dead letter why.
     """
 
     owner: str = ""
@@ -54,6 +56,8 @@ class Delivery:
     event: str = ""
     event_body: dict[str, Any] = field(default_factory=dict)
     why: dict[str, Any] = field(default_factory=dict)
+    ready_at: int = 0
+    ended: tuple[str, str] = ("success", "")
 
     def next(self) -> Delivery:
         """Return one that holds the same thread and slot, for another message."""

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from dramatiq.common import q_name
 from redis import RedisError
 
 from nexus_actors.core import clock
@@ -67,36 +66,32 @@ class Queue:
 def state(*, broker: RedisBroker | None = None) -> list[Queue]:
     """Return all queues that are used, or paused, by name.
 
-    Reads the whole schedule, some hundred messages in a step: nothing to be called
-    every second.
-
     Raises:
         BrokerUnavailable: Redis does not answer.
         UnsupportedFeatureError: The broker in use is not ours.
     """
     broker = broker or _own()
     try:
-        workers, scheduled = _workers(broker), _scheduled(broker)
+        workers = _workers(broker)
         sets = [f"{broker.namespace}:{key}" for key in ("__queues__", "__paused__")]
         known: Any = broker.client.sunion(sets)
-        names = {name.decode() for name in known} | broker.queues | scheduled.keys()
+        names = {name.decode() for name in known} | broker.queues
         counted = {name: broker.run("count", name) for name in sorted(names)}
     except RedisError as error:
         raise unavailable(broker.client, error) from error
     return [
-        _queue(name, json.loads(count), workers[name], scheduled[name])
+        _queue(name, json.loads(count), workers[name])
         for name, count in counted.items()
     ]
 
 
-def _queue(name: str, counted: dict[str, Any], workers: int, scheduled: int) -> Queue:
+def _queue(name: str, counted: dict[str, Any], workers: int) -> Queue:
     since = counted.pop("since", None)
     waiting = {int(band): count for band, count in counted.pop("waiting").items()}
     return Queue(
         name=name,
         waiting=sum(waiting.values()),
         by_priority=waiting,
-        scheduled=scheduled + counted.pop("delayed"),
         waiting_since=None
         if since is None
         else datetime.fromtimestamp(since / 1000, UTC),
@@ -108,13 +103,6 @@ def _queue(name: str, counted: dict[str, Any], workers: int, scheduled: int) -> 
 def _workers(broker: RedisBroker) -> Counter[str]:
     found: Any = broker.client.hvals(f"{broker.namespace}:__workers__")
     return Counter(q for about in found for q in json.loads(about).get("queues", ()))
-
-
-def _scheduled(broker: RedisBroker) -> Counter[str]:
-    key = f"{broker.namespace}:__schedule__.msgs"
-    found = broker.client.hscan_iter(key, count=500)  # names some twice
-    queues = {job: q_name(json.loads(body)["queue_name"]) for job, body in found}
-    return Counter(queues.values())
 
 
 def is_paused(name: str, *, broker: RedisBroker | None = None) -> bool:

@@ -125,6 +125,7 @@ class Lease:
         self._changing = threading.Lock()  # short: who ends a job waits for no fetch
         self.timeout_s = settings.heartbeat_timeout_s
         self._job_ttl_s = settings.job_ttl_s
+        self.threads = 0
         self.queues: set[str] = set()
         self._client = client
         self._scripts = scripts
@@ -146,6 +147,7 @@ class Lease:
             "queues": queues,
             "timeout_s": self.timeout_s,
             "job_ttl_s": self._job_ttl_s,
+            "threads": self.threads,
         }
         self._scripts("join", worker, clock.now_ms(), json.dumps(about), *queues)
 

@@ -116,11 +116,22 @@ def move(job_id: str, due: datetime, *, broker: RedisBroker | None = None) -> bo
 
 
 def _reschedule(job_id: str, due_ms: str, broker: RedisBroker) -> bool:
-    ttl = broker.settings.job_ttl_s
+    ttl, key = broker.settings.job_ttl_s, f"{broker.namespace}:__schedule__.msgs"
     with translated(broker.client):
-        return bool(
-            broker.run("reschedule", job_id, clock.now_ms(), MAX_EVENTS, due_ms, ttl)
-        )
+        while True:
+            body: Any = broker.client.hget(key, job_id) or b""
+            moved = _due_at(body, int(due_ms)) if body and due_ms else body
+            told = (MAX_EVENTS, due_ms, ttl, body, moved)
+            answer = broker.run("reschedule", job_id, clock.now_ms(), *told)
+            if answer >= 0:  # else it has run since it was read, and waits again
+                return bool(answer)
+
+
+def _due_at(body: bytes, due_ms: int) -> bytes:
+    """Return a message with another time from which on it may run."""
+    message: Message[Any] = Message.decode(body)
+    message.options["eta"] = due_ms
+    return message.encode()
 
 
 def _own() -> RedisBroker:

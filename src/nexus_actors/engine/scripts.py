@@ -37,6 +37,7 @@ Name = Literal[
     "heed",
     "hold",
     "join",
+    "measure",
     "pause",
     "promote",
     "purge",
@@ -51,9 +52,11 @@ Name = Literal[
 
 #: What stands before a script, beside what stands before all.
 SHARED: Final = {
+    "count": ("states",),
     "cron": ("store",),
     "enqueue": ("store",),
     "fetch": ("take",),
+    "measure": ("states",),
     "settle": ("take",),
 }
 

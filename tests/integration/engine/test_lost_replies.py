@@ -52,9 +52,9 @@ COMMANDS = {
 AT_A_LOST_LEASE = {"join", "hold", "SMEMBERS"}
 
 #: These, by who sends, listens, calls a vendor and operates: below, and in
-#: `test_events` and `test_budgets`.  To count changes nothing.
+#: `test_events` and `test_budgets`.  To count, or to measure, changes nothing.
 BY_OTHERS = {
-    *("cancel", "count", "enqueue", "hear", "heed"),
+    *("cancel", "count", "enqueue", "hear", "heed", "measure"),
     *("pause", "reschedule", "revive", "spend"),
 }
 
@@ -118,6 +118,7 @@ class Outage:
         body: Any = client.hget(f"{delayed}.msgs", job)
         with client.pipeline(transaction=True) as pipeline:
             pipeline.zrem(delayed, job)
+            pipeline.zrem(f"{delayed}:tests", job)
             pipeline.hdel(f"{delayed}.msgs", job)
             pipeline.hset("dramatiq:tests.msgs", job, body)
             pipeline.sadd(acks, job)

@@ -264,7 +264,8 @@ class Queue(RuleBasedStateMachine):
 
     def settle(self, outcome: str, worker: str, job: str, due: int | str = "") -> int:
         key = self.key[job] and f"a:{self.key[job]}"
-        successor = (0, "", "", job, self.body(job), key, due)
+        counted = (f"processed:{outcome}:a", "")
+        successor = (0, "", "", *counted, job, self.body(job), key, due)
         states = {"ack": "succeeded", "dead": "dead"}
         state = states.get(outcome) or ("queued" if due == "" else "scheduled")
         [done] = self.run(
@@ -372,7 +373,9 @@ class Queue(RuleBasedStateMachine):
         due = "" if ms is None else self.now + ms
         waits = self.places[job][0] == "scheduled"
 
-        assert self.run("reschedule", job, self.now, 100, due, 100) == waits
+        stored = self.client.hget("dramatiq:__schedule__.msgs", job) or b""
+        told = (due, 100, stored, stored)
+        assert self.run("reschedule", job, self.now, 100, *told) == waits
 
         if waits:
             kept = ("scheduled", str(due))
@@ -413,6 +416,7 @@ class Queue(RuleBasedStateMachine):
         assert dead.keys() == read.hash("q.XQ.msgs").keys()
         assert dead.keys() == read.hash("q.XQ.meta").keys()
         assert due.keys() == read.hash("__schedule__.msgs").keys()
+        assert due == read.scored("__schedule__:q")
         every = [*stored, *dead, *due]
         assert len(every) == len(set(every))
         return {

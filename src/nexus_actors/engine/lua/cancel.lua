@@ -28,8 +28,7 @@ if state == 'succeeded' or state == 'dead' or state == 'cancelled' then
 end
 local body = redis.call('hget', SCHEDULE .. '.msgs', job)
 if body then
-  redis.call('zrem', SCHEDULE, job)
-  redis.call('hdel', SCHEDULE .. '.msgs', job)
+  unschedule(queue, job)
 elseif unlist(queue, job) then
   body = redis.call('hget', key(queue, '.msgs'), job)
   redis.call('hdel', key(queue, '.msgs'), job)

@@ -24,6 +24,9 @@
 --   __queues__, __paused__        sets of queues
 --   __find__:<name>:<value>       zset of jobs -> when they were sent
 --   __schedule__(.msgs)  zset, hash   job id -> due time (ms), message
+--   __schedule__:<queue> zset     the same of one queue: job id -> due time
+--   __counts__:<queue>   hash     what has happened, and to which actor's messages -> how
+--                                 often, as 'processed:success:<actor>'
 --   __workers__          hash     worker -> what it says of itself
 --   __cron__             hash     entry -> the due time (ms) that was sent last
 --   __dead__             set      queues that have dead letters
@@ -41,6 +44,8 @@ local DEFAULT_PRIORITY = 5
 -- A key is given back when its job ends.  Where nobody sees that, as of a stock worker's
 -- job, it is free again for who asks, and gone after this time, in ms.
 local KEY_LEAK = 30 * 24 * 3600 * 1000
+-- Who sends what no worker knows could otherwise fill Redis with counts.
+local MAX_COUNTS = 1000
 
 local function key(queue, what)
   return ns .. ':' .. queue .. (what or '')
@@ -60,6 +65,16 @@ local PAUSED = ns .. ':__paused__'
 -- need to go on, and to empty it, begins with one that needs none.
 local function even_if_full()
   redis.call('del', ns .. ':')
+end
+
+-- Counts what has happened to *count* messages, in the step in which it does.
+local function tally(queue, what, count)
+  local counts = ns .. ':__counts__:' .. queue
+  local is_new = redis.call('hincrby', counts, what, count) == count
+  if is_new and redis.call('hlen', counts) > MAX_COUNTS then
+    redis.call('hdel', counts, what)
+    redis.call('hincrby', counts, string.match(what, '^%w+:[%w_]*:') .. 'other', count)
+  end
 end
 
 -- What the scripts need to know of a message; nil if it is none.
@@ -154,12 +169,20 @@ local function put(queue, id, message, in_front)
   end
 end
 
-local function schedule(job, due, body)
+local function schedule(queue, job, due, body)
   redis.call('zadd', SCHEDULE, due, job)
+  redis.call('zadd', SCHEDULE .. ':' .. queue, due, job)
   redis.call('hset', SCHEDULE .. '.msgs', job, body)
+  redis.call('sadd', QUEUES, queue)
   if redis.call('zrange', SCHEDULE, 0, 0)[1] == job then
     hint(SCHEDULE .. '.wake')
   end
+end
+
+local function unschedule(queue, job)
+  redis.call('zrem', SCHEDULE, job)
+  redis.call('zrem', SCHEDULE .. ':' .. queue, job)
+  redis.call('hdel', SCHEDULE .. '.msgs', job)
 end
 
 local function tell(most, event, job, now, body)
@@ -212,7 +235,7 @@ local function release(queue, name, job)
   end
 end
 
--- Moves a message to the dead letters; *why* is JSON.
+-- Moves a message to the dead letters; *why* is JSON.  Whoever does so counts it.
 local function bury(queue, id, body, now, why)
   local message = read(body)
   if message then
@@ -235,6 +258,7 @@ end
 -- Ends a job that was cancelled; its message is in no place any more.
 local function cancel(message, now, most, keep)
   release(message.queue, message.key, message.job)
+  tally(message.queue, 'processed:cancelled:' .. message.actor, 1)
   if not message.tracked then
     return
   end

@@ -9,4 +9,8 @@ if last and tonumber(last) >= tonumber(ARGV[2]) then
 end
 redis.call('hset', ns .. ':__cron__', ARGV[1], ARGV[2])
 local common = {unpack(ARGV, 5, #ARGV - 3)}
-return store(ARGV[3], ARGV[4], '', common, unpack(ARGV, #ARGV - 2))
+local stored = store(ARGV[3], ARGV[4], '', common, unpack(ARGV, #ARGV - 2))
+if stored == 1 then
+  tally(common[1], 'enqueued::' .. common[3], 1)
+end
+return stored

@@ -15,10 +15,16 @@ while at < #ARGV do
   local common = {unpack(ARGV, at, at + COMMON - 1)}
   local first = at + COMMON + 1
   local last = first + 3 * tonumber(ARGV[first - 1]) - 1
+  local new = 0
   for each = first, last, 3 do
-    stored[#stored + 1] = store(
+    local answer = store(
       ARGV[1], ARGV[2], ARGV[3], common, unpack(ARGV, each, each + 2)
     )
+    stored[#stored + 1] = answer
+    new = new + (answer == 1 and 1 or 0)
+  end
+  if new > 0 then
+    tally(common[1], 'enqueued::' .. common[3], new)
   end
   at = last + 1
 end

@@ -12,7 +12,7 @@ local function adopt(queue, id)
   redis.call('hdel', delayed, id)
   local message = body and read(body)
   if message and message.id == id then
-    schedule(message.job, message.due, body)
+    schedule(queue, message.job, message.due, body)
     if message.tracked then
       redis.call('hset', ns .. ':job:' .. message.job, 'state', 'scheduled',
         'actor', message.actor, 'queue', queue, 'enqueued_at', message.sent_at)
@@ -24,6 +24,7 @@ local function adopt(queue, id)
         message = 'what was in the queue is no message that a worker can read'
       }
     }))
+    tally(queue, 'dead:rejected:other', 1)
   end
 end
 
@@ -41,9 +42,8 @@ end
 local due = redis.call('zrangebyscore', SCHEDULE, '-inf', now, 'limit', 0, limit)
 for _, job in ipairs(due) do
   local body = redis.call('hget', SCHEDULE .. '.msgs', job)
-  redis.call('zrem', SCHEDULE, job)
-  redis.call('hdel', SCHEDULE .. '.msgs', job)
   local message = body and read(body)
+  unschedule(message and message.queue or '', job)
   if message and redis.call('hsetnx', key(message.queue, '.msgs'), message.id, body) == 1 then
     put(message.queue, message.id, message)
     if message.tracked then

@@ -19,7 +19,7 @@ local function give_back(queue, id)
   local message = read(body)
   if string.sub(queue, -3) == '.DQ' and message then -- a stock worker held it
     redis.call('hdel', key(queue, '.msgs'), id)
-    schedule(message.job, message.due, body)
+    schedule(message.queue, message.job, message.due, body)
     return
   end
   if is_cancelled(queue, id, message, now, most) then

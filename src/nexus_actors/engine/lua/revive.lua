@@ -23,6 +23,7 @@ local function revive(id, read_as, job, body)
   unbury(queue, id)
   put(queue, job, message)
   keep_key(queue, message, now)
+  tally(queue, 'enqueued::' .. message.actor, 1)
   if message.tracked then
     local record = ns .. ':job:' .. job
     redis.call('del', record)

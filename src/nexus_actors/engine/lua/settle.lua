@@ -6,10 +6,10 @@
 --
 -- ARGV  outcome (ack, dead, again), queue, worker, id, time, greatest length of the
 --       event stream, '1' to take the next message of the queue in the same step, by
---       which worker, its name for people; next id, next message, the key that
---       the job holds or '', due time or '' (for now); why it is dead (JSON); and if it is tracked: job id,
---       seconds to keep the job (0: for ever), event (or ''), event body, job fields
---       and values
+--       which worker, its name for people; what to count, and what else or ''; next id,
+--       next message, the key that the job holds or '', due time or '' (for now); why it
+--       is dead (JSON); and if it is tracked: job id, seconds to keep the job (0: for
+--       ever), event (or ''), event body, job fields and values
 -- Returns 1, or 0 if nothing was done; and what `take.some` returns.
 local outcome, queue, worker, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local now, most = ARGV[5], ARGV[6]
@@ -24,40 +24,44 @@ local function settle()
   if outcome == 'dead' then
     local body = redis.call('hget', messages, id)
     if body then
-      bury(queue, id, body, now, ARGV[14])
+      bury(queue, id, body, now, ARGV[16])
     end
   end
   redis.call('hdel', messages, id)
   redis.call('hdel', key(queue, '.tries'), id)
-  local successor = outcome == 'again' and read(ARGV[11])
+  local successor = outcome == 'again' and read(ARGV[13])
   if outcome == 'again' and is_cancelled(queue, id, successor, now, most) then
     return true
   end
+  tally(queue, ARGV[10], 1)
+  if ARGV[11] ~= '' then
+    tally(queue, ARGV[11], 1)
+  end
   if outcome == 'again' then
-    if ARGV[13] == '' then
-      redis.call('hset', messages, ARGV[10], ARGV[11])
-      put(queue, ARGV[10], successor)
+    if ARGV[15] == '' then
+      redis.call('hset', messages, ARGV[12], ARGV[13])
+      put(queue, ARGV[12], successor)
     else
-      schedule(ARGV[10], ARGV[13], ARGV[11])
+      schedule(queue, ARGV[12], ARGV[15], ARGV[13])
     end
-    keep_key(queue, successor, now, ARGV[13])
-  elseif ARGV[12] then
-    release(queue, ARGV[12], id)
+    keep_key(queue, successor, now, ARGV[15])
+  elseif ARGV[14] then
+    release(queue, ARGV[14], id)
   end
 
-  if ARGV[15] then
-    local job = ns .. ':job:' .. ARGV[15]
+  if ARGV[17] then
+    local job = ns .. ':job:' .. ARGV[17]
     if outcome ~= 'again' then
-      redis.call('hdel', CANCELS, ARGV[15])
+      redis.call('hdel', CANCELS, ARGV[17])
     end
-    if #ARGV > 18 then
-      redis.call('hset', job, unpack(ARGV, 19))
+    if #ARGV > 20 then
+      redis.call('hset', job, unpack(ARGV, 21))
     end
-    if ARGV[16] ~= '0' then
-      redis.call('expire', job, ARGV[16])
+    if ARGV[18] ~= '0' then
+      redis.call('expire', job, ARGV[18])
     end
-    if ARGV[17] ~= '' then
-      tell(most, ARGV[17], ARGV[15], now, ARGV[18])
+    if ARGV[19] ~= '' then
+      tell(most, ARGV[19], ARGV[17], now, ARGV[20])
     end
   end
   return true

@@ -59,7 +59,7 @@ local function store(now, most, due, common, id, body, sent_at)
     if redis.call('hexists', key(queue, '.msgs'), id) == 1 then
       return 0
     end
-    schedule(id, due, body)
+    schedule(queue, id, due, body)
   end
   if name ~= '' then
     hold_key(queue, name, id, now, due, throttle)

@@ -10,12 +10,29 @@ if #ARGV > 2 then
 end
 if queue == '' then
   if #ARGV == 2 then
-    return redis.call('hlen', SCHEDULE .. '.msgs') - redis.call('zcard', SCHEDULE)
+    local missing = redis.call('hlen', SCHEDULE .. '.msgs') - redis.call('zcard', SCHEDULE)
+    local of_queues, others = redis.call('zcard', SCHEDULE), redis.call('smembers', QUEUES)
+    for _, each in ipairs(others) do
+      of_queues = of_queues - redis.call('zcard', SCHEDULE .. ':' .. each)
+    end
+    if of_queues < 0 then -- some are gone: those that are left are told again
+      for _, each in ipairs(others) do
+        redis.call('del', SCHEDULE .. ':' .. each)
+      end
+    end
+    return math.max(missing, math.abs(of_queues))
   end
   local found = 0
   for at = 3, #ARGV do
-    if redis.call('hexists', SCHEDULE .. '.msgs', ARGV[at]) == 1 then
+    local body = redis.call('hget', SCHEDULE .. '.msgs', ARGV[at])
+    if body then
       found = found + redis.call('zadd', SCHEDULE, 'nx', now, ARGV[at])
+      local message = read(body)
+      if message then
+        local due = redis.call('zscore', SCHEDULE, ARGV[at])
+        redis.call('zadd', SCHEDULE .. ':' .. message.queue, due, ARGV[at])
+        redis.call('sadd', QUEUES, message.queue)
+      end
     end
   end
   return found

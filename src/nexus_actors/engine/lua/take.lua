@@ -29,6 +29,7 @@ local function poisoned(queue, id, body, now, most, keep)
     reason = 'poison', at = tonumber(now), error = cjson.decode(why)
   }))
   local message = read(body)
+  tally(queue, 'dead:poison:' .. (message and message.actor or 'other'), 1)
   if message and message.tracked then
     redis.call('hset', ns .. ':job:' .. message.job, 'state', 'dead',
       'finished_at', now, 'error', why)

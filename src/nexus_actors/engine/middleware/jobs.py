@@ -31,6 +31,9 @@ from .retries import cause_of
 log = get_logger(__name__)
 _stdlib_log = logging.getLogger(__name__)
 
+#: What dramatiq's `AgeLimit` says of a message that it refuses.
+TOO_OLD: Final = "Message age limit exceeded"
+
 #: How much of a traceback is kept with a dead letter.
 MOST_CAUSES: Final = 5
 MOST_FRAMES: Final = 15
@@ -122,9 +125,12 @@ class JobsMiddleware(Middleware):
         delivery = delivery_of(message)
         if message.failed:
             reason = str(message._exception or "skipped")  # noqa: SLF001 - no other way
+            is_old = reason == TOO_OLD
+            delivery.ended = ("skipped", "expired" if is_old else "rejected")
             note_death(delivery, message, RejectedError(reason, code="skipped"))
         else:
             _note_cancelled(delivery, message)
+            delivery.ended = ("skipped", "")
         _forget()
 
 
@@ -204,6 +210,7 @@ def _note_success(
 
 def _note_cancelled(delivery: Delivery, message: MessageProxy) -> None:
     now = str(clock.now_ms())
+    delivery.ended = ("cancelled", "")
     delivery.job_fields = {"state": "cancelled", "finished_at": now}
     delivery.event = "job.cancelled"
     delivery.event_body = _body(message)
@@ -256,6 +263,7 @@ def _note_retry(
 def _note_again(delivery: Delivery, message: MessageProxy) -> None:
     """Note that the job has sent its own message: it runs again."""
     state = "queued" if delivery.due is None else "scheduled"
+    delivery.ended = ("postponed", "")
     delivery.job_fields = {"state": state}
     delivery.event = "job.postponed"
     delivery.event_body = _body(message, error=None, due_ms=delivery.due)

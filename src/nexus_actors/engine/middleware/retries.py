@@ -8,9 +8,9 @@ from typing import Any
 import dramatiq
 from dramatiq import MessageProxy
 from dramatiq.common import compute_backoff
-from dramatiq.errors import Retry
+from dramatiq.errors import RateLimitExceeded, Retry
 from dramatiq.middleware import Retries as StockRetries
-from dramatiq.middleware import TimeLimitExceeded
+from dramatiq.middleware import Shutdown, TimeLimitExceeded
 from dramatiq.middleware.retries import DEFAULT_MAX_BACKOFF
 
 from nexus_actors.core import clock
@@ -19,6 +19,8 @@ from nexus_actors.core.errors import (
     NexusError,
     PermanentError,
     Postponed,
+    RemoteUnavailableError,
+    TimeLimitError,
     UnknownOutcomeError,
 )
 from nexus_actors.engine import jobs
@@ -35,6 +37,27 @@ def cause_of(error: BaseException) -> BaseException:
     if isinstance(error, Retry) and isinstance(error.__cause__, NexusError):
         return error.__cause__
     return error
+
+
+def outcome_of(cause: BaseException) -> str:
+    """Return how a run that ended with *cause* is counted."""
+    if isinstance(cause, TimeLimitError):
+        return "timeout"
+    is_shutdown = isinstance(cause, Postponed) and cause.code == "shutdown"
+    if is_shutdown or isinstance(cause, Shutdown):
+        return "shutdown"
+    return "postponed" if isinstance(cause, Postponed) else "failure"
+
+
+def family_of(cause: BaseException) -> str:
+    """Return how a retry because of *cause* is counted."""
+    if isinstance(cause, RateLimitExceeded):
+        return "rate_limit"
+    if isinstance(cause, RemoteUnavailableError) and cause.details.get("status"):
+        return "provider_5xx"
+    if isinstance(cause, ConnectionError | TimeoutError | RemoteUnavailableError):
+        return "network"
+    return "validation" if isinstance(cause, ValueError | TypeError) else "other"
 
 
 def wait_ms(postponed: Postponed) -> int:
@@ -65,12 +88,17 @@ class Retries(StockRetries):
         cause = cause_of(exception)
         if isinstance(cause, Cancelled):
             return
+        delivery = delivery_of(message)
         if isinstance(cause, Postponed):
+            delivery.ended = (outcome_of(cause), "")
             self._again(broker, message, wait_ms(cause))
         elif self._is_permanent(cause, exception, options):
+            delivery.ended = (outcome_of(cause), "rejected")
             message.fail()
         else:
             self._retry(broker, message, options, exception)
+            why = "retries_exhausted" if message.failed else family_of(cause)
+            delivery.ended = (outcome_of(cause), why)
 
     def _is_permanent(
         self, cause: BaseException, error: BaseException, options: dict[str, Any]
