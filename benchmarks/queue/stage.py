@@ -30,6 +30,7 @@ from nexus_actors import CoreSettings, RedisBroker
 from nexus_actors.core.leash import leash
 from nexus_actors.core.logs import configure
 from nexus_actors.engine.embedded_redis import embedded_redis
+from nexus_actors.engine.middleware.metrics import MetricsMiddleware
 
 
 FOLDER: Final = Path(__file__).parent
@@ -194,6 +195,12 @@ class Untracked(Ours):
         self.options = {"track": False}
 
 
+class Measured(Ours):
+    """Our broker, whose workers keep metrics, as those of `nexus_actors.worker` do."""
+
+    namespace = "measured"
+
+
 class BullMQ(Side):
     """BullMQ with its defaults, in Node.js; a process obeys as sender."""
 
@@ -265,12 +272,14 @@ def node() -> str:
     return found
 
 
-#: The sides by name.
+#: The sides by name; the last one is compared in one benchmark alone.
+USUAL: Final = ("nexus-actors", "nexus-actors untracked", "dramatiq", "BullMQ")
 SIDES: Final[Mapping[str, type[Side]]] = {
     "nexus-actors": Ours,
     "nexus-actors untracked": Untracked,
     "dramatiq": Dramatiq,
     "BullMQ": BullMQ,
+    "nexus-actors with metrics": Measured,
 }
 
 
@@ -282,11 +291,11 @@ def environment(name: str, url: str) -> dict[str, str]:
 
 @contextmanager
 def sides(*names: str) -> Iterator[Mapping[str, Side]]:
-    """Yield the sides of these *names*, else all, on one Redis."""
+    """Yield the sides of these *names*, else the usual ones, on one Redis."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url = stack.enter_context(embedded_redis(folder)).url
-        made = {name: SIDES[name](name, url) for name in names or SIDES}
+        made = {name: SIDES[name](name, url) for name in names or USUAL}
         for side in made.values():
             stack.callback(side.close)
         yield made
@@ -367,5 +376,8 @@ if "BENCH_BROKER" in os.environ and __name__ != "__main__":
     if issubclass(_side, Ours):
         configure("INFO", "json", env="production")  # as `nexus_actors.worker` does
     _broker = _side.make_broker(os.environ["BENCH_REDIS"])
+    if issubclass(_side, Measured):
+        _kept = MetricsMiddleware(lambda: "benchmark")
+        _broker.add_middleware(_kept, before=type(_broker.middleware[0]))
     dramatiq.set_broker(_broker)
     declare(_broker)

@@ -226,6 +226,11 @@ class CoreSettings(Settings):
         own("DEAD_MAX", "how many dead letters of one queue are kept, the newest"),
         Field(ge=0),
     ] = 10_000
+    exporter_port: Annotated[
+        int,
+        own("EXPORTER_PORT", "where `nexus-actors exporter` answers"),
+        Field(ge=0, le=65535),
+    ] = 3005
     domains: Annotated[
         str | None,
         own("DOMAINS", "what the worker runs, comma separated; all by default"),

@@ -12,10 +12,11 @@ thread of a worker process that writes once a second what was told.
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from threading import get_ident
+from time import monotonic
 from typing import Any, Final, Literal, TypeVar
 
 
@@ -185,8 +186,8 @@ LAST_SUCCESS: Final = gauge(
 )
 
 #: A run that has ended: its queue and actor; since when it could run, in ms since the
-#: epoch, as far as its message tells; when it began, and how long it took, in seconds;
-#: whether it is done.
+#: epoch, as far as its message tells; when it began and ended, monotonic, in seconds;
+#: whether its message is done.
 Run = tuple[str, str, Any, float, float, bool]
 
 
@@ -194,25 +195,24 @@ class Runs:
     """The runs of this process: those under way, and those that have ended."""
 
     def __init__(self) -> None:
-        self._under_way: dict[int, tuple[str, str, float, float]] = {}
+        self._under_way: dict[int, tuple[str, str, float]] = {}
         self._ended: deque[Run] = deque()
 
     def begin(self, queue: str, actor: str) -> None:
         """Note that this thread runs a message from now on."""
-        begun = (queue, actor, time.time(), time.perf_counter())
-        self._under_way[threading.get_ident()] = begun
+        self._under_way[get_ident()] = (queue, actor, monotonic())
 
     def end(self, ready_at_ms: Any, *, is_done: bool) -> None:
         """Note that it does not any more."""
-        begun = self._under_way.pop(threading.get_ident(), None)
+        begun = self._under_way.pop(get_ident(), None)
         if begun:
-            queue, actor, began, since = begun
-            took = time.perf_counter() - since
-            self._ended.append((queue, actor, ready_at_ms, began, took, is_done))
+            self._ended.append(
+                (*begun[:2], ready_at_ms, begun[2], monotonic(), is_done)
+            )
 
     def drop(self) -> None:
         """Note that it was none: the message was refused before it ran."""
-        self._under_way.pop(threading.get_ident(), None)
+        self._under_way.pop(get_ident(), None)
 
     def under_way(self) -> list[tuple[str, str]]:
         """Return the queue and the actor of each run that has not ended."""

@@ -267,6 +267,13 @@ COUNTERS: Final = {
     "dead": DEAD,
 }
 
+#: What is told of an actor before it has happened: a rise from nothing is seen by
+#: Prometheus only where there was a 0.
+FROM_ZERO: Final = (
+    *(f"processed:{outcome}" for outcome in ("success", "failure", "timeout")),
+    *(f"dead:{reason}" for reason in DEATH_REASONS),
+)
+
 
 class _Answer:
     """Values under the names of their metrics, as prometheus_client wants them."""
@@ -357,10 +364,14 @@ def _add_queues(answer: _Answer, queues: Mapping[str, Any], now: int) -> None:
 
 def _add_counts(answer: _Answer, counts: Mapping[str, Any]) -> None:
     for queue, flat in sorted(counts.items()):
-        for what, count in zip(flat[::2], flat[1::2], strict=True):
+        told = dict(zip(flat[::2], map(int, flat[1::2]), strict=True))
+        for actor in {what.split(":", 2)[2] for what in told}:
+            for first in FROM_ZERO:
+                told.setdefault(f"{first}:{actor}", 0)
+        for what, count in sorted(told.items()):
             kind, how, actor = what.split(":", 2)
             labels = (queue, actor, how) if how else (queue, actor)
-            answer.add(COUNTERS[kind], int(count), *labels)
+            answer.add(COUNTERS[kind], count, *labels)
 
 
 # What the workers know

@@ -97,17 +97,17 @@ class Recorder:
                 self._write(instrument, labels, many)
 
     def _write_runs(self) -> None:
-        moved_s = clock.now_ms() / 1000 - time.time()
+        epoch_s = clock.now_ms() / 1000 - time.monotonic()
         took: dict[tuple[str, str], list[float]] = defaultdict(list)
         waited: dict[tuple[str, str], list[float]] = defaultdict(list)
         done: dict[str, float] = {}
-        for queue, actor, ready_at_ms, began, length, is_done in self._runs.ended():
-            took[queue, actor].append(length)
+        for queue, actor, ready_at_ms, began, ended, is_done in self._runs.ended():
+            took[queue, actor].append(ended - began)
             if isinstance(ready_at_ms, int | float):
-                wait = began + moved_s - ready_at_ms / 1000
+                wait = epoch_s + began - ready_at_ms / 1000
                 waited[queue, actor].append(max(0.0, wait))
             if is_done:
-                done[actor] = began + moved_s + length
+                done[actor] = epoch_s + ended
         for labels, many in took.items():
             self._write(DURATION, labels, many)
         for labels, many in waited.items():

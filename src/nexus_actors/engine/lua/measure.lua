@@ -68,6 +68,7 @@ for _, queue in ipairs(names) do
   told.since = told.ready > 0 and states.waiting_since(queue, MAX_GROUPS) or nil
   told.due = tonumber(redis.call('zrange', SCHEDULE .. ':' .. queue, 0, 0, 'withscores')[2])
   told.died = tonumber(redis.call('zrange', letters, 0, 0, 'withscores')[2])
-  counts[queue] = redis.call('hgetall', ns .. ':__counts__:' .. queue)
+  local counted = redis.call('hgetall', ns .. ':__counts__:' .. queue)
+  counts[queue] = #counted > 0 and counted or nil
 end
 return cjson.encode({queues = found, oldest = oldest, counts = counts})

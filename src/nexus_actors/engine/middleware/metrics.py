@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import dramatiq
 from dramatiq import MessageProxy, Middleware, Worker
-from dramatiq.common import q_name
 
 from nexus_actors.engine import metrics
 from nexus_actors.engine.instruments import Runs
@@ -59,7 +58,7 @@ class MetricsMiddleware(Middleware):
         message: MessageProxy,
     ) -> None:
         """Note when the run begins."""
-        self._runs.begin(q_name(message.queue_name), message.actor_name)
+        self._runs.begin(message.queue_name, message.actor_name)
 
     def after_process_message(
         self,
