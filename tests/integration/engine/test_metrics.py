@@ -97,15 +97,15 @@ def test_every_gauge_is_true_again_when_all_is_quiet(life: Life) -> None:
     assert a.by("nexus_queue_messages", "queue", "state") == {
         ("mixed", "dead"): dead * TWENTIES
     }
-    assert a.by("nexus_workers", "queue") == {("mixed",): 3, ("slow",): 3}
+    assert a.by("nexus_workers", "queue") == {("mixed",): 2, ("slow",): 2}
     assert a.by("nexus_worker_threads", "queue", "state") == {
-        ("mixed", "idle"): 12,
-        ("slow", "idle"): 12,
+        ("mixed", "idle"): 8,
+        ("slow", "idle"): 8,
     }
     assert a.sum("nexus_queue_oldest_message_age_seconds") == 0
     assert a.by("nexus_messages_in_progress", "actor") == {}
     assert "nexus_queue_next_delayed_due_seconds{" not in a.text
-    assert b.by("nexus_workers", "queue") == {("mixed",): 2, ("slow",): 2}
+    assert b.by("nexus_workers", "queue") == {("mixed",): 1, ("slow",): 1}
     assert "nexus_messages_in_progress{" not in b.text
     assert b.sum("nexus_worker_shutdown_duration_seconds_count") == 1
 

@@ -1,0 +1,85 @@
+"""How long an answer with the metrics of 50 queues takes, with few messages and many.
+
+`answer` is all of it; `script` is how long Redis does nothing else.  The messages are of
+five actors, three priorities and hundreds of groups; some are delayed.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dramatiq import Message
+
+from benchmarks.runner import Contestants, Line, scaled
+from nexus_actors import CoreSettings, RedisBroker
+from nexus_actors.core import clock
+from nexus_actors.engine.embedded_redis import embedded_redis
+from nexus_actors.engine.metrics import Exporter
+
+
+UNIT = "ms"
+BETTER = "lower"
+PEER = "few messages"
+ROUNDS = 30
+QUEUES = 50
+FEW = 20
+MANY = 20_000
+LINES = (Line(contestant="many messages", peer="few messages", at_most=1.5),)
+
+#: Of a queue's messages, one in so many is delayed.
+DELAYED = 10
+
+
+def fill(broker: RedisBroker, each: int) -> None:
+    """Store *each* messages on every queue."""
+    for queue in range(QUEUES):
+        made = [message(f"queue-{queue}", number) for number in range(each)]
+        broker.enqueue_many(made[each // DELAYED :])
+        broker.enqueue_many(made[: each // DELAYED], delay=3_600_000)
+
+
+def message(queue: str, number: int) -> Message[Any]:
+    """Return one that is like few of its neighbours."""
+    options: dict[str, Any] = {"track": False, "priority": (5, 5, 1, 9)[number % 4]}
+    if number % 3 == 0:
+        options["group"] = f"user-{number % 500}"
+    body = {"number": number, "text": "x" * 40}
+    return Message(queue, f"actor-{number % 5}", (), body, options)
+
+
+def ask(broker: RedisBroker, exporter: Exporter) -> dict[str, float]:
+    """Ask once; return how long it took."""
+    started = time.perf_counter()
+    exporter.render()
+    answered = time.perf_counter()
+    broker.run("measure", clock.now_ms())
+    ended = time.perf_counter()
+    return {
+        "answer": (answered - started) * 1000,
+        "script": (ended - answered) * 1000,
+    }
+
+
+@contextmanager
+def contestants(scale: float) -> Iterator[Contestants]:
+    """Two Redis, one with few messages and one with many."""
+    with ExitStack() as stack:
+        made = {}
+        for name, each in (
+            ("few messages", FEW),
+            ("many messages", scaled(MANY, scale)),
+        ):
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            url = stack.enter_context(embedded_redis(folder)).url
+            settings = CoreSettings.load({"redis_url": url})
+            broker = RedisBroker(settings)
+            stack.callback(broker.close)
+            fill(broker, each)
+            made[name] = partial(ask, broker, Exporter(settings))
+        yield made
