@@ -1,7 +1,7 @@
 """How long an answer with the metrics of 50 queues takes, with few messages and many.
 
-`answer` is all of it; `script` is how long Redis does nothing else.  The messages are of
-five actors, three priorities and hundreds of groups; some are delayed.
+`answer` is all of it; `script` is how long Redis does nothing else.  The messages are
+of five actors, three priorities and hundreds of groups; some are delayed.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
 -- our workers is, in ms, or none if there are no workers; and how often what has
 -- happened, by queue.
 local now = tonumber(ARGV[1])
-local MAX_GROUPS = 10
+local MAX_GROUPS = 4
 -- Plain dramatiq leaves the name of every process that ever was: those of an hour count.
 local STOCK = 3600000
 

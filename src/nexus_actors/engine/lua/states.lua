@@ -17,6 +17,16 @@ function states.delayed(queue)
     + redis.call('hlen', key(queue, '.DQ.msgs'))
 end
 
+-- Since when (ms) a message could run; `read` tells more, and takes longer.
+local function ready_at(body)
+  local ok, message = pcall(cjson.decode, body)
+  if not ok or type(message) ~= 'table' then
+    return nil
+  end
+  local options = type(message.options) == 'table' and message.options or {}
+  return tonumber(options.eta) or tonumber(message.message_timestamp)
+end
+
 -- Since when (ms) the message waits that is first of all lists, or of the next *groups*
 -- groups of a priority; nil if none does.
 function states.waiting_since(queue, groups)
@@ -24,9 +34,8 @@ function states.waiting_since(queue, groups)
   local function look_at_first(list)
     local id = redis.call('lindex', list, 0)
     local body = id and redis.call('hget', key(queue, '.msgs'), id)
-    local message = body and read(body)
-    if message then
-      local began = math.max(tonumber(message.sent_at), message.due)
+    local began = body and ready_at(body)
+    if began then
       since = math.min(since or math.huge, began)
     end
   end
