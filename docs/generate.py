@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import getdoc
@@ -33,6 +33,7 @@ from nexus_actors.core.errors import (
 from nexus_actors.core.guard import GuardSettings, Place
 from nexus_actors.core.keyring import Secret
 from nexus_actors.core.settings import CoreSettings, Settings
+from nexus_actors.engine.instruments import instruments
 from nexus_actors.notifications.settings import ALL as NOTIFICATION_SETTINGS
 from nexus_actors.platforms.settings import PlatformSettings
 from nexus_actors.social.settings import SocialSettings
@@ -76,6 +77,7 @@ def main(folder: Path) -> None:
         "actors": actors_page(),
         "errors": errors_page(),
         "command-line": command_line_page(),
+        "metrics": metrics_page(),
     }
     for name, text in pages.items():
         (folder / f"{name}.md").write_text(f"{HEAD}{text.strip()}\n", encoding="utf-8")
@@ -407,6 +409,56 @@ def texts_by_key(module: ast.Module) -> dict[str, str]:
         for key, value in zip(node.keys, node.values, strict=True)
         if isinstance(key, ast.Constant) and isinstance(key.value, str)
     }
+
+
+# Metrics
+
+
+def metrics_page() -> str:
+    """Return every metric with its labels."""
+    actors_of()  # with them, the domains' own are declared
+    import_module("nexus_actors.engine.metrics")
+    import_module("nexus_actors.engine.recorder")
+    sections = (
+        (
+            "redis",
+            "Of the queue",
+            "From Redis, and the same from whoever is asked: use `max by`, not `sum`.",
+        ),
+        (
+            "workers",
+            "Of worker processes",
+            "From the endpoint of a group of workers: use `sum by` over groups.",
+        ),
+        ("answer", "Of the answer", "By each process that answers."),
+    )
+    text = (
+        "# Metrics\n\n"
+        "[Metrics and alerts](../how-to/metrics.md) says where they are told, and what "
+        "to look at.\nA label whose values are not listed has the names of queues and "
+        "actors, or versions;\nwhat is not in a list is told as `other`.\n\n"
+    )
+    for source, title, words in sections:
+        rows = [
+            (
+                f"`{name}`",
+                type(found).__name__.lower(),
+                "; ".join(label_words(*label) for label in found.labels.items()),
+                found.meaning,
+            )
+            for name, found in sorted(instruments.items())
+            if found.source == source
+        ]
+        head = ("name", "type", "labels", "meaning")
+        text += f"## {title}\n\n{words}\n\n{table(head, rows)}\n"
+    return text
+
+
+def label_words(name: str, values: Collection[str] | None) -> str:
+    """Return a label with its values, if these are known."""
+    if values is None:
+        return f"`{name}`"
+    return f"`{name}`: {', '.join(f'`{value}`' for value in values)}"
 
 
 # Command line

@@ -28,7 +28,7 @@ BETTER = "lower"
 PEER = "few messages"
 ROUNDS = 30
 QUEUES = 50
-FEW = 20
+FEW = 200
 MANY = 20_000
 LINES = (Line(contestant="many messages", peer="few messages", at_most=1.5),)
 
