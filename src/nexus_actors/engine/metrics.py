@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 import redis
 
 from nexus_actors.core import clock
+from nexus_actors.core.errors import ConfigurationError
 from nexus_actors.core.logs import get_logger
 from nexus_actors.core.settings import CoreSettings, default_temp_dir
 
@@ -79,6 +80,10 @@ def prepare(group: str) -> Path:
 
     Args:
         group: What one answer to ``/metrics`` is for: its port.
+
+    Raises:
+        ConfigurationError: Another user has made the folder that this user's are in.
+        OSError: It cannot be made.
     """
     global _joined  # noqa: PLW0603 - a process is of one group, and for ever
     given = os.environ.get(VARIABLE)
@@ -86,6 +91,11 @@ def prepare(group: str) -> Path:
         Path(given).mkdir(parents=True, exist_ok=True)
         return Path(given)
     base = default_temp_dir() / "metrics"
+    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if base.parent.lstat().st_uid != os.getuid():  # its owner could lead us anywhere
+        raise ConfigurationError(
+            f"{base.parent} belongs to another user: set TMPDIR to a folder of your own"
+        )
     folder = base / f"{socket.gethostname()}-{group}"
     _joined = _join(folder)
     os.environ[VARIABLE] = str(folder)
@@ -393,7 +403,10 @@ class _OfWorkers:
         from prometheus_client.multiprocess import MultiProcessCollector
 
         with self._busy:
-            bury(self._folder)
+            try:
+                bury(self._folder)
+            except OSError as error:  # the disk is full: they are added up as they are
+                log.warning("metrics.not_merged", error=str(error))
             files = [
                 str(file)
                 for file in self._folder.glob("*.db")
@@ -421,18 +434,34 @@ def _merge(kept: Path, files: Iterable[Path], join: Any) -> None:
     """Add *files* to *kept*: in a copy, so that nobody sees it half done."""
     from prometheus_client.mmap_dict import MmapedDict
 
-    copy = kept.with_suffix(".new")
-    copy.unlink(missing_ok=True)
-    merged = MmapedDict(copy)
     found: dict[str, float] = {}
     for file in (kept, *files):
         if file.exists() and file.stat().st_size:
             for key, value, *_ in MmapedDict.read_all_values_from_file(file):
                 found[key] = join(found[key], value) if key in found else value
+    copy = kept.with_suffix(".new")
+    reserve(copy, sum(file.stat().st_size for file in (kept, *files) if file.exists()))
+    merged = MmapedDict(copy)
     for key, value in found.items():
         merged.write_value(key, value, 0.0)
     merged.close()
     copy.replace(kept)
+
+
+def reserve(file: Path, size: int) -> None:
+    """Make a file that the disk has room for: to write where it has none would kill.
+
+    A process that writes to memory mapped from a file without blocks, on a disk that is
+    full, gets SIGBUS; prometheus_client makes its files so unless they are there.
+
+    Raises:
+        OSError: The disk is full, or the file cannot be made.
+    """
+    try:
+        file.write_bytes(bytes(size))
+    except OSError:
+        file.unlink(missing_ok=True)
+        raise
 
 
 # What is told

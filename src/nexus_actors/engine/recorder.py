@@ -21,11 +21,21 @@ from nexus_actors.core import clock
 
 from . import instruments
 from .instruments import DURATION, IN_PROGRESS, LAST_SUCCESS, WAIT, Instrument, Runs
+from .metrics import reserve
 from .recovery import Loop
 
 
 #: How often what was told is written, in seconds: so much of it, a kill takes along.
 WRITE_S: Final = 1.0
+
+#: How large the files of a process are at first, in bytes: enough for some hundred
+#: series, of which a histogram has one for each bucket.
+SIZES: Final = {
+    "counter": 1 << 16,
+    "gauge_livesum": 1 << 16,
+    "gauge_max": 1 << 16,
+    "histogram": 1 << 19,
+}
 
 CPU: Final = instruments.counter(
     "nexus_process_cpu_seconds_total", "Processor time that the worker processes used"
@@ -54,10 +64,18 @@ class Recorder:
     """The thread that writes.
 
     Args:
+        folder: What `metrics.prepare` has returned.
         runs: The runs of messages in this process.
+
+    Raises:
+        OSError: The disk is full.
     """
 
-    def __init__(self, runs: Runs) -> None:
+    def __init__(self, folder: Path, runs: Runs) -> None:
+        for kind, size in SIZES.items():
+            file = folder / f"{kind}_{os.getpid()}.db"
+            if not file.exists():
+                reserve(file, size)
         if not values.ValueClass._multiprocess:  # noqa: SLF001 - it has no other name
             # the host has imported prometheus_client before there was a folder
             values.ValueClass = values.MultiProcessValue()

@@ -22,6 +22,8 @@ from nexus_actors import RedisBroker, jobs, schedule
 from nexus_actors.engine import instruments, metrics
 from nexus_actors.engine.instruments import instruments as known
 from nexus_actors.engine.metrics import Exporter
+from nexus_actors.engine.middleware.jobs import JobsMiddleware
+from nexus_actors.engine.middleware.metrics import MetricsMiddleware
 from queues import ended, make_actor, settled, working
 from scale import scaled
 
@@ -149,7 +151,7 @@ from nexus_actors.engine import instruments, metrics
 from nexus_actors.engine.recorder import Recorder
 if "early" in sys.argv: import prometheus_client
 folder = metrics.prepare(sys.argv[1])
-recorder = Recorder(instruments.Runs())
+recorder = Recorder(folder, instruments.Runs())
 recorder.start()
 TEST = instruments.counter("nexus_test_total", "Of the test", way=("known",))
 TEST.inc(2, way="known")
@@ -199,6 +201,21 @@ def test_a_group_begins_anew_when_none_of_it_lives(
         assert third() == folder
     assert told() == {("known",): 2, ("other",): 1}
     assert not others.exists()
+
+
+def test_a_worker_that_can_keep_no_metrics_works(
+    broker: RedisBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "full").write_text("no folder")
+    monkeypatch.setenv(metrics.VARIABLE, str(tmp_path / "full"))
+    broker.add_middleware(MetricsMiddleware(lambda: "x"), before=JobsMiddleware)
+    actor = make_actor(lambda number=0: number)
+    actor.declare_on(broker)
+
+    with working(broker):
+        message = actor.send(number=1)
+
+        assert ended(message, broker).state == "succeeded"
 
 
 def test_a_metric_is_declared_once_and_told_with_its_labels() -> None:

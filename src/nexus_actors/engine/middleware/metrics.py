@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import dramatiq
 from dramatiq import MessageProxy, Middleware, Worker
 
+from nexus_actors.core.errors import ConfigurationError
+from nexus_actors.core.logs import get_logger
 from nexus_actors.engine import metrics
 from nexus_actors.engine.instruments import Runs
 from nexus_actors.engine.protocol import delivery_of
@@ -16,6 +18,9 @@ from nexus_actors.engine.protocol import delivery_of
 
 if TYPE_CHECKING:
     from nexus_actors.engine.recorder import Recorder
+
+
+log = get_logger(__name__)
 
 
 class MetricsMiddleware(Middleware):
@@ -34,10 +39,14 @@ class MetricsMiddleware(Middleware):
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: Worker) -> None:  # noqa: ARG002 - dramatiq's signature
         """Begin to record."""
-        metrics.prepare(self._group())
-        from nexus_actors.engine.recorder import Recorder
+        try:
+            folder = metrics.prepare(self._group())
+            from nexus_actors.engine.recorder import Recorder
 
-        self._recorder = Recorder(self._runs)
+            self._recorder = Recorder(folder, self._runs)
+        except (ConfigurationError, OSError) as error:  # jobs are worth more
+            log.warning("metrics.unavailable", error=str(error))
+            return
         self._recorder.start()
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: Worker) -> None:  # noqa: ARG002 - dramatiq's signature
@@ -58,7 +67,8 @@ class MetricsMiddleware(Middleware):
         message: MessageProxy,
     ) -> None:
         """Note when the run begins."""
-        self._runs.begin(message.queue_name, message.actor_name)
+        if self._recorder:
+            self._runs.begin(message.queue_name, message.actor_name)
 
     def after_process_message(
         self,
