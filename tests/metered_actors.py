@@ -23,14 +23,11 @@ from nexus_actors import (
     TransientError,
 )
 from nexus_actors.core import clock
-from nexus_actors.engine.middleware.jobs import JobsMiddleware
 from nexus_actors.engine.middleware.metrics import MetricsMiddleware
 
 
 broker = RedisBroker(CoreSettings.load(), middleware=[CurrentMessage()])
-broker.add_middleware(
-    MetricsMiddleware(lambda: os.environ["GROUP"]), before=JobsMiddleware
-)
+broker.add_middleware(MetricsMiddleware(lambda: os.environ["GROUP"]))
 dramatiq.set_broker(broker)
 
 

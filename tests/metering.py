@@ -34,6 +34,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from conftest import ROOT, until
 from nexus_actors import CoreSettings, RedisBroker
 from nexus_actors.core import clock
+from nexus_actors.engine import instruments
 from nexus_actors.engine.embedded_redis import EmbeddedRedis, embedded_redis
 from nexus_actors.engine.metrics import Exporter
 from scale import scaled
@@ -377,6 +378,21 @@ class Life:
             and scrape.sum("nexus_worker_oldest_heartbeat_age_seconds") < 1.5
             for scrape in scrapes
         )
+
+
+@contextmanager
+def heard() -> Iterator[Counter[tuple[str, ...]]]:
+    """Yield what is told in this process: counts by metric and values of labels."""
+    found: Counter[tuple[str, ...]] = Counter()
+    instruments.recording.set()
+    try:
+        yield found
+    finally:
+        instruments.recording.clear()
+        for instrument, labels, value in instruments.told:
+            is_counted = isinstance(instrument, instruments.Counter)
+            found[instrument.name, *labels] += int(value) if is_counted else 1
+        instruments.told.clear()
 
 
 def message(way: str, number: int) -> dramatiq.Message[Any]:

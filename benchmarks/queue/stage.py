@@ -377,7 +377,6 @@ if "BENCH_BROKER" in os.environ and __name__ != "__main__":
         configure("INFO", "json", env="production")  # as `nexus_actors.worker` does
     _broker = _side.make_broker(os.environ["BENCH_REDIS"])
     if issubclass(_side, Measured):
-        _kept = MetricsMiddleware(lambda: "benchmark")
-        _broker.add_middleware(_kept, before=type(_broker.middleware[0]))
+        _broker.add_middleware(MetricsMiddleware(lambda: "benchmark"))
     dramatiq.set_broker(_broker)
     declare(_broker)

@@ -80,7 +80,4 @@ with _or_exit():
     _chosen = [name.strip() for name in _names if name.strip()] or None
     _broker = attached_broker()
     _broker.add_middleware(_DeclareOnBoot())
-    _broker.add_middleware(
-        MetricsMiddleware(lambda: "-".join(_chosen or ["all"])),
-        before=type(_broker.middleware[0]) if _broker.middleware else None,
-    )
+    _broker.add_middleware(MetricsMiddleware(lambda: "-".join(_chosen or ["all"])))

@@ -45,7 +45,7 @@ from . import jobs, options
 from .connection import check_server, close, connect, unavailable
 from .consumer import Consumer
 from .cron import Entry
-from .delivery import Delivered, Delivery, Outcome
+from .delivery import DONE, Delivered, Delivery
 from .events import MAX_EVENTS
 from .instruments import OTHER
 from .middleware.jobs import JobsMiddleware
@@ -68,6 +68,9 @@ OWN_OPTIONS: Final = {"cron", "time_zone", *options.SENT_ALONG}
 UNREADABLE: Final = InvalidRequestError(
     "what was in the queue is no message that a worker can read", code="unreadable"
 )
+
+#: How it is counted.
+UNREAD: Final = Delivery(outcome="dead", ended=("failure", "rejected"))
 
 #: How many messages are stored in one step.
 BATCH: Final = 500
@@ -355,8 +358,7 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         arguments: list[Any] = [run.outcome, run.queue, run.owner, message.redis_id]
         arguments += [clock.now_ms(), MAX_EVENTS]
         arguments += [int(and_take), self.lease.worker, self.name]
-        actor = message.actor_name if message.actor_name in self.actors else OTHER
-        arguments += counted_as(run.outcome, run.ended, actor)
+        arguments.append(self._counted(message, run))
         if run.tracked or run.outcome != "ack" or _key_of(message):
             arguments += self._end_of(message, run)
         taken: list[Any]
@@ -364,6 +366,13 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         if not done:
             log.warning("job.end_not_counted", message_id=message.message_id)
         return taken
+
+    def _counted(self, message: Delivered, run: Delivery) -> str:
+        """Return what the script counts."""
+        if run.ended is DONE:
+            return f"processed:success:{message.actor_name}"
+        actor = message.actor_name if message.actor_name in self.actors else OTHER
+        return counted_as(run, actor)
 
     def _end_of(self, message: Delivered, run: Delivery) -> list[Any]:
         """Return what follows the end: another run, a dead letter, the record."""
@@ -390,8 +399,7 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         self.run(
             *("settle", "dead", queue_name, self.lease.worker, redis_id),
             *(clock.now_ms(), MAX_EVENTS, 0, "", ""),
-            *counted_as("dead", ("failure", "rejected"), OTHER),
-            *("", "", "", "", why),
+            *(counted_as(UNREAD, OTHER), "", "", "", "", why),
         )
 
     def tell(
@@ -445,12 +453,11 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         close(self.client)
 
 
-@lru_cache(maxsize=1024)
-def counted_as(outcome: Outcome, ended: tuple[str, str], actor: str) -> tuple[str, str]:
-    """Return what the script that ends a run counts."""
-    how, why = ended
-    kind = "dead" if outcome == "dead" else "retried"
-    return f"processed:{how}:{actor}", f"{kind}:{why}:{actor}" if why else ""
+def counted_as(run: Delivery, actor: str) -> str:
+    """Return what the script that ends a run counts: how, and if need be why."""
+    how, why = run.ended
+    kind = "dead" if run.outcome == "dead" else "retried"
+    return f"processed:{how}:{actor}" + (f"\n{kind}:{why}:{actor}" if why else "")
 
 
 _compact = json.JSONEncoder(separators=(",", ":"))

@@ -19,7 +19,7 @@ from nexus_actors.core import clock
 from nexus_actors.core.errors import ConfigurationError
 from nexus_actors.core.logs import get_logger
 
-from .delivery import Delivered, Delivery
+from .delivery import DONE, Delivered, Delivery
 from .events import MAX_EVENTS
 from .middleware.jobs import note_death
 from .recovery import FIRST_REST_S, LAST_REST_S
@@ -289,7 +289,7 @@ class Consumer(dramatiq.Consumer):
                 "workers are upgraded before those who send",
                 code="unknown_actor",
             )
-        if message.delivery.ended == ("success", ""):  # nothing has run it
+        if message.delivery.ended is DONE:  # nothing has run it
             message.delivery.ended = ("failure", "rejected")
         if not message.delivery.why:
             note_death(message.delivery, message, error or RuntimeError("rejected"))

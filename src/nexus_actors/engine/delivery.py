@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from dramatiq import Message, MessageProxy
 
@@ -14,6 +14,10 @@ from .slots import Slot
 
 #: Done with; kept for a person; to be run again.
 Outcome = Literal["ack", "dead", "again"]
+
+
+#: How a run is counted that nothing else is noted of.
+DONE: Final = ("success", "")
 
 
 @dataclass(slots=True, eq=False)
@@ -57,7 +61,7 @@ class Delivery:
     event_body: dict[str, Any] = field(default_factory=dict)
     why: dict[str, Any] = field(default_factory=dict)
     ready_at: int = 0
-    ended: tuple[str, str] = ("success", "")
+    ended: tuple[str, str] = DONE
 
     def next(self) -> Delivery:
         """Return one that holds the same thread and slot, for another message."""

@@ -15,8 +15,6 @@ import threading
 from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from threading import get_ident
-from time import monotonic
 from typing import Any, Final, Literal, TypeVar
 
 
@@ -190,34 +188,5 @@ LAST_SUCCESS: Final = gauge(
 #: whether its message is done.
 Run = tuple[str, str, Any, float, float, bool]
 
-
-class Runs:
-    """The runs of this process: those under way, and those that have ended."""
-
-    def __init__(self) -> None:
-        self._under_way: dict[int, tuple[str, str, float]] = {}
-        self._ended: deque[Run] = deque()
-
-    def begin(self, queue: str, actor: str) -> None:
-        """Note that this thread runs a message from now on."""
-        self._under_way[get_ident()] = (queue, actor, monotonic())
-
-    def end(self, ready_at_ms: Any, *, is_done: bool) -> None:
-        """Note that it does not any more."""
-        begun = self._under_way.pop(get_ident(), None)
-        if begun:
-            self._ended.append(
-                (*begun[:2], ready_at_ms, begun[2], monotonic(), is_done)
-            )
-
-    def drop(self) -> None:
-        """Note that it was none: the message was refused before it ran."""
-        self._under_way.pop(get_ident(), None)
-
-    def under_way(self) -> list[tuple[str, str]]:
-        """Return the queue and the actor of each run that has not ended."""
-        return [(run[0], run[1]) for run in list(self._under_way.values())]
-
-    def ended(self) -> list[Run]:
-        """Return the runs that have ended since they were last asked for."""
-        return [self._ended.popleft() for _ in range(len(self._ended))]
+#: The runs that have ended and are not written yet; noted while `recording` is set.
+runs: Final[deque[Run]] = deque()

@@ -92,6 +92,7 @@ class Job:
         result: What the actor has returned.
         delivery: What this process holds for it, where a worker runs it.
         limit_s: How long this attempt may take; known to who runs it for a worker.
+        began: When the attempt has begun; monotonic, in seconds.
         checked_at: When it has last asked whether it may go on; monotonic, in seconds.
         heard_at: When it first heard that it may not.
     """
@@ -106,7 +107,7 @@ class Job:
     limit_s: float = math.inf
     checked_at: float = field(default=-math.inf, init=False)
     heard_at: float | None = field(default=None, init=False)
-    _began: float = field(default_factory=time.monotonic, init=False)
+    began: float = field(default_factory=time.monotonic, init=False)
     _last: Progress | None = field(default=None, init=False)
     _last_at: float = field(default=0.0, init=False)
 
@@ -157,7 +158,7 @@ class Job:
     @property
     def age_s(self) -> float:
         """How long this attempt has run, in seconds."""
-        return time.monotonic() - self._began
+        return time.monotonic() - self.began
 
     def too_late(self) -> TimeLimitError:
         """Return the error of an attempt that took too long."""

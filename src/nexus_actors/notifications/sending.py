@@ -26,9 +26,10 @@ from nexus_actors.core.errors import (
 )
 from nexus_actors.core.ledger import Claim, Entry, Ledger, State
 from nexus_actors.core.logs import get_logger
+from nexus_actors.engine.instruments import counter
 
 from . import models
-from .base import Provider, Receipt
+from .base import Provider, Receipt, providers
 from .compose import Composer
 from .content import Channel, Content, WebhookMessage
 from .errors import NotDeliveredError, TargetGoneError
@@ -40,6 +41,14 @@ from .templates import Meta
 
 
 log = get_logger(__name__)
+
+SENT: Final = counter(
+    "nexus_notifications_total",
+    "Deliveries by what became of them; of one that no provider took, none is told",
+    channel=tuple(channel.value for channel in Channel),
+    provider=("none", *providers.known),
+    outcome=("accepted", "deduplicated", "failed", "suppressed"),
+)
 
 #: Whose entries in the ledger are ours; and that of notifications that are cancelled.
 SCOPE: Final = "notification"
@@ -136,6 +145,7 @@ class Sender:
             except (TargetGoneError, NotDeliveredError) as error:
                 failure = error
                 reason = error.code
+                SENT.inc(channel=kind, provider="none", outcome="failed")
                 tried.append(Delivery(channel=kind, status="failed", reason=reason))
             if tried[-1].status not in {"failed", "suppressed", "skipped"}:
                 break
@@ -181,6 +191,7 @@ class Sender:
             channel, order.address, category=category, required=meta.required
         )
         if found:
+            SENT.inc(channel=channel.value, provider="none", outcome="suppressed")
             return order.told("suppressed", reason=found.reason.value)
         if not meta.urgent:
             self._refuse_quiet(person)
@@ -276,6 +287,8 @@ class Sender:
             if found is None:
                 return self._claim(order)  # it was given back
             return found
+        name = str(claim.evidence.get("provider"))
+        SENT.inc(channel=order.channel.value, provider=name, outcome="deduplicated")
         return order.told(
             "accepted",
             provider=claim.evidence.get("provider"),
@@ -312,6 +325,7 @@ class Sender:
             claim.release({"error": error.code})
             return self._refused(order, name, error)
         claim.settle("accepted", _evidence(receipt))
+        SENT.inc(channel=order.channel.value, provider=name, outcome="accepted")
         log.info(
             "notifications.accepted",
             channel=order.channel.value,

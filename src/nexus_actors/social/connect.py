@@ -35,6 +35,7 @@ from nexus_actors.core.keyring import Keyring
 from nexus_actors.core.logs import get_logger
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.engine import events, jobs
+from nexus_actors.engine.instruments import counter
 from nexus_actors.platforms.settings import PlatformSettings
 from nexus_actors.platforms.tokens import Tokens
 
@@ -79,6 +80,13 @@ TOLD: Final = {
     State.PARKED: "social.post_parked",
     State.CANCELLED: "social.post_cancelled",
 }
+
+PUBLICATIONS: Final = counter(
+    "nexus_social_publications_total",
+    "Publications that have come to rest, by how",
+    platform=publishers.known,
+    outcome=tuple(state.value for state in TOLD),
+)
 
 #: What is told of an account that only its owner can mend.
 ACCOUNT_LOST: Final = "social.account_needs_reauthorization"
@@ -516,6 +524,7 @@ def _job_id() -> str | None:
 
 def _tell(row: Publication) -> None:
     if name := TOLD.get(row.state):
+        PUBLICATIONS.inc(platform=row.platform, outcome=row.state.value)
         more = {"remote_id": row.remote_id, "url": row.url}
         if row.error:
             more["code"] = row.error["code"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from nexus_actors.core.logs import get_logger
+from nexus_actors.engine.instruments import histogram
 
 
 log = get_logger(__name__)
@@ -33,6 +34,13 @@ WEIGHTS: Final = {
     "check": 2,
     "copy": 4,
 }
+
+
+STAGE: Final = histogram(
+    "nexus_video_stage_duration_seconds",
+    "How long a step of a video took",
+    stage=WEIGHTS,
+)
 
 
 class JobHandle(Protocol):
@@ -79,6 +87,7 @@ class Steps:
         value = action()
         seconds = round(time.monotonic() - started, 3)
         self.timings[name] = seconds
+        STAGE.observe(seconds, stage=name)
         if once:
             write_whole(marker, {"seconds": seconds, "value": value})
         self._done += WEIGHTS[name]

@@ -17,13 +17,13 @@ from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as strictly_read,
 )
 
-from metering import Scrape
+from metering import Scrape, heard
 from nexus_actors import RedisBroker, jobs, schedule
 from nexus_actors.engine import instruments, metrics
 from nexus_actors.engine.instruments import instruments as known
 from nexus_actors.engine.metrics import Exporter
-from nexus_actors.engine.middleware.jobs import JobsMiddleware
 from nexus_actors.engine.middleware.metrics import MetricsMiddleware
+from nexus_actors.video.steps import Steps
 from queues import ended, make_actor, settled, working
 from scale import scaled
 
@@ -42,8 +42,12 @@ def fail(number: int = 0, text: str = "") -> None:
 def test_both_formats_are_read_by_strict_parsers(broker: RedisBroker) -> None:
     make_actor(fail, max_retries=0).declare_on(broker)
     message = make_actor(fail, max_retries=0).send(number=1)
+    broker.enqueue(message)  # of which nobody knew whether it had arrived
     with working(broker):
         ended(message, broker)
+    broker.enqueue(Message("tests", "unknown", (), {}, {}))
+    with working(broker):
+        settled(broker)
 
     exporter = Exporter(broker.settings)
     plain, plain_type = exporter.render("text/plain")
@@ -51,8 +55,14 @@ def test_both_formats_are_read_by_strict_parsers(broker: RedisBroker) -> None:
 
     assert plain_type.startswith("text/plain")
     assert strict_type.startswith("application/openmetrics-text")
+    seen = Scrape(plain.decode())
+    assert seen.sum("nexus_messages_enqueued_total", actor="tests.fail") == 1
+    assert seen.by("nexus_messages_dead_lettered_total", "actor", "reason") == {
+        ("other", "rejected"): 1,
+        ("tests.fail", "retries_exhausted"): 1,
+    }
     families = {f.name: f for f in strictly_read(strict.decode())}
-    assert Scrape(plain.decode()).values.keys() >= {
+    assert seen.values.keys() >= {
         (s.name, frozenset(s.labels.items()))
         for f in families.values()
         for s in f.samples
@@ -151,7 +161,7 @@ from nexus_actors.engine import instruments, metrics
 from nexus_actors.engine.recorder import Recorder
 if "early" in sys.argv: import prometheus_client
 folder = metrics.prepare(sys.argv[1])
-recorder = Recorder(folder, instruments.Runs())
+recorder = Recorder(folder, list)
 recorder.start()
 TEST = instruments.counter("nexus_test_total", "Of the test", way=("known",))
 TEST.inc(2, way="known")
@@ -208,7 +218,7 @@ def test_a_worker_that_can_keep_no_metrics_works(
 ) -> None:
     (tmp_path / "full").write_text("no folder")
     monkeypatch.setenv(metrics.VARIABLE, str(tmp_path / "full"))
-    broker.add_middleware(MetricsMiddleware(lambda: "x"), before=JobsMiddleware)
+    broker.add_middleware(MetricsMiddleware(lambda: "x"))
     actor = make_actor(lambda number=0: number)
     actor.declare_on(broker)
 
@@ -216,6 +226,17 @@ def test_a_worker_that_can_keep_no_metrics_works(
         message = actor.send(number=1)
 
         assert ended(message, broker).state == "succeeded"
+
+
+def test_the_steps_of_a_video_are_measured(tmp_path: Path) -> None:
+    steps = Steps(tmp_path, jobs.Job(id="v"), ("probe", "plan"))
+
+    with heard() as told:
+        steps.run("probe", lambda: 1)
+        steps.run("plan", lambda: 1, once=True)
+
+    name = "nexus_video_stage_duration_seconds"
+    assert told == {(name, "probe"): 1, (name, "plan"): 1}
 
 
 def test_a_metric_is_declared_once_and_told_with_its_labels() -> None:

@@ -84,6 +84,15 @@ def test_durations_miss_only_what_ran_in_the_killed_process(life: Life) -> None:
     assert a.sum(f"{waited}_count") + b.sum(f"{waited}_count") == seen
     # what was to run later has waited from then on
     assert a.sum(f"{waited}_bucket", le="7200.0") == a.sum(f"{waited}_count")
+    long = {"actor": "wait", "queue": "slow"}
+    buckets = [
+        sum(
+            s.sum("nexus_message_duration_seconds_bucket", le=le, **long)
+            for s in (a, b)
+        )
+        for le in ("0.5", "60.0")
+    ]
+    assert buckets == [0, 1]  # it takes a second
     assert a.sum("nexus_process_cpu_seconds_total") > 0.1
     assert a.sum("nexus_process_resident_memory_bytes") > 2e7
 

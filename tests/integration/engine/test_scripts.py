@@ -264,8 +264,8 @@ class Queue(RuleBasedStateMachine):
 
     def settle(self, outcome: str, worker: str, job: str, due: int | str = "") -> int:
         key = self.key[job] and f"a:{self.key[job]}"
-        counted = (f"processed:{outcome}:a", "")
-        successor = (0, "", "", *counted, job, self.body(job), key, due)
+        counted = f"processed:{outcome}:a"
+        successor = (0, "", "", counted, job, self.body(job), key, due)
         states = {"ack": "succeeded", "dead": "dead"}
         state = states.get(outcome) or ("queued" if due == "" else "scheduled")
         [done] = self.run(

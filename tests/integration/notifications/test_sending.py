@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from databases import OpenDatabase, url_of
+from metering import heard
 from nexus_actors.core import clock
 from nexus_actors.core.database import Database
 from nexus_actors.core.errors import (
@@ -135,14 +136,19 @@ def test_every_channel_takes_the_same_notification(
 def test_the_same_thing_asked_for_twice_is_sent_once(
     nexus_sandbox: SandboxClient,
 ) -> None:
-    first = send(idempotency_key="video-1:ready")
-    again = send(idempotency_key="video-1:ready")
-    other = send(idempotency_key="video-2:ready")
-    to_bob = send(
-        idempotency_key="video-1:ready", email={**EMAIL, "to": "bob@example.com"}
-    )
+    with heard() as told:
+        first = send(idempotency_key="video-1:ready")
+        again = send(idempotency_key="video-1:ready")
+        other = send(idempotency_key="video-2:ready")
+        to_bob = send(
+            idempotency_key="video-1:ready", email={**EMAIL, "to": "bob@example.com"}
+        )
 
     assert first == again
+    assert told == {
+        ("nexus_notifications_total", "email", "sendgrid", "accepted"): 3,
+        ("nexus_notifications_total", "email", "sendgrid", "deduplicated"): 1,
+    }
     ids = {r["deliveries"][0]["delivery_id"] for r in (first, other, to_bob)}
     assert len(ids) == count(nexus_sandbox, "sendgrid") == 3
 

@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 import publishing
-from conftest import StartWorker
+from conftest import StartWorker, until
+from metering import Scrape
 from nexus_actors import RedisBroker, events, jobs
 from nexus_actors.cli.publications import publications
 from nexus_actors.core import clock
@@ -23,6 +24,7 @@ from nexus_actors.core.errors import (
     Postponed,
     RejectedError,
 )
+from nexus_actors.engine import metrics
 from nexus_actors.social import (
     State,
     cancel_post,
@@ -73,7 +75,9 @@ def test_a_worker_publishes_now_and_in_time_and_no_secret_is_seen_anywhere(
 ) -> None:
     monkeypatch.delenv("NEXUS_CLOCK_FILE")
     given = {k: v for k, v in os.environ.items() if k not in environ}
-    start_worker("nexus_actors.worker:social", "-p1", "-t4", **given, LOG_LEVEL="DEBUG")
+    (tmp_path / "metrics").mkdir()
+    given |= {"LOG_LEVEL": "DEBUG", metrics.VARIABLE: str(tmp_path / "metrics")}
+    start_worker("nexus_actors.worker:social", "-p1", "-t4", **given)
     token = {"access_token": TOKENS["tiktok"][0]}
     soon = clock.now() + timedelta(seconds=3)
 
@@ -105,6 +109,14 @@ def test_a_worker_publishes_now_and_in_time_and_no_secret_is_seen_anywhere(
     leaks = [*scan.text("worker log", log), *scan.redis(environ["REDIS_URL"])]
     leaks += [*scan.text("messages", str(sent)), *scan.files(tmp_path)]
     assert not leaks
+    exporter = metrics.Exporter(broker.settings, tmp_path / "metrics")
+
+    def told(name: str) -> dict[tuple[str, ...], float]:
+        return Scrape(exporter.render()[0].decode()).by(name, "platform", "outcome")
+
+    total = "nexus_social_publications_total"
+    until(lambda: sum(told(total).values()) == 2)
+    assert told(total) == {("tiktok", "published"): 1, ("youtube", "published"): 1}
 
 
 @pytest.mark.usefixtures("broker")

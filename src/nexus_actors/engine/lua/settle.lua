@@ -6,8 +6,8 @@
 --
 -- ARGV  outcome (ack, dead, again), queue, worker, id, time, greatest length of the
 --       event stream, '1' to take the next message of the queue in the same step, by
---       which worker, its name for people; what to count, and what else or ''; next id,
---       next message, the key that the job holds or '', due time or '' (for now); why it
+--       which worker, its name for people; what to count, each on a line; next id, next
+--       message, the key that the job holds or '', due time or '' (for now); why it
 --       is dead (JSON); and if it is tracked: job id, seconds to keep the job (0: for
 --       ever), event (or ''), event body, job fields and values
 -- Returns 1, or 0 if nothing was done; and what `take.some` returns.
@@ -24,44 +24,43 @@ local function settle()
   if outcome == 'dead' then
     local body = redis.call('hget', messages, id)
     if body then
-      bury(queue, id, body, now, ARGV[16])
+      bury(queue, id, body, now, ARGV[15])
     end
   end
   redis.call('hdel', messages, id)
   redis.call('hdel', key(queue, '.tries'), id)
-  local successor = outcome == 'again' and read(ARGV[13])
+  local successor = outcome == 'again' and read(ARGV[12])
   if outcome == 'again' and is_cancelled(queue, id, successor, now, most) then
     return true
   end
-  tally(queue, ARGV[10], 1)
-  if ARGV[11] ~= '' then
-    tally(queue, ARGV[11], 1)
+  for what in string.gmatch(ARGV[10], '[^\n]+') do
+    tally(queue, what, 1)
   end
   if outcome == 'again' then
-    if ARGV[15] == '' then
-      redis.call('hset', messages, ARGV[12], ARGV[13])
-      put(queue, ARGV[12], successor)
+    if ARGV[14] == '' then
+      redis.call('hset', messages, ARGV[11], ARGV[12])
+      put(queue, ARGV[11], successor)
     else
-      schedule(queue, ARGV[12], ARGV[15], ARGV[13])
+      schedule(queue, ARGV[11], ARGV[14], ARGV[12])
     end
-    keep_key(queue, successor, now, ARGV[15])
-  elseif ARGV[14] then
-    release(queue, ARGV[14], id)
+    keep_key(queue, successor, now, ARGV[14])
+  elseif ARGV[13] then
+    release(queue, ARGV[13], id)
   end
 
-  if ARGV[17] then
-    local job = ns .. ':job:' .. ARGV[17]
+  if ARGV[16] then
+    local job = ns .. ':job:' .. ARGV[16]
     if outcome ~= 'again' then
-      redis.call('hdel', CANCELS, ARGV[17])
+      redis.call('hdel', CANCELS, ARGV[16])
     end
-    if #ARGV > 20 then
-      redis.call('hset', job, unpack(ARGV, 21))
+    if #ARGV > 19 then
+      redis.call('hset', job, unpack(ARGV, 20))
     end
-    if ARGV[18] ~= '0' then
-      redis.call('expire', job, ARGV[18])
+    if ARGV[17] ~= '0' then
+      redis.call('expire', job, ARGV[17])
     end
-    if ARGV[19] ~= '' then
-      tell(most, ARGV[19], ARGV[17], now, ARGV[20])
+    if ARGV[18] ~= '' then
+      tell(most, ARGV[18], ARGV[16], now, ARGV[19])
     end
   end
   return true

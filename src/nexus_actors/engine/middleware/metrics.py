@@ -1,19 +1,20 @@
-"""Measures the runs of a worker process, and records what is told in it."""
+"""Records what is told in a worker process."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import dramatiq
-from dramatiq import MessageProxy, Middleware, Worker
+from dramatiq import Middleware, Worker
 
 from nexus_actors.core.errors import ConfigurationError
 from nexus_actors.core.logs import get_logger
 from nexus_actors.engine import metrics
-from nexus_actors.engine.instruments import Runs
-from nexus_actors.engine.protocol import delivery_of
+
+from .time_limit import TimeLimit
 
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ log = get_logger(__name__)
 
 
 class MetricsMiddleware(Middleware):
-    """Must be before all others, whose time counts, and who have decided by its end.
+    """Records as long as the worker works; `JobsMiddleware` measures the runs.
 
     Args:
         group: Returns what the processes have in common that are answered for together;
@@ -33,7 +34,6 @@ class MetricsMiddleware(Middleware):
 
     def __init__(self, group: Callable[[], str]) -> None:
         self._group = group
-        self._runs = Runs()
         self._recorder: Recorder | None = None
         self._stopping_since = 0.0
 
@@ -43,7 +43,7 @@ class MetricsMiddleware(Middleware):
             folder = metrics.prepare(self._group())
             from nexus_actors.engine.recorder import Recorder
 
-            self._recorder = Recorder(folder, self._runs)
+            self._recorder = Recorder(folder, partial(_running, broker))
         except (ConfigurationError, OSError) as error:  # jobs are worth more
             log.warning("metrics.unavailable", error=str(error))
             return
@@ -61,33 +61,8 @@ class MetricsMiddleware(Middleware):
             SHUTDOWN.observe(time.monotonic() - self._stopping_since)
             self._recorder.stop()
 
-    def before_process_message(
-        self,
-        broker: dramatiq.Broker,  # noqa: ARG002 - dramatiq's signature
-        message: MessageProxy,
-    ) -> None:
-        """Note when the run begins."""
-        if self._recorder:
-            self._runs.begin(message.queue_name, message.actor_name)
 
-    def after_process_message(
-        self,
-        broker: dramatiq.Broker,  # noqa: ARG002 - dramatiq's signature
-        message: MessageProxy,
-        *,
-        result: Any = None,  # noqa: ARG002 - dramatiq's signature
-        exception: BaseException | None = None,
-    ) -> None:
-        """Note how long it took."""
-        delivery = delivery_of(message)
-        ready_at = delivery.ready_at or message.message_timestamp
-        is_done = exception is None and delivery.outcome == "ack"
-        self._runs.end(ready_at, is_done=is_done)
-
-    def after_skip_message(
-        self,
-        broker: dramatiq.Broker,  # noqa: ARG002 - dramatiq's signature
-        message: MessageProxy,  # noqa: ARG002 - dramatiq's signature
-    ) -> None:
-        """Note that there was no run."""
-        self._runs.drop()
+def _running(broker: dramatiq.Broker) -> list[tuple[str, str]]:
+    """Return the queue and the actor of each run under way; only our broker knows."""
+    limits = [item for item in broker.middleware if isinstance(item, TimeLimit)]
+    return [run for limit in limits for run in limit.running()]

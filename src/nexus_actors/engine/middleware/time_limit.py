@@ -140,6 +140,12 @@ class TimeLimit(StockTimeLimit):
 
     after_skip_message = after_process_message
 
+    def running(self) -> list[tuple[str, str]]:
+        """Return the queue and the actor of each run under way."""
+        with self._lock:
+            messages = [watched.message for watched in self._watched.values()]
+        return [(message.queue_name, message.actor_name) for message in messages]
+
     def enter(self) -> bool:
         """Tell whether this is where the job's own actor begins, in this thread."""
         watched = self._watched.get(threading.get_ident())
