@@ -55,6 +55,9 @@ WAYS: Final = {
 }
 TWENTIES: Final = scaled(60, full=1000)
 
+#: How many take a while: more than one process has threads.
+SLOW: Final = 6
+
 #: The outcomes of the runs of one message that ends in a way.
 OUTCOMES: Final = {
     "done": ("success",),
@@ -202,8 +205,15 @@ class Life:
         self.settled_s = time.monotonic() - since
         self._stop("b1")
         b.scrape()
+        if self.prometheus:
+            until(self._is_stop_seen)
         self.ended = time.time()
         self._go_wrong()
+
+    def _is_stop_seen(self) -> bool:
+        assert self.prometheus
+        metric = "nexus_worker_shutdown_duration_seconds_count"
+        return bool(self.prometheus.get("query", query=metric)["result"])
 
     def _go_wrong(self) -> None:
         """Leave a message alone, then take Redis away."""
@@ -250,7 +260,7 @@ class Life:
             "REDIS_URL": self.redis.url,
             "NOTES": str(self.tmp / "notes"),
             "PYTHONPATH": str(ROOT / "tests"),
-            "NEXUS_HEARTBEAT_TIMEOUT_S": "1.5",
+            "NEXUS_HEARTBEAT_TIMEOUT_S": "2.5",
             "LOG_LEVEL": "ERROR",
         }
         return os.environ | own | more
@@ -348,10 +358,10 @@ class Life:
                 broker.enqueue_many(later, delay=1_500)
                 now = [message(*one) for one in sent if one[0] != "delayed"]
                 broker.enqueue_many(now)
-            slow: dramatiq.Message[Any] = dramatiq.Message(
-                "slow", "wait", (), {"seconds": 1}, {}
+            broker.enqueue_many(
+                dramatiq.Message("slow", "wait", (), {"seconds": 1.5}, {})
+                for _ in range(SLOW)
             )
-            broker.enqueue(slow)
 
     def _done(self, scrape: Scrape) -> float:
         for group in self.groups.values():
@@ -375,7 +385,7 @@ class Life:
             not scrape.sum("nexus_messages_in_progress")
             and not scrape.sum("nexus_worker_threads", state="busy")
             and scrape.sum("nexus_workers", queue="mixed") == 2
-            and scrape.sum("nexus_worker_oldest_heartbeat_age_seconds") < 1.5
+            and scrape.sum("nexus_worker_oldest_heartbeat_age_seconds") < 2.5
             for scrape in scrapes
         )
 

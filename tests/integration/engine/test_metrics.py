@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from metering import OUTCOMES, RULES, TWENTIES, WAYS, Life, Prometheus, Scrape
+from metering import OUTCOMES, RULES, SLOW, TWENTIES, WAYS, Life, Prometheus, Scrape
 
 
 STATES = ("ready", "in_flight", "delayed", "dead")
@@ -39,7 +39,7 @@ def test_outcomes_are_counted_exactly_although_a_process_was_killed(life: Life) 
 
     name = "nexus_messages_processed_total"
     by_outcome = {key[0]: value for key, value in seen.by(name, "outcome").items()}
-    assert by_outcome == counted(OUTCOMES) + Counter(success=1)  # the slow one
+    assert by_outcome == counted(OUTCOMES) + Counter(success=SLOW)
     retried = seen.by("nexus_messages_retried_total", "actor", "reason")
     assert retried == {
         ("end", "other"): WAYS["retried"] * TWENTIES,
@@ -52,7 +52,7 @@ def test_outcomes_are_counted_exactly_although_a_process_was_killed(life: Life) 
         ("expire", "expired"): WAYS["expired"] * TWENTIES,
     }
     sent = seen.by("nexus_messages_enqueued_total", "queue")
-    assert sent == {("mixed",): 20 * TWENTIES, ("slow",): 1}
+    assert sent == {("mixed",): 20 * TWENTIES, ("slow",): SLOW}
 
 
 def test_at_every_moment_the_states_add_up_to_the_messages_that_exist(
@@ -90,9 +90,10 @@ def test_durations_miss_only_what_ran_in_the_killed_process(life: Life) -> None:
             s.sum("nexus_message_duration_seconds_bucket", le=le, **long)
             for s in (a, b)
         )
-        for le in ("0.5", "60.0")
+        for le in ("1.0", "60.0")
     ]
-    assert buckets == [0, 1]  # it takes a second
+    assert buckets[0] == 0
+    assert SLOW >= buckets[1] >= SLOW - 4  # so many may have run in the killed one
     assert a.sum("nexus_process_cpu_seconds_total") > 0.1
     assert a.sum("nexus_process_resident_memory_bytes") > 2e7
 
