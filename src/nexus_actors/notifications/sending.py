@@ -44,7 +44,7 @@ log = get_logger(__name__)
 
 SENT: Final = counter(
     "nexus_notifications_total",
-    "Deliveries by what became of them; of one that no provider took, none is told",
+    "Deliveries by what became of them; no provider took those of `none`",
     channel=tuple(channel.value for channel in Channel),
     provider=("none", *providers.known),
     outcome=("accepted", "deduplicated", "failed", "suppressed"),
