@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -200,3 +202,23 @@ def test_the_exporter_outlives_redis_and_tells(life: Life) -> None:
     assert seen.sum("nexus_exporter_scrape_errors_total") > 0
     assert "nexus_queue_messages" not in life.without_redis
     assert life.masters["exporter"].poll() is None
+
+
+def test_an_exporter_whose_port_is_taken_says_so_and_a_signal_ends_one(
+    life: Life,
+) -> None:
+    command = [sys.executable, "-m", "nexus_actors", "exporter"]
+    second = subprocess.run(
+        [*command, "--port", str(life.exporter_port)],
+        env=os.environ | {"REDIS_URL": life.redis.url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    first = life.masters["exporter"]
+    first.terminate()
+
+    assert second.returncode == 2
+    said = "error: port {} of 127.0.0.1 cannot be used: address already in use; "
+    assert second.stderr.startswith(said.format(life.exporter_port))
+    assert first.wait(20) == 0
