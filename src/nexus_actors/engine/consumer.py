@@ -23,6 +23,7 @@ from .delivery import DONE, Delivered, Delivery
 from .events import MAX_EVENTS
 from .middleware.jobs import note_death
 from .recovery import FIRST_REST_S, LAST_REST_S
+from .rounds import rounds
 
 
 if TYPE_CHECKING:
@@ -81,12 +82,14 @@ class Consumer(dramatiq.Consumer):
         self._rest_s = FIRST_REST_S
         self._is_empty = False
         self._most = FEW
+        self._loop = f"consumer of {queue_name}"
         with _closed_on_error():
             broker.lease.serve(queue_name)
             broker.lease.check()
 
     def __next__(self) -> MessageProxy | None:
         """Return the next message, or ``None`` if there is none for now."""
+        rounds.come(self._loop)
         try:
             if self.broker.draining.is_set():
                 self._give_back()
@@ -361,6 +364,7 @@ class Consumer(dramatiq.Consumer):
 
     def close(self) -> None:
         """Return what was fetched ahead."""
+        rounds.leave(self._loop)
         self._give_back()
 
 

@@ -40,6 +40,7 @@ from nexus_actors.core.settings import CoreSettings
 
 from .delivery import Delivered, Delivery
 from .events import MAX_EVENTS
+from .rounds import rounds
 from .scripts import Scripts
 
 
@@ -418,7 +419,8 @@ class Pulse:
 class Loop:
     """A thread that does something again and again, also after an outage of Redis.
 
-    *tick* returns how many seconds to wait before the next.
+    *tick* returns how many seconds to wait before the next.  If *is_watched*, a process
+    whose loop does not come round counts as hung.
     """
 
     def __init__(
@@ -427,10 +429,12 @@ class Loop:
         tick: Callable[[], float],
         *,
         on_outage: Callable[[], None] = lambda: None,
+        is_watched: bool = True,
     ) -> None:
         self._name = name
         self._tick = tick
         self._on_outage = on_outage
+        self._is_watched = is_watched
         self._stopped = threading.Event()
         self._thread = threading.Thread(
             target=self._run, name=f"nexus-{name}", daemon=True
@@ -440,14 +444,16 @@ class Loop:
         """Start the thread."""
         self._thread.start()
 
-    def stop(self) -> None:
+    def stop(self, *, waits: bool = True) -> None:
         """End the thread after the step that it is at."""
         self._stopped.set()
-        self._thread.join()
+        if waits:
+            self._thread.join()
+        rounds.leave(self._name)
 
     def _run(self) -> None:
         wait_s, rest_s = 0.0, FIRST_REST_S
-        while not self._stopped.wait(wait_s):
+        while not self._wait(wait_s):
             try:
                 wait_s, rest_s = self._tick(), FIRST_REST_S
             except redis.RedisError as error:
@@ -457,3 +463,9 @@ class Loop:
             except Exception:  # a worker without this thread would be taken for dead
                 log.exception("engine.failed", part=self._name)
                 wait_s = LAST_REST_S
+
+    def _wait(self, wait_s: float) -> bool:
+        """Wait for the next step; return whether there is none."""
+        if self._is_watched:
+            rounds.come(self._name, rests_s=wait_s)
+        return self._stopped.wait(wait_s)
