@@ -44,7 +44,7 @@ def pytest_xdist_auto_num_workers() -> int:
 #: Nothing of the machine's own settings reaches a test.
 SETTINGS = (
     *("NEXUS_", "REDIS_", "STORAGE_", "TEMP_DIR", "WORKER_CONC", "LOG_LEVEL"),
-    *("DATABASE_URL", "MAX_RETRIES", "AWS_", "WATERMARK_"),
+    *("DATABASE_URL", "MAX_RETRIES", "AWS_", "WATERMARK_", "HEALTH_CHECK_"),
 )
 
 
@@ -111,6 +111,7 @@ def environ(redis_url: str, tmp_path: Path) -> dict[str, str]:
         "REDIS_URL": redis_url,
         "STORAGE_URL": str(tmp_path / "storage"),
         "TEMP_DIR": str(tmp_path / "tmp"),
+        "HEALTH_CHECK_PORT": "0",  # tests that run at the same time share a machine
         "PYTHONWARNINGS": "default",
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +21,25 @@ DOMAINS: Final = {
     "social": "nexus_actors.social.actors",
     "video": "nexus_actors.video.actors",
 }
+
+#: What the worker of a domain is called by its health endpoint, and the port of that:
+#: both as in the previous system.
+WORKERS: Final = {
+    "video": ("video-processor", 3001),
+    "social": ("social-publisher", 3002),
+    "analytics": ("analytics-aggregator", 3003),
+    "notifications": ("notification-dispatcher", 3004),
+}
+
+#: Those of a worker of several domains.
+MIXED_WORKER: Final = ("nexus-actors", 3000)
+
+
+def worker_of(domains: Sequence[str] | None) -> tuple[str, int]:
+    """Return what the worker of *domains*, or of all, is called, and its port."""
+    if domains is None or len(domains) != 1:
+        return MIXED_WORKER
+    return WORKERS.get(domains[0], MIXED_WORKER)
 
 
 def setup(

@@ -36,6 +36,7 @@ def reader(redis_url: str, tmp_path: Path, upload: Path) -> Iterator[Reader]:
         "REDIS_URL": redis_url,
         "TEMP_DIR": str(tmp_path / "tmp"),
         "FFMPEG_PRESET": "ultrafast",
+        "HEALTH_CHECK_PORT": "0",  # pages are read at the same time
     }
     folder = tmp_path / "page"
     folder.mkdir()

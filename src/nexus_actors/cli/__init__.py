@@ -24,6 +24,7 @@ from .dead import dead
 from .demo import demo
 from .doctor import doctor
 from .exporter import exporter
+from .health import health
 from .oauth import oauth
 from .publications import publications
 from .queue import events, job, send
@@ -44,8 +45,8 @@ def cli(context: click.Context, *, verbose: bool) -> None:
 
 
 for command in (
-    *(db, dead, demo, doctor, events, exporter, job, oauth, publications, queues),
-    *(sandbox, schedule, send, templates, worker),
+    *(db, dead, demo, doctor, events, exporter, health, job, oauth, publications),
+    *(queues, sandbox, schedule, send, templates, worker),
 ):
     cli.add_command(command)
 

@@ -304,6 +304,7 @@ def environment(
         "NEXUS_TEMP_DIR": str(place.scratch / "tmp"),
         "NEXUS_LOG_FORMAT": "json",
         "NEXUS_DOMAINS": "video",
+        "NEXUS_HEALTH_CHECK_PORT": "0",
     }
     if told:
         ours |= told.environment(place.scratch)

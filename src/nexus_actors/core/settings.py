@@ -231,6 +231,33 @@ class CoreSettings(Settings):
         own("EXPORTER_PORT", "where `nexus-actors exporter` answers"),
         Field(ge=0, le=65535),
     ] = 3005
+    health_check_port: Annotated[
+        int | None,
+        shared(
+            "HEALTH_CHECK_PORT",
+            "of a worker's /health, /livez, /readyz and /metrics; by default 3000, or "
+            "of one domain 3001 (video), 3002 (social), 3003 (analytics), 3004 "
+            "(notifications); 0: none",
+        ),
+        Field(ge=0, le=65535),
+    ] = None
+    health_check_host: Annotated[
+        str,
+        shared(
+            "HEALTH_CHECK_HOST",
+            "the IP address of that port; in a container, 0.0.0.0 or ::",
+        ),
+        Field(pattern=r"^[0-9A-Fa-f.:]{2,45}$"),  # no name, which may take long to find
+    ] = "127.0.0.1"
+    hang_timeout_s: Annotated[
+        float,
+        own(
+            "HANG_TIMEOUT_S",
+            "how long a worker process may give no sign of life, or one of its idle "
+            "threads not come round, before /livez says that it hangs",
+        ),
+        Field(ge=1, le=3600),
+    ] = 30.0
     domains: Annotated[
         str | None,
         own("DOMAINS", "what the worker runs, comma separated; all by default"),
