@@ -31,7 +31,7 @@ from servers import free_port
 @pytest.fixture
 def place() -> Place:
     return Place(
-        worker="tests", host="127.0.0.1", port=free_port(), limit_s=1, retry_s=0.1
+        worker="tests", host="127.0.0.1", port=free_port(), limit_s=0.5, retry_s=0.1
     )
 
 
