@@ -189,7 +189,7 @@ class Life:
         for name in ("a", "b"):
             self._add_group(name)
         self._start_exporter()
-        self.prometheus = self._start_prometheus()
+        self.prometheus = self._start_prometheus()  # it asks after five seconds
         for master in ("a1", "a2", "b1"):
             self._start(master)
         a, b = self.groups.values()
@@ -296,16 +296,10 @@ class Life:
         return process
 
     def _start_exporter(self) -> None:
-        command = [sys.executable, "-m", "nexus_actors", "exporter", "--port", "0"]
+        self.exporter_port = free_port()
+        command = [sys.executable, "-m", "nexus_actors", "exporter"]
+        command += ["--port", str(self.exporter_port)]
         self.masters["exporter"] = self._run(command, "exporter")
-
-        def told() -> re.Match[str] | None:
-            return re.search(r":(\d+)/metrics", (self.tmp / "exporter.log").read_text())
-
-        until(lambda: told() is not None)
-        found = told()
-        assert found
-        self.exporter_port = int(found[1])
 
     def _start_prometheus(self) -> Prometheus | None:
         program = shutil.which("prometheus")
