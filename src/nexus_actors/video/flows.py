@@ -172,16 +172,22 @@ def make(pipeline: Pipeline, options: ProcessVideoOptions, prefix: str | None) -
 def encode(
     pipeline: Pipeline, source: Source, media: MediaInfo, plan: Plan, prefix: str | None
 ) -> Made:
-    """Encode, package, verify and publish what *plan* says."""
+    """Encode, package, verify and publish what *plan* says.
+
+    Media are stored while later steps run; what names them, once all is verified.
+    """
     shown = pipeline.encode(plan, source)
-    pipeline.package(plan, shown)
     warnings = [*media.warnings, *plan.warnings]
     seen: dict[str, Any] = {}
-    if "stills" in pipeline.steps.names:
-        seen = pipeline.stills(plan, shown)
-        warnings += seen.pop("warnings", ())
-    warnings += pipeline.verify(plan, shown)
-    published = pipeline.publish(plan, media, prefix)
+    with pipeline.upload(plan, prefix) as upload:
+        upload.begin("v", "a")
+        pipeline.package(plan, shown)
+        upload.begin("mp4")
+        if "stills" in pipeline.steps.names:
+            seen = pipeline.stills(plan, shown)
+            warnings += seen.pop("warnings", ())
+        warnings += pipeline.verify(plan, shown)
+        published = pipeline.publish(media, upload)
     return Made(media, plan, shown, published, tuple(warnings), pipeline.out, seen)
 
 
@@ -221,7 +227,8 @@ def generate_thumbnails(
     plan = pipeline.plan(media, bare(thumbnails=request.options))
     seen = pipeline.stills_alone(plan, source)
     warnings = (*media.warnings, *plan.warnings, *seen.pop("warnings"))
-    published = pipeline.publish(plan, media, request.output_prefix)
+    with pipeline.upload(plan, request.output_prefix) as upload:
+        published = pipeline.publish(media, upload)
     return GenerateThumbnailsResult(
         **told(pipeline, media, warnings),
         thumbnails=thumbnails(plan, published),
@@ -290,7 +297,8 @@ def _copied(
     plan: Plan,
     reasons: tuple[str, ...],
 ) -> OptimizeVideoResult:
-    published = pipeline.publish(plan, media, request.output_prefix)
+    with pipeline.upload(plan, request.output_prefix) as upload:
+        published = pipeline.publish(media, upload)
     return OptimizeVideoResult(
         **told(pipeline, media, media.warnings),
         method="copy_video" if reasons else "copy",
