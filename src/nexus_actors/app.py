@@ -22,6 +22,9 @@ DOMAINS: Final = {
     "video": "nexus_actors.video.actors",
 }
 
+#: What the workers of a domain do beside their jobs.
+CHORES: Final = {"video": "nexus_actors.video.connect:tidy"}
+
 
 def setup(
     *,
@@ -43,9 +46,11 @@ def setup(
     Raises:
         ConfigurationError: There is no such domain, or a setting is malformed.
     """
+    domains = list(DOMAINS if domains is None else domains)
     actors = actors_of(domains)
     broker = broker or attached_broker(settings)
     _add_jobs_middleware(broker)
+    _add_chores(broker, domains)
     for actor in actors:
         actor.declare_on(broker)
     return broker
@@ -75,3 +80,13 @@ def _add_jobs_middleware(broker: dramatiq.Broker) -> None:
     if not any(isinstance(item, JobsMiddleware) for item in broker.middleware):
         first = type(broker.middleware[0]) if broker.middleware else None
         broker.add_middleware(JobsMiddleware(), before=first)
+
+
+def _add_chores(broker: dramatiq.Broker, domains: Iterable[str]) -> None:
+    """Let a broker's workers do what belongs to *domains*; once."""
+    from nexus_actors.engine.middleware.chores import Chore
+
+    known = {item.path for item in broker.middleware if isinstance(item, Chore)}
+    for domain, path in CHORES.items():
+        if domain in domains and path not in known:
+            broker.add_middleware(Chore(path))
