@@ -19,7 +19,7 @@ from nexus_actors.core.errors import (
 from nexus_actors.core.guard import Guard, GuardSettings
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.core.storage import Storage
-from nexus_actors.engine.slots import default_slots, usable_cores
+from nexus_actors.engine.slots import cpu_quota, default_slots, usable_cores
 
 from .errors import DiskFullError, OutputError
 from .fetch import Fetcher
@@ -133,9 +133,10 @@ def _translated(error: OSError, work: Path) -> NexusError:
 
 
 def encoder_threads(core: CoreSettings) -> int:
-    """Return each encoder's share of the cores; 0, all of them, where one job runs."""
+    """Return each encoder's share of the cores; 0, as it likes, where it has all."""
     slots = core.worker_concurrency or default_slots()
-    return 0 if slots == 1 else max(2, usable_cores() // slots)
+    has_all = slots == 1 and cpu_quota() is None  # encoders know no quota
+    return 0 if has_all else max(2, usable_cores() // slots)
 
 
 # The flows, one for each actor.

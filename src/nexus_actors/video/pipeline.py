@@ -250,7 +250,12 @@ class Pipeline:
     @property
     def runner(self) -> Runner:
         """What runs commands on the source."""
-        return Runner(self.work, self.steps.job.check, self.settings.child_memory_bytes)
+        return Runner(
+            self.work,
+            self.steps.job.check,
+            self.settings.child_memory_bytes,
+            self.settings.child_nice,
+        )
 
     def _measure(self, plan: Plan, source: Source) -> dict[str, float]:
         limit = max(LEAST_LIMIT_S, LIMIT_FACTOR * plan.duration)

@@ -85,12 +85,14 @@ class EncodeProgress:
 class Runner:
     """Runs commands in *folder*; *check* is asked often whether the job may go on.
 
-    Each gets at most *memory_bytes*, where that is set.
+    Each gets at most *memory_bytes*, where that is set, and is as *nice* as nice(1)
+    says.
     """
 
     folder: Path
     check: Callable[[], None] = lambda: None
     memory_bytes: int | None = None
+    nice: int = 0
 
     def run(
         self,
@@ -112,7 +114,7 @@ class Runner:
             NexusError: Of the kind that fits the cause.
             Postponed: From *check*; the process is gone when it is raised.
         """
-        process = _start([*fence(self.memory_bytes), *command], self.folder)
+        process = _start([*fence(self.memory_bytes, self.nice), *command], self.folder)
         watch = _Watch(process, on_progress, stall_s, limit_s)
         try:
             watch.follow(self.check)

@@ -411,3 +411,13 @@ def test_an_encode_that_needs_more_memory_than_it_may_have_can_be_tried_again(
         Runner(tmp_path, memory_bytes=120_000_000).run([*command, "-f", "null", "-"])
 
     assert caught.value.code == "out_of_memory"
+
+
+def test_a_program_stands_back_behind_others_as_far_as_is_set(
+    program: Write, tmp_path: Path
+) -> None:
+    runner = Runner(tmp_path, nice=7)
+
+    said = runner.run(program("nice >&2; sh -c nice >&2"))
+
+    assert said.split() == [str(os.nice(0) + 7)] * 2
