@@ -57,6 +57,8 @@ CAUSES: Final[tuple[tuple[str, type[NexusError], str], ...]] = (
     ("Cannot determine format of input stream", SourceError, "corrupt"),
     ("does not contain any stream", SourceError, "corrupt"),
     ("Nothing was written into output", SourceError, "corrupt"),
+    # the sound waits for the first picture, and none has come
+    ("Error submitting audio frame to the encoder", SourceError, "corrupt"),
     ("Decoder (codec", SourceError, "unsupported_codec"),
     ("no decoder found", SourceError, "unsupported_codec"),
 )
@@ -130,6 +132,8 @@ class Runner:
     def _failure(self, code: int, said: str) -> NexusError:
         details: dict[str, Any] = {"exit_code": code, "stderr": said[-2000:]}
         # first: a damaged source says "invalid data" long before ffmpeg is killed
+        if code == -signal.SIGFPE:  # its answer to a picture without a single frame
+            return SourceError(MESSAGES["corrupt"], code="corrupt", **details)
         if code < 0 or (code == ASKED_TO_STOP and "received signal" in said):
             return EncodeError(_killed_by(-code), code="killed", **details)
         for text, kind, word in CAUSES:

@@ -12,7 +12,7 @@ import pytest
 from mutants import mutant
 from nexus_actors.core.errors import PermanentError
 from scale import scaled
-from screening import Screen, leftovers
+from screening import Screen, Screening, leftovers, local
 
 
 pytestmark = pytest.mark.media
@@ -23,11 +23,14 @@ SIZES = range(1_000, 350_000)
 #: Takes long by itself: it says that it lasts eleven hours.
 LONG = "made_bomb_11h.mp4"
 
+#: Of these few, one becomes a film, and two have no picture that can be decoded.
+SEEDS = scaled((2, 6, 61, 127), full=range(500))
+
 #: The most memory that a program may take for it, in bytes.
 MOST_MEMORY = 1_500_000_000
 
 
-@pytest.mark.parametrize("seed", range(scaled(7, full=500)))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_damaged_file_becomes_a_film_that_plays_or_is_refused(
     seed: int, shared_media: Path, screen: Screen, tmp_path: Path
 ) -> None:
@@ -38,18 +41,28 @@ def test_a_damaged_file_becomes_a_film_that_plays_or_is_refused(
     ]
     told = mutant(sources, seed, tmp_path / "damaged")
 
-    try:
-        shown = screen(tmp_path / "damaged", formats=["hls", "mp4"], ladder="single")
-    except PermanentError as error:
-        assert len(error.message.splitlines()) == 1, told
+    shown = ended(screen, tmp_path / "damaged")
+
+    if isinstance(shown, PermanentError):
+        assert len(shown.message.splitlines()) == 1, told
         assert leftovers(tmp_path) == [], told
     else:
-        master = Path(shown.result["outputs"]["hls"]["master"]["uri"][len("file://") :])
-        for file in (master, *shown.mp4s):
+        for file in (master(shown), *shown.mp4s):
             assert complaints(file) == "", told
     unit = 1 if sys.platform == "darwin" else 1024
     used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
     assert used < MOST_MEMORY, told
+
+
+def ended(screen: Screen, file: Path) -> Screening | PermanentError:
+    try:
+        return screen(file, formats=["hls", "mp4"], ladder="single")
+    except PermanentError as error:
+        return error
+
+
+def master(shown: Screening) -> Path:
+    return local(shown.result["outputs"]["hls"]["master"]["uri"])
 
 
 def complaints(file: Path) -> str:

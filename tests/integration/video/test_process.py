@@ -242,6 +242,7 @@ def test_a_long_line_is_kept_in_parts_of_bounded_size(
 NOT_MEDIA = "file:/x/in: Invalid data found when processing input"
 CUT = "[mov,mp4 @ 0x1] moov atom not found\nError opening input files: Invalid data"
 FULL = "av_interleaved_write_frame(): No space left on device\nConversion failed!"
+NO_PICTURE = "more samples than frame size\nError submitting audio frame to the encoder"
 GENERIC_9 = "Terminating thread with return code -1 (Operation not permitted)"
 
 
@@ -254,6 +255,7 @@ GENERIC_9 = "Terminating thread with return code -1 (Operation not permitted)"
         (183, CUT, (SourceError, "corrupt")),
         (69, "Decode error rate 1 exceeds maximum 0.667", (SourceError, "corrupt")),
         (69, "Nothing was written into output file 0", (SourceError, "corrupt")),
+        (1, NO_PICTURE, (SourceError, "corrupt")),
         (1, "Decoder (codec none) not found", (SourceError, "unsupported_codec")),
         (1, "no decoder found for: dvav", (SourceError, "unsupported_codec")),
         (1, FULL, (DiskFullError, "disk_full")),
