@@ -183,7 +183,7 @@ def encode(
     with pipeline.upload(plan, prefix) as upload:
         upload.begin("v", "a")
         pipeline.package(plan, shown)
-        upload.begin("mp4")
+        upload.begin("mp4", "ts")
         if "stills" in pipeline.steps.names:
             seen = pipeline.stills(plan, shown)
             warnings += seen.pop("warnings", ())

@@ -230,7 +230,7 @@ class Pipeline:
         """Refuse to start what cannot end; half of the caps is a usual output."""
         rates = sum(r.maxrate for r in (*plan.video, *plan.extra))
         rates += sum(a.bitrate for a in plan.audio)
-        copies = 2 if "mp4" in plan.formats else 1
+        copies = 1 + len({"mp4", "hls_ts"} & {*plan.formats})
         needed = int(rates / 2 * plan.duration / 8 * copies) + 10_000_000
         check_room(self.work, needed)
 
@@ -399,7 +399,7 @@ class Pipeline:
         if (
             self.storage
             and self.storage.signs_urls
-            and {"hls", "dash"} & {*plan.formats}
+            and {"hls", "hls_ts", "dash"} & {*plan.formats}
         ):
             return ["storage_not_public"]
         return []

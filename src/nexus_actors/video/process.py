@@ -38,6 +38,9 @@ LINE_CHARS: Final = 1000
 #: How ffmpeg ends when it was asked to, from 5 to 9.
 ASKED_TO_STOP: Final = 255
 
+#: How it ends, without a word, where most of a source could not be decoded.
+TOO_DAMAGED: Final = 69
+
 #: What in stderr tells why ffmpeg failed, in the words of the releases 5 to 9, whose
 #: exit codes differ; the first that is found counts.  Complaints of single packets are
 #: no cause: a damaged source may fail for our own reasons too.
@@ -140,6 +143,8 @@ class Runner:
             if text in said:
                 message = MESSAGES.get(word) or disk_full(self.folder)
                 return kind(message, code=word, **details)
+        if code == TOO_DAMAGED:
+            return SourceError(MESSAGES["corrupt"], code="corrupt", **details)
         last = said.strip().splitlines()[-1] if said.strip() else "it said nothing"
         return EncodeError(f"ffmpeg failed with exit code {code}: {last}", **details)
 

@@ -111,14 +111,14 @@ class Upload:
             _clear(self._prefix, list(self._begun), self._storage)
 
     def begin(self, *folders: str) -> None:
-        """Begin to store what lies in *folders*, and is not changed any more.
+        """Begin to store the media in *folders*, which are not changed any more.
 
         Raises:
             NexusError: Of what has begun, something could not be stored.
         """
         self._look(0)
         for path in self._paths():
-            if path.split("/", 1)[0] in folders:
+            if path.split("/", 1)[0] in folders and not _rank(path):
                 self._submit(path)
 
     def finish(

@@ -36,8 +36,15 @@ AGAIN_S: Final = 30
 
 
 def folder_of(job_id: str, parent: Path) -> Path:
-    """Return the folder of a job; its id, a stranger's text, becomes one plain name."""
-    return parent / quote(job_id, safe="").replace(".", "%2E")
+    """Return the folder of a job; its id, a stranger's text, becomes one plain name.
+
+    It has no percent sign: ffmpeg puts numbers there.
+    """
+    return parent / quote(job_id, safe="").replace(".", "%2E").replace("%", "=")
+
+
+def _job_of(folder: Path) -> str:
+    return unquote(folder.name.replace("=", "%"))
 
 
 @contextmanager
@@ -69,7 +76,7 @@ def sweep(parent: Path, is_done_with: Callable[[str], bool] = lambda _: False) -
             if idle_s > FRESH_S and (
                 idle_s > KEEP_S
                 or folder.name.startswith(INLINE)
-                or is_done_with(unquote(folder.name))
+                or is_done_with(_job_of(folder))
             ):
                 _remove(folder)
 
@@ -79,7 +86,7 @@ def _remove(folder: Path) -> None:
     if fd is not None:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(fd)
-        log.info("video.folder_removed", job=unquote(folder.name))
+        log.info("video.folder_removed", job=_job_of(folder))
 
 
 def _lock(folder: Path) -> int | None:

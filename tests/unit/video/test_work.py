@@ -27,7 +27,9 @@ def age(folder: Path, seconds: float) -> None:
     os.utime(folder / LOCK, (then, then))
 
 
-@pytest.mark.parametrize("job_id", ["..", ".", "../../etc", "/etc", "a/b", "a\0b", "ü"])
+@pytest.mark.parametrize(
+    "job_id", ["..", ".", "../../etc", "/etc", "a/b", "a\0b", "ü", "!d"]
+)
 def test_no_job_id_leads_out_of_the_folder_of_all_jobs(
     job_id: str, tmp_path: Path
 ) -> None:
@@ -35,10 +37,11 @@ def test_no_job_id_leads_out_of_the_folder_of_all_jobs(
 
     assert folder.parent == tmp_path
     assert folder.resolve().parent == tmp_path.resolve()
+    assert "%" not in folder.name
 
 
 def test_different_jobs_have_different_folders(tmp_path: Path) -> None:
-    ids = ["a", "a.b", "a%2Eb", "a/b", "inline-1", "8d2f-1"]
+    ids = ["a", "a.b", "a%2Eb", "a=2Eb", "a/b", "inline-1", "8d2f-1"]
 
     assert len({folder_of(job_id, tmp_path) for job_id in ids}) == len(ids)
 
