@@ -71,9 +71,11 @@ def contestants(scale: float) -> Iterator[Contestants]:
         }
 
 
-def make_clip(path: Path, tools: Tools, seconds: float) -> None:
+def make_clip(
+    path: Path, tools: Tools, seconds: float, *, size: str = "1920x1080"
+) -> None:
     """Write a moving test picture with a tone."""
-    inputs = ["-f", "lavfi", "-i", "testsrc2=size=1920x1080:rate=30", "-f", "lavfi"]
+    inputs = ["-f", "lavfi", "-i", f"testsrc2=size={size}:rate=30", "-f", "lavfi"]
     codecs = ["-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p"]
     command = [str(tools.ffmpeg), "-v", "error", *inputs, "-i", "sine", *codecs]
     subprocess.run([*command, "-t", str(seconds), str(path)], check=True)  # noqa: S603 - ours

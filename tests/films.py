@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from lxml import etree
 
 from nexus_actors.video.base import Workbench
 from nexus_actors.video.commands import encode_command, encode_folders
@@ -34,6 +35,17 @@ FILMS = {
 @pytest.fixture(scope="session")
 def tools() -> Tools:
     return find_tools(VideoSettings.load())
+
+
+@pytest.fixture(scope="session")
+def mpd_schema(shared_contracts: Path) -> etree.XMLSchema:
+    """What DASH manifests are held against."""
+    folder = shared_contracts / "dash"
+    # the schema imports another one from the network: take the file beside it
+    beside = (folder / "xlink.xsd").as_uri()
+    text = (folder / "DASH-MPD.xsd").read_text(encoding="utf-8")
+    text = text.replace("http://www.w3.org/XML/2008/06/xlink.xsd", beside)
+    return etree.XMLSchema(etree.fromstring(text.encode()))
 
 
 @pytest.fixture(scope="session")

@@ -6,25 +6,33 @@ and a policy only after `S3Server.enforce`, and then does not know signed URLs.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 import uuid
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from zlib import crc32
 
 import boto3
 import pytest
 
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.core.storage import Storage
+from web import Request, hang_up, reply, web
 
 
 #: Whom the server trusts; it knows no one and lets everybody in, until `enforce`.
@@ -193,6 +201,89 @@ def client(service: str, url: str) -> Any:
         aws_access_key_id=ACCESS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=ACCESS["AWS_SECRET_ACCESS_KEY"],
     )
+
+
+@dataclass
+class Gateway:
+    """In front of a server: notes what is written, and disturbs some of it.
+
+    By its key it is decided how often a write fails before it succeeds, and how: an
+    answer of 500, a connection that is cut before, or after it took effect.
+
+    Attributes:
+        written: What was written, in this order; of a large file, its last request.
+        failed: How often each fault was met.
+        most: How many requests were there at once, at most.
+    """
+
+    server: S3Server
+    url: str = ""
+    written: list[str] = field(default_factory=list)
+    failed: Counter[str] = field(default_factory=Counter)
+    most: int = 0
+    _inside: int = 0
+    _tries: Counter[str] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def answer(self, connection: socket.socket, request: Request) -> None:
+        with self._lock:
+            self._inside += 1
+            self.most = max(self.most, self._inside)
+            fault = self._fault(request)
+        try:
+            self._answer(connection, request, fault)
+        finally:
+            with self._lock:
+                self._inside -= 1
+
+    def _fault(self, request: Request) -> str:
+        if request.method != "PUT":
+            return ""
+        self._tries[request.path] += 1
+        _, _bucket, key = urlsplit(request.path).path.split("/", 2)
+        chance = crc32(key.encode()) % 16
+        if self._tries[request.path] > (2 if chance == 0 else 1):
+            return ""
+        fault = {0: "500", 1: "500", 2: "cut", 3: "lost"}.get(chance, "")
+        self.failed[fault] += bool(fault)
+        return fault
+
+    def _answer(self, connection: socket.socket, request: Request, fault: str) -> None:
+        if fault == "500":
+            reply(500)(connection, request)
+            return
+        if fault == "cut":
+            hang_up(connection, request)
+            return
+        status, headers, body = self._forward(request)
+        if fault == "lost":
+            hang_up(connection, request)
+            return
+        if status < 300 and request.method in {"PUT", "POST"}:
+            with self._lock:
+                self.written.append(urlsplit(request.path).path)
+        reply(status, body, **headers)(connection, request)
+
+    def _forward(self, request: Request) -> tuple[int, dict[str, str], bytes]:
+        target = http.client.HTTPConnection(urlsplit(self.server.url).netloc)
+        try:
+            headers = {k: v for k, v in request.headers.items() if k != "connection"}
+            target.request(request.method, request.path, request.body, headers)
+            got = target.getresponse()
+            kept = {n: v for n in ("ETag", "Content-Type") if (v := got.headers[n])}
+            return got.status, kept, got.read()
+        finally:
+            target.close()
+
+
+@contextmanager
+def unsteady(server: S3Server) -> Iterator[Gateway]:
+    """Put a gateway in front of *server*."""
+    gateway = Gateway(server)
+    with web() as site:
+        gateway.url = site.url("")
+        site.replies = [gateway.answer]
+        yield gateway
 
 
 @pytest.fixture

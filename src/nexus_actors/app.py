@@ -41,6 +41,9 @@ def worker_of(domains: Sequence[str] | None) -> tuple[str, int]:
         return MIXED_WORKER
     return WORKERS.get(domains[0], MIXED_WORKER)
 
+#: What the workers of a domain do beside their jobs.
+CHORES: Final = {"video": "nexus_actors.video.connect:tidy"}
+
 
 def setup(
     *,
@@ -62,9 +65,11 @@ def setup(
     Raises:
         ConfigurationError: There is no such domain, or a setting is malformed.
     """
+    domains = list(DOMAINS if domains is None else domains)
     actors = actors_of(domains)
     broker = broker or attached_broker(settings)
     _add_jobs_middleware(broker)
+    _add_chores(broker, domains)
     for actor in actors:
         actor.declare_on(broker)
     return broker
@@ -94,3 +99,13 @@ def _add_jobs_middleware(broker: dramatiq.Broker) -> None:
     if not any(isinstance(item, JobsMiddleware) for item in broker.middleware):
         first = type(broker.middleware[0]) if broker.middleware else None
         broker.add_middleware(JobsMiddleware(), before=first)
+
+
+def _add_chores(broker: dramatiq.Broker, domains: Iterable[str]) -> None:
+    """Let a broker's workers do what belongs to *domains*; once."""
+    from nexus_actors.engine.middleware.chores import Chore
+
+    known = {item.path for item in broker.middleware if isinstance(item, Chore)}
+    for domain, path in CHORES.items():
+        if domain in domains and path not in known:
+            broker.add_middleware(Chore(path))

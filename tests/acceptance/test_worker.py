@@ -287,3 +287,46 @@ def test_a_killed_worker_leaves_no_ffmpeg_behind(
     os.killpg(worker.pid, signal.SIGKILL)
 
     until(lambda: not encoders(environ["TEMP_DIR"]), 5)
+
+
+INLINE = """
+import sys
+from nexus_actors.video import process_video
+process_video(video_id="inline", input_path=sys.argv[1])
+"""
+
+#: An ffmpeg whose encodes do not end.
+ENDLESS = """#!/bin/sh
+case "$*" in *scratch.mpd*) exec sleep 60;; esac
+exec ffmpeg "$@"
+"""
+
+
+def test_what_a_killed_process_has_left_goes_unless_a_job_goes_on_from_it(
+    environ: dict[str, str], start_worker: StartWorker, clip: Path, tmp_path: Path
+) -> None:
+    program = tmp_path / "endless"
+    program.write_text(ENDLESS)
+    program.chmod(0o755)
+    more = {"NEXUS_FFMPEG": str(program), "NEXUS_HEARTBEAT_TIMEOUT_S": "2"}
+    more |= {"WORKER_CONCURRENCY": "2"}
+    worker = start_worker("nexus_actors.worker:video", "-p", "1", "-t", "2", **more)
+    command = [sys.executable, "-c", INLINE, str(clip)]
+    caller = subprocess.Popen(command, env=environ | more, cwd=tmp_path)
+    cancelled, kept = send(environ, clip, 2)
+    work = tmp_path / "tmp" / "work"
+    until(lambda: len(list(work.glob("*/encode.tmp"))) == 3)
+    source = (work / kept / "in").stat().st_ino
+
+    caller.send_signal(signal.SIGSTOP)
+    os.killpg(worker.pid, signal.SIGKILL)
+    cli(environ, "job", cancelled, "--cancel")
+    cli(environ, "queues", "pause", "video-processing")  # the next worker only looks
+    start_worker("nexus_actors.worker:video", "-p", "1", "-t", "2", **more)
+
+    until(lambda: state(environ, kept) == "queued")
+    until(lambda: len(list(work.iterdir())) == 2)  # one is frozen, but not dead
+    assert (work / kept / "in").stat().st_ino == source
+    caller.kill()
+    until(lambda: [folder.name for folder in work.iterdir()] == [kept])
+    assert caller.wait() == -signal.SIGKILL

@@ -8,18 +8,56 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
+from typing import Final
 
 from nexus_actors.core.errors import ConfigurationError
 
 
+#: Where Linux tells of control groups, and in which of them this process is.
+CONTROL_GROUPS: Final = Path("/sys/fs/cgroup")
+OWN_GROUP: Final = Path("/proc/self/cgroup")
+
+
 def usable_cores() -> int:
-    """Return how many processors this process may use."""
+    """Return how many processors this process may use, a quota counted up to whole."""
     try:
-        return len(os.sched_getaffinity(0))
+        cores = len(os.sched_getaffinity(0))
     except AttributeError:  # macOS
-        return os.cpu_count() or 1
+        cores = os.cpu_count() or 1
+    return min(cores, cpu_quota() or cores)
+
+
+def cpu_quota(root: Path = CONTROL_GROUPS, told: Path = OWN_GROUP) -> int | None:
+    """Return how many processors' time this process and those beside it may take.
+
+    It is what a container or a unit of systemd may take; ``None`` without a limit, or
+    where the system has no control groups of version 2.
+    """
+    try:
+        lines = told.read_text().splitlines()
+    except OSError:
+        return None
+    own = next((line[4:] for line in lines if line.startswith("0::/")), "")
+    group = root / own
+    quotas = [
+        ceil(int(limit) / int(period))
+        for folder in (group, *group.parents)
+        if folder.is_relative_to(root)
+        for limit, period in _cpu_max(folder)
+    ]
+    return min(quotas, default=None)
+
+
+def _cpu_max(group: Path) -> Iterator[tuple[str, str]]:
+    with suppress(OSError, ValueError):  # the first group of a machine has none
+        limit, period = (group / "cpu.max").read_text().split()
+        if limit != "max":
+            yield limit, period
 
 
 def default_slots() -> int:

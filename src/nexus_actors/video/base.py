@@ -125,6 +125,7 @@ packagers: Final[Registry[Packager]] = Registry(
     {
         "dash": ("nexus_actors.video.adapters.dash:DashPackager", None),
         "hls": ("nexus_actors.video.adapters.hls:HlsPackager", None),
+        "hls_ts": ("nexus_actors.video.adapters.hls_ts:HlsTsPackager", "video"),
         "mp4": ("nexus_actors.video.adapters.mp4:Mp4Packager", "video"),
     },
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.engine import jobs
@@ -13,16 +14,26 @@ from . import models
 from .settings import VideoSettings
 
 
+#: The folder in ``TEMP_DIR`` of all jobs' folders.
+FOLDERS: Final = "work"
+
+
+def tidy(core: CoreSettings, is_done_with: Callable[[str], bool] | None = None) -> None:
+    """Delete the folders that killed workers of this host have left for nobody."""
+    from .work import sweep
+
+    sweep(core.temp_dir / FOLDERS, is_done_with or (lambda _: False))
+
+
 def process(request: str, body: dict[str, Any]) -> dict[str, Any]:
     """Do what *body* asks for, of the model *request*; return plain JSON."""
     from .flows import run
-    from .work import folder_of, sweep
+    from .work import INLINE, folder_of
 
-    job = jobs.running() or jobs.Job(id=f"inline-{uuid.uuid4()}")
+    job = jobs.running() or jobs.Job(id=f"{INLINE}{uuid.uuid4()}")
     core = CoreSettings.load()
-    folders = core.temp_dir / "work"
-    sweep(folders)
-    work = folder_of(job.id, folders)
+    tidy(core)
+    work = folder_of(job.id, core.temp_dir / FOLDERS)
     try:
         result = run(
             getattr(models, request).parse(body, what=request),

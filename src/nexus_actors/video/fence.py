@@ -12,14 +12,16 @@ FIRST_TO_END = "1000"
 
 
 @lru_cache(maxsize=4)
-def fence(memory_bytes: int | None = None) -> tuple[str, ...]:
+def fence(memory_bytes: int | None = None, nice: int = 0) -> tuple[str, ...]:
     """Return what to put before a command so that it cannot take the worker along.
 
     When memory runs out, Linux ends it instead of the worker; with *memory_bytes*, it
-    gets no more than that.  Empty where the system has no such thing, as on macOS.
+    gets no more than that.  With *nice*, from 1 to 19, it gets of the processors what
+    others leave.  What the system has no such thing for, as macOS, is left out.
     """
     words: tuple[str, ...] = ()
     for name, *options in (
+        *([("nice", "-n", str(nice))] if nice else ()),
         ("choom", "-n", FIRST_TO_END),
         *([("prlimit", f"--data={memory_bytes}")] if memory_bytes else ()),
     ):

@@ -19,7 +19,7 @@ from nexus_actors.core.errors import (
 from nexus_actors.core.guard import Guard, GuardSettings
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.core.storage import Storage
-from nexus_actors.engine.slots import default_slots, usable_cores
+from nexus_actors.engine.slots import cpu_quota, default_slots, usable_cores
 
 from .errors import DiskFullError, OutputError
 from .fetch import Fetcher
@@ -133,9 +133,10 @@ def _translated(error: OSError, work: Path) -> NexusError:
 
 
 def encoder_threads(core: CoreSettings) -> int:
-    """Return each encoder's share of the cores; 0, all of them, where one job runs."""
+    """Return each encoder's share of the cores; 0, as it likes, where it has all."""
     slots = core.worker_concurrency or default_slots()
-    return 0 if slots == 1 else max(2, usable_cores() // slots)
+    has_all = slots == 1 and cpu_quota() is None  # encoders know no quota
+    return 0 if has_all else max(2, usable_cores() // slots)
 
 
 # The flows, one for each actor.
@@ -172,16 +173,22 @@ def make(pipeline: Pipeline, options: ProcessVideoOptions, prefix: str | None) -
 def encode(
     pipeline: Pipeline, source: Source, media: MediaInfo, plan: Plan, prefix: str | None
 ) -> Made:
-    """Encode, package, verify and publish what *plan* says."""
+    """Encode, package, verify and publish what *plan* says.
+
+    Media are stored while later steps run; what names them, once all is verified.
+    """
     shown = pipeline.encode(plan, source)
-    pipeline.package(plan, shown)
     warnings = [*media.warnings, *plan.warnings]
     seen: dict[str, Any] = {}
-    if "stills" in pipeline.steps.names:
-        seen = pipeline.stills(plan, shown)
-        warnings += seen.pop("warnings", ())
-    warnings += pipeline.verify(plan, shown)
-    published = pipeline.publish(plan, media, prefix)
+    with pipeline.upload(plan, prefix) as upload:
+        upload.begin("v", "a")
+        pipeline.package(plan, shown)
+        upload.begin("mp4", "ts")
+        if "stills" in pipeline.steps.names:
+            seen = pipeline.stills(plan, shown)
+            warnings += seen.pop("warnings", ())
+        warnings += pipeline.verify(plan, shown)
+        published = pipeline.publish(media, upload)
     return Made(media, plan, shown, published, tuple(warnings), pipeline.out, seen)
 
 
@@ -221,7 +228,8 @@ def generate_thumbnails(
     plan = pipeline.plan(media, bare(thumbnails=request.options))
     seen = pipeline.stills_alone(plan, source)
     warnings = (*media.warnings, *plan.warnings, *seen.pop("warnings"))
-    published = pipeline.publish(plan, media, request.output_prefix)
+    with pipeline.upload(plan, request.output_prefix) as upload:
+        published = pipeline.publish(media, upload)
     return GenerateThumbnailsResult(
         **told(pipeline, media, warnings),
         thumbnails=thumbnails(plan, published),
@@ -290,7 +298,8 @@ def _copied(
     plan: Plan,
     reasons: tuple[str, ...],
 ) -> OptimizeVideoResult:
-    published = pipeline.publish(plan, media, request.output_prefix)
+    with pipeline.upload(plan, request.output_prefix) as upload:
+        published = pipeline.publish(media, upload)
     return OptimizeVideoResult(
         **told(pipeline, media, media.warnings),
         method="copy_video" if reasons else "copy",

@@ -38,7 +38,7 @@ from .pictures import check_picture
 from .plan import make_plan, plan_json
 from .probe import probe
 from .process import EncodeProgress, Runner
-from .publish import Published, publish
+from .publish import Published, Upload
 from .settings import VideoSettings
 from .steps import Steps, read_note, write_whole
 from .stills import film_of_source, film_of_tracks, make_stills
@@ -152,11 +152,25 @@ class Pipeline:
         done: bool = self.steps.run("copy", copied, once=True)
         return done
 
-    def publish(self, plan: Plan, media: MediaInfo, prefix: str | None) -> Published:
-        """Store what was made below *prefix*, by default the video's id."""
+    def upload(self, plan: Plan, prefix: str | None) -> Upload:
+        """Return what stores the outputs below *prefix*, by default the video's id."""
+        assert self.storage  # noqa: S101 - whoever publishes has one
+        segmented = {"hls", "dash"} & {*plan.formats}
+        unseen = [f"v/{rendition.name}" for rendition in plan.extra]
+        return Upload(
+            self.out,
+            f"{prefix or self.request.video_id}/{self._version(plan)}",
+            self.storage,
+            without=(*unseen, *(() if segmented else ("v", "a"))),
+        )
+
+    def publish(self, media: MediaInfo, upload: Upload) -> Published:
+        """Store what was made, as far as that has not been done yet."""
         write_whole(self.out / "metadata.json", media.to_json())
-        place = f"{prefix or self.request.video_id}/{self._version(plan)}"
-        stored: Published = self.steps.run("store", lambda: self._publish(plan, place))
+        finish = partial(
+            upload.finish, check=self.steps.job.check, on_progress=self.steps.tell
+        )
+        stored: Published = self.steps.run("store", finish)
         self.steps.end()
         return stored
 
@@ -216,7 +230,7 @@ class Pipeline:
         """Refuse to start what cannot end; half of the caps is a usual output."""
         rates = sum(r.maxrate for r in (*plan.video, *plan.extra))
         rates += sum(a.bitrate for a in plan.audio)
-        copies = 2 if "mp4" in plan.formats else 1
+        copies = 1 + len({"mp4", "hls_ts"} & {*plan.formats})
         needed = int(rates / 2 * plan.duration / 8 * copies) + 10_000_000
         check_room(self.work, needed)
 
@@ -236,7 +250,12 @@ class Pipeline:
     @property
     def runner(self) -> Runner:
         """What runs commands on the source."""
-        return Runner(self.work, self.steps.job.check, self.settings.child_memory_bytes)
+        return Runner(
+            self.work,
+            self.steps.job.check,
+            self.settings.child_memory_bytes,
+            self.settings.child_nice,
+        )
 
     def _measure(self, plan: Plan, source: Source) -> dict[str, float]:
         limit = max(LEAST_LIMIT_S, LIMIT_FACTOR * plan.duration)
@@ -380,20 +399,7 @@ class Pipeline:
         if (
             self.storage
             and self.storage.signs_urls
-            and {"hls", "dash"} & {*plan.formats}
+            and {"hls", "hls_ts", "dash"} & {*plan.formats}
         ):
             return ["storage_not_public"]
         return []
-
-    def _publish(self, plan: Plan, prefix: str) -> Published:
-        assert self.storage  # noqa: S101 - whoever publishes has one
-        segmented = {"hls", "dash"} & set(plan.formats)
-        unseen = [f"v/{rendition.name}" for rendition in plan.extra]
-        return publish(
-            self.out,
-            prefix,
-            self.storage,
-            without=(*unseen, *(() if segmented else ("v", "a"))),
-            check=self.steps.job.check,
-            on_progress=self.steps.tell,
-        )

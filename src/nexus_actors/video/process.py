@@ -38,6 +38,9 @@ LINE_CHARS: Final = 1000
 #: How ffmpeg ends when it was asked to, from 5 to 9.
 ASKED_TO_STOP: Final = 255
 
+#: How it ends, without a word, where most of a source could not be decoded.
+TOO_DAMAGED: Final = 69
+
 #: What in stderr tells why ffmpeg failed, in the words of the releases 5 to 9, whose
 #: exit codes differ; the first that is found counts.  Complaints of single packets are
 #: no cause: a damaged source may fail for our own reasons too.
@@ -57,6 +60,8 @@ CAUSES: Final[tuple[tuple[str, type[NexusError], str], ...]] = (
     ("Cannot determine format of input stream", SourceError, "corrupt"),
     ("does not contain any stream", SourceError, "corrupt"),
     ("Nothing was written into output", SourceError, "corrupt"),
+    # the sound waits for the first picture, and none has come
+    ("Error submitting audio frame to the encoder", SourceError, "corrupt"),
     ("Decoder (codec", SourceError, "unsupported_codec"),
     ("no decoder found", SourceError, "unsupported_codec"),
 )
@@ -85,12 +90,14 @@ class EncodeProgress:
 class Runner:
     """Runs commands in *folder*; *check* is asked often whether the job may go on.
 
-    Each gets at most *memory_bytes*, where that is set.
+    Each gets at most *memory_bytes*, where that is set, and is as *nice* as nice(1)
+    says.
     """
 
     folder: Path
     check: Callable[[], None] = lambda: None
     memory_bytes: int | None = None
+    nice: int = 0
 
     def run(
         self,
@@ -112,7 +119,7 @@ class Runner:
             NexusError: Of the kind that fits the cause.
             Postponed: From *check*; the process is gone when it is raised.
         """
-        process = _start([*fence(self.memory_bytes), *command], self.folder)
+        process = _start([*fence(self.memory_bytes, self.nice), *command], self.folder)
         watch = _Watch(process, on_progress, stall_s, limit_s)
         try:
             watch.follow(self.check)
@@ -128,12 +135,16 @@ class Runner:
     def _failure(self, code: int, said: str) -> NexusError:
         details: dict[str, Any] = {"exit_code": code, "stderr": said[-2000:]}
         # first: a damaged source says "invalid data" long before ffmpeg is killed
+        if code == -signal.SIGFPE:  # its answer to a picture without a single frame
+            return SourceError(MESSAGES["corrupt"], code="corrupt", **details)
         if code < 0 or (code == ASKED_TO_STOP and "received signal" in said):
             return EncodeError(_killed_by(-code), code="killed", **details)
         for text, kind, word in CAUSES:
             if text in said:
                 message = MESSAGES.get(word) or disk_full(self.folder)
                 return kind(message, code=word, **details)
+        if code == TOO_DAMAGED:
+            return SourceError(MESSAGES["corrupt"], code="corrupt", **details)
         last = said.strip().splitlines()[-1] if said.strip() else "it said nothing"
         return EncodeError(f"ffmpeg failed with exit code {code}: {last}", **details)
 

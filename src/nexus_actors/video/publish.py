@@ -1,15 +1,16 @@
-"""Moves verified outputs to the store: what names others comes after what it names."""
+"""Moves outputs to the store: what names others comes after what it names."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 from nexus_actors.core.errors import InvalidRequestError, NexusError, TransientError
 from nexus_actors.core.settings import CoreSettings
@@ -67,66 +68,111 @@ def fresh_url(uri: str, *, ttl_s: int | None = None) -> str:
     return storage.url(key)
 
 
-def publish(  # noqa: PLR0913 - the last two are callbacks
-    root: Path,
-    prefix: str,
-    storage: Storage,
-    *,
-    without: tuple[str, ...] = (),
-    check: Callable[[], None] = lambda: None,
-    on_progress: Callable[[float], None] = lambda _: None,
-) -> Published:
-    """Store the files below *root* under *prefix*, which is this job's alone.
+class Upload:
+    """Stores the files below *root* under *prefix*, which is one job's alone.
 
-    What lies in the folders *without* is not stored: outputs were made of it.
+    Media that are ready may be stored while the rest is made: `begin`.  `finish` stores
+    all that is left, what names others after what it names.  What lies in the folders
+    *without* is not stored: outputs were made of it.
 
-    If it fails, nothing stays under *prefix*: neither what it has stored nor what an
-    attempt that was killed has left there.
+    It is a context.  If its body fails, nothing stays under *prefix*: neither what it
+    has stored nor what an attempt that was killed has left there.
     """
-    found = [p.relative_to(root) for p in root.rglob("*") if p.is_file()]
-    paths = sorted(str(p) for p in found if not {*map(str, p.parents)} & {*without})
-    done = 0
 
-    def tell(more: int) -> None:
-        nonlocal done
-        done += more
-        on_progress(done / len(paths))
-        check()
+    def __init__(
+        self,
+        root: Path,
+        prefix: str,
+        storage: Storage,
+        *,
+        without: tuple[str, ...] = (),
+    ) -> None:
+        self._root = root
+        self._prefix = prefix
+        self._storage = storage
+        self._without = without
+        self._stopped = threading.Event()
+        self._pool = ThreadPoolExecutor(WRITERS)
+        self._begun: dict[str, Future[None]] = {}
 
-    try:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # what has begun must end, lest it comes after what cleans up
+        self._stopped.set()
+        self._pool.shutdown(cancel_futures=True)
+        if kind is not None:
+            _clear(self._prefix, list(self._begun), self._storage)
+
+    def begin(self, *folders: str) -> None:
+        """Begin to store the media in *folders*, which are not changed any more.
+
+        Raises:
+            NexusError: Of what has begun, something could not be stored.
+        """
+        self._look(0)
+        for path in self._paths():
+            if path.split("/", 1)[0] in folders and not _rank(path):
+                self._submit(path)
+
+    def finish(
+        self,
+        *,
+        check: Callable[[], None] = lambda: None,
+        on_progress: Callable[[float], None] = lambda _: None,
+    ) -> Published:
+        """Store all that is not stored yet; *check* is asked often whether to go on.
+
+        Raises:
+            NexusError: Something could not be stored.
+        """
+        paths = self._paths()
         for wave in waves(paths):
-            files = {f"{prefix}/{path}": root / path for path in wave}
-            _put_all(files, storage, tell)
-    except BaseException:
-        _clear(prefix, paths, storage)
-        raise
-    return Published(storage, prefix, frozenset(paths))
+            for path in wave:
+                self._submit(path)
+            waits = True
+            while waits:
+                waits = self._look(LOOK_S)
+                on_progress(self._stored / len(paths))
+                check()
+        return Published(self._storage, self._prefix, frozenset(paths))
 
+    def _paths(self) -> list[str]:
+        found = [
+            p.relative_to(self._root) for p in self._root.rglob("*") if p.is_file()
+        ]
+        left_out = {*self._without}
+        return sorted(str(p) for p in found if not {*map(str, p.parents)} & left_out)
 
-def _put_all(
-    files: dict[str, Path], storage: Storage, tell: Callable[[int], None]
-) -> None:
-    """Store *files* by their keys; *tell* hears often how many more are stored."""
-    stopped = threading.Event()
+    def _submit(self, path: str) -> None:
+        if path not in self._begun:
+            self._begun[path] = self._pool.submit(
+                self._storage.put_file,
+                f"{self._prefix}/{path}",
+                self._root / path,
+                check=self._go_on,
+            )
 
-    def go_on() -> None:
-        if stopped.is_set():
+    def _go_on(self) -> None:
+        if self._stopped.is_set():
             raise InterruptedError("another file could not be stored")
 
-    pool = ThreadPoolExecutor(WRITERS)
-    try:
-        pending = {
-            pool.submit(storage.put_file, *item, check=go_on) for item in files.items()
-        }
-        while pending:
-            ended, pending = wait(pending, LOOK_S, FIRST_EXCEPTION)
-            for future in ended:
-                future.result()
-            tell(len(ended))
-    finally:
-        # what has begun must end, lest it comes after what cleans up
-        stopped.set()
-        pool.shutdown(cancel_futures=True)
+    def _look(self, seconds: float) -> bool:
+        """Wait so long at most; return whether something is still on its way."""
+        ended, pending = wait(self._begun.values(), seconds, FIRST_EXCEPTION)
+        for future in ended:
+            future.result()
+        return bool(pending)
+
+    @property
+    def _stored(self) -> int:
+        return sum(future.done() for future in self._begun.values())
 
 
 def _clear(prefix: str, paths: list[str], storage: Storage) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .adapters import hls_ts
 from .adapters.dash import MANIFEST
 from .languages import bcp47
 from .models import (
@@ -14,6 +15,7 @@ from .models import (
     HlsAudio,
     HlsOutput,
     HlsRendition,
+    HlsTsOutput,
     Mp4Output,
     Outputs,
     Plan,
@@ -36,6 +38,7 @@ def outputs(
     made = plan.formats
     return Outputs(
         hls=_hls(shown, published) if "hls" in made else None,
+        hls_ts=_hls_ts(shown, published, root) if "hls_ts" in made else None,
         dash=DashOutput(manifest=published.stored(MANIFEST))
         if "dash" in made
         else None,
@@ -83,6 +86,25 @@ def _hls(shown: Presentation, published: Published) -> HlsOutput:
                 playlist=published.stored(f"hls/a_{track.name}.m3u8"),
             )
             for track in shown.audio
+        ),
+    )
+
+
+def _hls_ts(shown: Presentation, published: Published, root: Path) -> HlsTsOutput:
+    sounds = [shown.main_sound.codecs] if shown.main_sound else []
+    return HlsTsOutput(
+        master=published.stored(hls_ts.MASTER),
+        renditions=tuple(
+            HlsRendition(
+                name=track.name,
+                width=track.width,
+                height=track.height,
+                fps=round(float(track.fps), 3),
+                bitrate=hls_ts.bitrates(track, root)[0],
+                codecs=",".join([track.codecs, *sounds]),
+                playlist=published.stored(hls_ts.playlist_of(track)),
+            )
+            for track in shown.by_codec[0]
         ),
     )
 

@@ -144,6 +144,14 @@ class VideoSettings(Settings):
         ),
         Field(ge=100_000_000),
     ] = None
+    child_nice: Annotated[
+        int,
+        own(
+            "VIDEO_CHILD_NICE",
+            "how far each ffmpeg lets others have the processors first, up to 19",
+        ),
+        Field(ge=0, le=19),
+    ] = 0
     max_input_bytes: Annotated[
         int, own("VIDEO_MAX_INPUT_BYTES", "the largest file accepted"), Field(gt=0)
     ] = 10 * 1024**3

@@ -9,6 +9,7 @@ from typing import Final
 
 from nexus_actors.core.errors import TransientError
 
+from .adapters import hls_ts
 from .adapters.dash import MANIFEST
 from .base import Workbench
 from .bmff import movie_seconds
@@ -42,6 +43,8 @@ def verify(plan: Plan, presentation: Presentation, bench: Workbench) -> list[str
             check_playlist(playlist, presentation)
     if "dash" in plan.formats:
         check_manifest(root / MANIFEST, presentation)
+    if "hls_ts" in plan.formats:
+        check_ts(presentation, bench)
     for track in presentation.progressive:
         longest = max(t.duration for t in (track, *presentation.audio))
         check_mp4(root / f"mp4/{track.name}.mp4", longest)
@@ -52,7 +55,8 @@ def verify(plan: Plan, presentation: Presentation, bench: Workbench) -> list[str
     for *_, lowest in presentation.by_codec:
         first, last = lowest.segments[0].name, lowest.segments[-1].name
         for name in dict.fromkeys((first, last)):
-            check_decodes(lowest, name, bench)
+            parts = [root / lowest.folder / part for part in ("init.mp4", name)]
+            check_decodes(f"{lowest.folder}/{name}", parts, bench)
     return warnings
 
 
@@ -75,8 +79,24 @@ def check_lengths(plan: Plan, presentation: Presentation) -> list[str]:
     return ["shorter_than_header"] if picture < plan.duration - allowed else []
 
 
-def check_playlist(playlist: Path, presentation: Presentation) -> None:
-    """Check that all that *playlist* names is there, and that its durations fit."""
+def check_ts(presentation: Presentation, bench: Workbench) -> None:
+    """Check the playlists of transport streams, and decode two segments."""
+    tracks = presentation.by_codec[0]
+    check_playlist(bench.root / hls_ts.MASTER, presentation)
+    for track in tracks:
+        check_playlist(bench.root / hls_ts.playlist_of(track), presentation, track)
+    segments = hls_ts.segments_of(tracks[-1])
+    for path in dict.fromkeys((segments[0], segments[-1])):
+        check_decodes(path, [bench.root / path], bench)
+
+
+def check_playlist(
+    playlist: Path, presentation: Presentation, track: Track | None = None
+) -> None:
+    """Check that all that *playlist* names is there, and that its durations fit.
+
+    They are those of *track*; without it, of the one whose segments are named.
+    """
     check_file(playlist)
     text = playlist.read_text(encoding="utf-8", errors="replace")
     named = [line for line in text.splitlines() if line and not line.startswith("#")]
@@ -87,7 +107,7 @@ def check_playlist(playlist: Path, presentation: Presentation) -> None:
         check_file(playlist.parent / name)
     target = re.search(r"#EXT-X-TARGETDURATION:(\d+)", text)
     if target:
-        track = track_of(named[-1], presentation)
+        track = track or track_of(named[-1], presentation)
         check_durations(playlist.name, text, int(target[1]), track.duration)
 
 
@@ -152,18 +172,15 @@ def check_file(path: Path) -> None:
         raise OutputError(f"{path.parent.name}/{path.name} is missing or empty")
 
 
-def check_decodes(track: Track, name: str, bench: Workbench) -> None:
-    """Check that one segment decodes without a single error."""
-    folder = bench.root / track.folder
+def check_decodes(name: str, parts: list[Path], bench: Workbench) -> None:
+    """Check that one segment, which its *parts* make, decodes without an error."""
     joined = bench.root.parent / "verify.mp4"
-    joined.write_bytes(
-        (folder / "init.mp4").read_bytes() + (folder / name).read_bytes()
-    )
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
     options = ["-xerror", "-i", f"file:{joined}", "-f", "null", "-"]
     try:
         bench.run([str(bench.tools.ffmpeg), *QUIET, *options])
     except (SourceError, TransientError) as error:
-        message = f"{track.folder}/{name} does not decode"
+        message = f"{name} does not decode"
         raise OutputError(message, reason=error.message) from error
     finally:
         joined.unlink()

@@ -5,16 +5,19 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from nexus_actors.core import clock
 from nexus_actors.core.errors import Postponed
+from nexus_actors.core.logs import get_logger
 
+
+log = get_logger(__name__)
 
 #: The file in a job's folder whose lock is held while the job runs.
 LOCK: Final = "lock"
@@ -22,13 +25,26 @@ LOCK: Final = "lock"
 #: How long an attempt's folder waits for the next one, in seconds.
 KEEP_S: Final = 24 * 3600
 
+#: What was held since is not swept: its holder may be about to lock it, in seconds.
+FRESH_S: Final = 1.0
+
+#: What the ids begin with of jobs that end with their caller's process.
+INLINE: Final = "inline-"
+
 #: When to look again for a folder that another process holds, in seconds.
 AGAIN_S: Final = 30
 
 
 def folder_of(job_id: str, parent: Path) -> Path:
-    """Return the folder of a job; its id, a stranger's text, becomes one plain name."""
-    return parent / quote(job_id, safe="").replace(".", "%2E")
+    """Return the folder of a job; its id, a stranger's text, becomes one plain name.
+
+    It has no percent sign: ffmpeg puts numbers there.
+    """
+    return parent / quote(job_id, safe="").replace(".", "%2E").replace("%", "=")
+
+
+def _job_of(folder: Path) -> str:
+    return unquote(folder.name.replace("=", "%"))
 
 
 @contextmanager
@@ -48,19 +64,29 @@ def hold(folder: Path) -> Iterator[None]:
         os.close(fd)
 
 
-def sweep(parent: Path, *, older_than_s: float = KEEP_S) -> None:
-    """Delete folders that no process holds and that were last held long ago.
+def sweep(parent: Path, is_done_with: Callable[[str], bool] = lambda _: False) -> None:
+    """Delete the folders that no process holds, and that no job will go on from.
 
-    They are of jobs that were killed, cancelled, or failed at every attempt.
+    Whoever holds a folder has its lock, which the kernel takes from a process that dies
+    and gives to no other.  What waits for a job that is not done with stays, for a day.
     """
     for folder in parent.glob("*/"):
         with suppress(OSError):
-            if clock.now_ms() / 1000 - (folder / LOCK).stat().st_mtime < older_than_s:
-                continue
-            fd = _lock(folder)
-            if fd is not None:
-                shutil.rmtree(folder, ignore_errors=True)
-                os.close(fd)
+            idle_s = clock.now_ms() / 1000 - (folder / LOCK).stat().st_mtime
+            if idle_s > FRESH_S and (
+                idle_s > KEEP_S
+                or folder.name.startswith(INLINE)
+                or is_done_with(_job_of(folder))
+            ):
+                _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    fd = _lock(folder)
+    if fd is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(fd)
+        log.info("video.folder_removed", job=_job_of(folder))
 
 
 def _lock(folder: Path) -> int | None:

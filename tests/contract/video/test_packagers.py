@@ -12,6 +12,7 @@ import pytest
 
 from nexus_actors.video.adapters.dash import DashPackager
 from nexus_actors.video.adapters.hls import HlsPackager
+from nexus_actors.video.adapters.hls_ts import HlsTsPackager
 from nexus_actors.video.adapters.mp4 import Mp4Packager
 from nexus_actors.video.base import Packager, Workbench
 from nexus_actors.video.models import Presentation
@@ -85,6 +86,10 @@ class TestDashPackager(PackagerContract):
 
 class TestHlsPackager(PackagerContract):
     adapter = HlsPackager
+
+
+class TestHlsTsPackager(PackagerContract):
+    adapter = HlsTsPackager
 
 
 class TestMp4Packager(PackagerContract):

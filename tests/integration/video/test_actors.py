@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lxml import etree
 
 from conftest import make_clip
 from manifest import ENTRIES, REFUSED
@@ -191,7 +192,7 @@ def test_a_result_is_plain_json(act: Act, small: Path) -> None:
 
 
 def test_captions_of_the_message_and_of_the_source_stand_in_hls_and_dash(
-    act: Act, small: Path, tmp_path: Path
+    act: Act, small: Path, tmp_path: Path, mpd_schema: etree.XMLSchema
 ) -> None:
     said = "1\n00:00:00,500 --> 00:00:01,500\n{}\n"
     (tmp_path / "own.srt").write_text(said.format("own words"))
@@ -218,6 +219,7 @@ def test_captions_of_the_message_and_of_the_source_stand_in_hls_and_dash(
     assert "#EXTINF:2.000000,\n../captions/0.vtt\n" in playlist
     assert (master.parent / "../captions/0.vtt").is_file()
     manifest = local(result["outputs"]["dash"]["manifest"]["uri"]).read_text("utf-8")
+    mpd_schema.assertValid(etree.fromstring(manifest.encode()))
     assert manifest.count('mimeType="text/vtt"') == 2
     assert "<BaseURL>../captions/1.vtt</BaseURL>" in manifest
 

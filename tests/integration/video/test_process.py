@@ -242,6 +242,7 @@ def test_a_long_line_is_kept_in_parts_of_bounded_size(
 NOT_MEDIA = "file:/x/in: Invalid data found when processing input"
 CUT = "[mov,mp4 @ 0x1] moov atom not found\nError opening input files: Invalid data"
 FULL = "av_interleaved_write_frame(): No space left on device\nConversion failed!"
+NO_PICTURE = "more samples than frame size\nError submitting audio frame to the encoder"
 GENERIC_9 = "Terminating thread with return code -1 (Operation not permitted)"
 
 
@@ -254,6 +255,8 @@ GENERIC_9 = "Terminating thread with return code -1 (Operation not permitted)"
         (183, CUT, (SourceError, "corrupt")),
         (69, "Decode error rate 1 exceeds maximum 0.667", (SourceError, "corrupt")),
         (69, "Nothing was written into output file 0", (SourceError, "corrupt")),
+        (1, NO_PICTURE, (SourceError, "corrupt")),
+        (69, "Error while decoding stream #0:0", (SourceError, "corrupt")),
         (1, "Decoder (codec none) not found", (SourceError, "unsupported_codec")),
         (1, "no decoder found for: dvav", (SourceError, "unsupported_codec")),
         (1, FULL, (DiskFullError, "disk_full")),
@@ -411,3 +414,13 @@ def test_an_encode_that_needs_more_memory_than_it_may_have_can_be_tried_again(
         Runner(tmp_path, memory_bytes=120_000_000).run([*command, "-f", "null", "-"])
 
     assert caught.value.code == "out_of_memory"
+
+
+def test_a_program_stands_back_behind_others_as_far_as_is_set(
+    program: Write, tmp_path: Path
+) -> None:
+    runner = Runner(tmp_path, nice=7)
+
+    said = runner.run(program("nice >&2; sh -c nice >&2"))
+
+    assert said.split() == [str(os.nice(0) + 7)] * 2

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import subprocess
-import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from lxml import etree
 
 from screening import Screen, Screening, local, run, streams
 
@@ -39,14 +39,16 @@ def master(shown: Screening) -> str:
     return local(shown.result["outputs"]["hls"]["master"]["uri"]).read_text()
 
 
-def sets(shown: Screening) -> list[ET.Element]:
-    """Return the adaptation sets of the DASH manifest."""
+def sets(shown: Screening, schema: etree.XMLSchema) -> list[etree._Element]:
+    """Return the adaptation sets of the DASH manifest, which must be valid."""
     manifest = local(shown.result["outputs"]["dash"]["manifest"]["uri"])
-    return list(ET.parse(manifest).iter(f"{DASH}AdaptationSet"))
+    mpd = etree.fromstring(manifest.read_bytes())
+    schema.assertValid(mpd)
+    return list(mpd.iter(f"{DASH}AdaptationSet"))
 
 
 def test_every_codec_has_its_own_variants_and_its_own_set(
-    make: Make, screen: Screen
+    make: Make, screen: Screen, mpd_schema: etree.XMLSchema
 ) -> None:
     source = make(*picture("640x360", 2.4), *H264)
 
@@ -66,8 +68,8 @@ def test_every_codec_has_its_own_variants_and_its_own_set(
         *("avc1", "avc1", "hvc1", "hvc1", "av01", "av01") * 2
     ]
     groups = [
-        [r.attrib["codecs"][:4] for r in s.iter(f"{DASH}Representation")]
-        for s in sets(shown)
+        [str(r.get("codecs"))[:4] for r in s.iter(f"{DASH}Representation")]
+        for s in sets(shown, mpd_schema)
     ]
     assert groups == [["avc1"] * 2, ["hvc1"] * 2, ["av01"] * 2]
     assert [file.name for file in shown.mp4s] == ["360.mp4", "240.mp4"]
@@ -99,7 +101,7 @@ def level(file: Path, track: int = 0) -> list[float]:
 
 
 def test_every_language_is_offered_and_surround_stays_around(
-    make: Make, screen: Screen
+    make: Make, screen: Screen, mpd_schema: etree.XMLSchema
 ) -> None:
     behind = "aevalsrc='0|0|0|0|0.5*sin(2764*t)|0.5*sin(2764*t)':c=5.1(side):d=1.2"
     tone = ["-f", "lavfi", "-i", "sine=frequency=880:duration=1.2"]
@@ -129,7 +131,7 @@ def test_every_language_is_offered_and_surround_stays_around(
     assert all(loud > -25 for loud in stereo)
     assert all(loud > -25 for loud in english)
     assert [loud > -25 for loud in wide] == [False] * 4 + [True] * 2
-    assert [s.get("lang") for s in sets(shown)] == [None, "de", "en", "de"]
+    assert [s.get("lang") for s in sets(shown, mpd_schema)] == [None, "de", "en", "de"]
     assert [a["channels"] for a in streams(shown.mp4s[0], "a")] == [2]
     one = screen(source, audio_tracks="default", formats=["hls"])
     assert len(one.result["outputs"]["hls"]["audio"]) == 1

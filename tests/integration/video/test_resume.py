@@ -16,19 +16,28 @@ from typing import Any
 
 import pytest
 
+import mortal
 from conftest import make_clip, until
 from nexus_actors.core import clock
 from nexus_actors.core.errors import NexusError, Postponed, ResourceError
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.core.storage import Storage
+from nexus_actors.testing.nursery import Nursery
 from nexus_actors.video.errors import DiskFullError, OutputError, SourceError
 from nexus_actors.video.flows import FLOWS, run
 from nexus_actors.video.models import ProcessVideoRequest
 from nexus_actors.video.settings import VideoSettings
+from scale import full, scaled
 from web import Request, hang_up, web
 
 
+#: What makes a video public.
+ENTRIES = {"master.m3u8", "manifest.mpd", "metadata.json"}
+
 STEPS = FLOWS[ProcessVideoRequest].steps
+
+#: The steps in which the process is killed; in the others it is told to end.
+KILLED_IN = scaled(("encode", "stills", "store"), full=STEPS)
 
 #: A program that notes how it was started, and gives an encode time to be stopped.
 #: On one core alone: with several, two encodes of one plan may differ by some bytes.
@@ -92,15 +101,19 @@ class Bench:
         url: str | None = None,
         **settings: Any,
     ) -> dict[str, Any]:
-        where = url or str(self.source)
-        body = {"video_id": "film", "input_path": where, "options": options}
         return run(
-            ProcessVideoRequest.parse(body, what="test"),
+            ProcessVideoRequest.parse(self.body(options, url), what="test"),
             settings=VideoSettings.load({"ffmpeg_preset": "ultrafast", **settings}),
             core=self.core,
             work=work or self.work,
             job=job or Job(),
         ).to_json()
+
+    def body(
+        self, options: dict[str, Any] | None = None, url: str | None = None
+    ) -> dict[str, Any]:
+        where = url or str(self.source)
+        return {"video_id": "film", "input_path": where, "options": options}
 
     @property
     def storage(self) -> Path:
@@ -162,18 +175,25 @@ def without_times(result: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in result.items() if name != "timings"}
 
 
+@pytest.mark.parametrize(
+    "checks", [1, pytest.param(2, marks=full), pytest.param(4, marks=full)]
+)
 def test_a_job_interrupted_in_every_step_repeats_none_that_it_has_finished(
-    bench: Bench,
+    checks: int, bench: Bench
 ) -> None:
     expected = bench.run()
     files = bench.stored()
     shutil.rmtree(bench.storage)
     bench.log.unlink()
 
-    for step in STEPS:
-        job = interrupt(bench, step)
-        assert job.told == sorted(job.told), step
-        bench.assert_nothing_is_stored()
+    with Nursery(mortal.__name__, mortal.run_and_die.__name__, os.environ) as nursery:
+        for step in STEPS:
+            if step in KILLED_IN:
+                kill(bench, step, checks, nursery)
+                continue
+            job = interrupt(bench, step)
+            assert job.told == sorted(job.told), step
+            bench.assert_nothing_is_stored()
     last = Job()
     result = bench.run(last)
 
@@ -186,6 +206,16 @@ def test_a_job_interrupted_in_every_step_repeats_none_that_it_has_finished(
     assert last.told == sorted(last.told)
     assert (last.told[0], last.told[-1]) == (0.0, 1.0)
     assert not bench.work.exists()
+
+
+def kill(bench: Bench, step: str, checks: int, nursery: Nursery) -> None:
+    """Run the job in a process that is killed in *step*, or right after it."""
+    environ = mortal.environ(step, checks, bench.body(), bench.core, bench.work)
+    child = nursery.start(bench.source.parent, environ)
+    child.wait()
+    assert child.returncode == -signal.SIGKILL, step
+    if step != "store":
+        assert not ENTRIES & {Path(key).name for key in bench.stored()}, step
 
 
 def test_progress_rises_from_nothing_to_all_in_one_run(bench: Bench) -> None:

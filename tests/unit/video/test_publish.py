@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from nexus_actors.core import clock
 from nexus_actors.core.errors import InvalidRequestError, Postponed, ResourceError
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.core.storage import Storage
-from nexus_actors.video.publish import fresh_url, publish, waves
+from nexus_actors.video.publish import Published, Upload, fresh_url, waves
 from objectstores import ACCESS, Folder, Place
 from web import web
 
@@ -21,6 +22,18 @@ from web import web
 MEDIA = ["a/0/init.mp4", "mp4/360.mp4", "thumb/small.jpg", "v/360/00001.m4s"]
 PLAYLISTS = ["hls/a_0.m3u8", "hls/v_360.m3u8", "hls/v_360_iframe.m3u8"]
 ENTRIES = ["dash/manifest.mpd", "hls/master.m3u8", "metadata.json"]
+
+
+def publish(
+    root: Path,
+    prefix: str,
+    storage: Storage,
+    *,
+    without: tuple[str, ...] = (),
+    **hooks: Callable[..., None],
+) -> Published:
+    with Upload(root, prefix, storage, without=without) as upload:
+        return upload.finish(**hooks)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.core.storage import Storage
+from nexus_actors.video.adapters import hls_ts
 from nexus_actors.video.models import (
     Format,
     Plan,
@@ -171,6 +172,25 @@ def test_what_nobody_asked_for_is_not_there(
     made = outputs(plan(asked), SHOWN, published, root).model_dump()
 
     assert {name for name, value in made.items() if value is not None} == {asked}
+
+
+def test_transport_streams_are_told_with_what_they_need(
+    published: Published, root: Path
+) -> None:
+    for track in SHOWN.video:
+        for path in hls_ts.segments_of(track):
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_bytes(bytes(100_000))
+
+    made = outputs(plan("hls_ts"), SHOWN, published, root).hls_ts
+
+    assert made
+    assert made.master.url == f"{URL}/ts/master.m3u8"
+    assert [r.name for r in made.renditions] == ["360", "240"]
+    longest = SHOWN.video[0].segments[0].duration / SHOWN.video[0].timescale
+    assert made.renditions[0].bitrate == pytest.approx(8 * 100_000 / longest, abs=1)
+    assert made.renditions[0].codecs.count(",") == 1
+    assert made.renditions[1].playlist.url == f"{URL}/ts/240.m3u8"
 
 
 def test_thumbnails_are_those_that_were_planned_and_made(published: Published) -> None:

@@ -106,6 +106,34 @@ def test_a_still_that_is_empty_is_named(made: Made) -> None:
         verify(*made)
 
 
+def test_transport_streams_are_looked_at_like_the_rest(
+    encoded: Encoded, film: Film, tmp_path: Path
+) -> None:
+    plan, root = encoded("silent")
+    presentation, bench = film("silent")
+    [track] = presentation.video
+    presentation = replace(presentation, video=(replace(track, progressive=False),))
+    shutil.copytree(root / "v", tmp_path / "out" / "v")
+    bench = replace(bench, root=tmp_path / "out", run=reporting(bench.run))
+    packagers.get("hls_ts")().package(presentation, bench)
+    plan = replace(plan, formats=("hls_ts",))
+    assert verify(plan, presentation, bench) == []
+    segment, playlist = bench.root / "ts/240/00002.ts", bench.root / "ts/240.m3u8"
+    whole, text = segment.read_bytes(), playlist.read_text()
+
+    for file, content, said in (
+        (segment, b"", "240/00002.ts is missing or empty"),
+        (segment, whole[: len(whole) // 2 - 50] + bytes(5000), "does not decode"),
+        (playlist, text.replace("#EXTINF:4.0", "#EXTINF:9.0").encode(), "of 9.000 s"),
+        (playlist, text.replace("#EXT-X-ENDLIST", "").encode(), "lists"),
+    ):
+        before = file.read_bytes()
+        file.write_bytes(content)
+        with pytest.raises(OutputError, match=said):
+            verify(plan, presentation, bench)
+        file.write_bytes(before)
+
+
 def test_a_format_that_nobody_asked_for_is_not_missed(made: Made) -> None:
     plan, presentation, bench = made
     for folder in ("hls", "mp4"):

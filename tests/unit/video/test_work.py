@@ -10,7 +10,16 @@ import pytest
 
 from nexus_actors.core import clock
 from nexus_actors.core.errors import Postponed
-from nexus_actors.video.work import AGAIN_S, KEEP_S, LOCK, folder_of, hold, sweep
+from nexus_actors.video.work import (
+    AGAIN_S,
+    FRESH_S,
+    INLINE,
+    KEEP_S,
+    LOCK,
+    folder_of,
+    hold,
+    sweep,
+)
 
 
 def age(folder: Path, seconds: float) -> None:
@@ -18,7 +27,9 @@ def age(folder: Path, seconds: float) -> None:
     os.utime(folder / LOCK, (then, then))
 
 
-@pytest.mark.parametrize("job_id", ["..", ".", "../../etc", "/etc", "a/b", "a\0b", "ü"])
+@pytest.mark.parametrize(
+    "job_id", ["..", ".", "../../etc", "/etc", "a/b", "a\0b", "ü", "!d"]
+)
 def test_no_job_id_leads_out_of_the_folder_of_all_jobs(
     job_id: str, tmp_path: Path
 ) -> None:
@@ -26,10 +37,11 @@ def test_no_job_id_leads_out_of_the_folder_of_all_jobs(
 
     assert folder.parent == tmp_path
     assert folder.resolve().parent == tmp_path.resolve()
+    assert "%" not in folder.name
 
 
 def test_different_jobs_have_different_folders(tmp_path: Path) -> None:
-    ids = ["a", "a.b", "a%2Eb", "a/b", "inline-1", "8d2f-1"]
+    ids = ["a", "a.b", "a%2Eb", "a=2Eb", "a/b", "inline-1", "8d2f-1"]
 
     assert len({folder_of(job_id, tmp_path) for job_id in ids}) == len(ids)
 
@@ -81,6 +93,32 @@ def test_only_what_nobody_has_held_for_long_is_swept(tmp_path: Path) -> None:
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["held", "new", "stranger"]
     assert (tmp_path / "held" / "out").exists()
+
+
+def test_what_no_job_goes_on_from_is_swept_at_once_unless_it_is_held(
+    tmp_path: Path,
+) -> None:
+    done, waiting, caller = "job/1", "job/2", f"{INLINE}1"
+    for job in (done, waiting, caller):
+        with hold(folder_of(job, tmp_path)):
+            pass
+        age(folder_of(job, tmp_path), FRESH_S + 1)
+    for job in (f"{done}b", f"{caller}b"):
+        with hold(folder_of(job, tmp_path)):
+            pass  # fresh: another process may be about to hold it
+
+    def is_done_with(job: str) -> bool:
+        return job.startswith(done)
+
+    with hold(folder_of(done, tmp_path)), hold(folder_of(caller, tmp_path)):
+        age(folder_of(done, tmp_path), FRESH_S + 1)
+        age(folder_of(caller, tmp_path), FRESH_S + 1)
+        sweep(tmp_path, is_done_with)
+        assert len(list(tmp_path.iterdir())) == 5
+    sweep(tmp_path, is_done_with)
+
+    left = {folder_of(job, tmp_path) for job in (waiting, f"{done}b", f"{caller}b")}
+    assert {*tmp_path.iterdir()} == left
 
 
 def test_there_may_be_nothing_to_sweep(tmp_path: Path) -> None:

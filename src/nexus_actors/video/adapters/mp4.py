@@ -18,8 +18,7 @@ class Mp4Packager(Packager):
         scratch = bench.root.parent / "mp4.tmp"
         scratch.mkdir(parents=True, exist_ok=True)
         (bench.root / "mp4").mkdir(parents=True, exist_ok=True)
-        # one track: players of plain files offer no choice
-        sound = max(presentation.audio, key=lambda track: track.default, default=None)
+        sound = presentation.main_sound
         language = sound.language if sound else None
         sounds = [join(sound, bench.root, scratch / "a.mp4")] if sound else []
         made = []

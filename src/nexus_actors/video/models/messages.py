@@ -41,7 +41,7 @@ PREFIX_PATTERN = re.compile(
 #: The URI of an object in a bucket.
 OBJECT = re.compile(r"s3://[^/]+/.+")
 
-Format = Literal["hls", "dash", "mp4"]
+Format = Literal["hls", "dash", "mp4", "hls_ts"]
 
 StillFormat = Literal["jpeg", "webp", "avif"]
 

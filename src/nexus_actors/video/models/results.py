@@ -47,11 +47,16 @@ class HlsAudio(Model):
     playlist: Stored
 
 
-class HlsOutput(Model):
-    """HLS: open the master playlist."""
+class HlsTsOutput(Model):
+    """HLS for old players, one sound in each rendition: open the master playlist."""
 
     master: Stored
     renditions: tuple[HlsRendition, ...]
+
+
+class HlsOutput(HlsTsOutput):
+    """HLS: open the master playlist."""
+
     audio: tuple[HlsAudio, ...] = ()
 
 
@@ -125,6 +130,7 @@ class Outputs(Model):
     """
 
     hls: HlsOutput | None = None
+    hls_ts: HlsTsOutput | None = None
     dash: DashOutput | None = None
     mp4: tuple[Mp4Output, ...] | None = None
     clean: Mp4Output | None = None

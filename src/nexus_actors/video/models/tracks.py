@@ -100,6 +100,11 @@ class Presentation:
         return (*files, self.clean)
 
     @property
+    def main_sound(self) -> Track | None:
+        """The sound of what offers no choice."""
+        return max(self.audio, key=lambda track: track.default, default=None)
+
+    @property
     def by_codec(self) -> tuple[tuple[Track, ...], ...]:
         """The video of each codec, from large to small; H.264 is the first."""
         groups: dict[str, list[Track]] = {}

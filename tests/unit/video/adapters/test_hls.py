@@ -392,6 +392,62 @@ def measured_peak(playlist: Path) -> float:
     )
 
 
+@pytest.mark.parametrize("name", ["film", "silent", "ntsc"])
+def test_apples_rules_for_variants_are_kept(name: str, film: Film) -> None:
+    presentation, bench = film(name)
+    HlsPackager().package(presentation, bench)
+    master = (bench.root / "hls/master.m3u8").read_text()
+
+    variants = [attributes(line) for line in lines(master, "EXT-X-STREAM-INF")]
+
+    assert "\n#EXT-X-INDEPENDENT-SEGMENTS\n" in master
+    for told in variants:
+        average, peak = int(told["AVERAGE-BANDWIDTH"]), int(told["BANDWIDTH"])
+        assert average <= peak <= 2 * average
+        assert told["CLOSED-CAPTIONS"] == "NONE"
+        assert {"CODECS", "RESOLUTION", "FRAME-RATE", "VIDEO-RANGE"} <= told.keys()
+        assert ("AUDIO" in told) is bool(presentation.audio)
+    assert len({told["RESOLUTION"] for told in variants}) == len(variants)
+    pictures = [attributes(line) for line in lines(master, "EXT-X-I-FRAME-STREAM-INF")]
+    for track, told in zip(presentation.video, pictures, strict=True):
+        assert told["RESOLUTION"] == f"{track.width}x{track.height}"
+        playlist = (bench.root / "hls" / told["URI"]).read_text()
+        sizes = [int(s) for s in re.findall(r"BYTERANGE:(\d+)@", playlist)]
+        rates = [8 * s / t for s, t in zip(sizes, durations(playlist), strict=True)]
+        assert max(rates[:-1] or rates) <= int(told["BANDWIDTH"])
+
+
+#: The kinds of units of H.264 that hold a picture: one that needs no other, or not.
+IDR, OTHER_PICTURE = 5, 1
+
+
+@pytest.mark.parametrize("name", ["film", "ntsc"])
+def test_every_segment_and_range_begins_with_a_picture_that_needs_no_other(
+    name: str, film: Film
+) -> None:
+    presentation, bench = film(name)
+
+    for track in presentation.video:
+        starts = [fragment.start for s in track.segments for fragment in s.fragments]
+        gaps = [(b - a) / track.timescale for a, b in pairwise(starts)]
+        assert gaps == pytest.approx([2] * len(gaps), abs=0.01)
+        for segment in track.segments:
+            content = (bench.root / track.folder / segment.name).read_bytes()
+            assert segment.fragments[0].start == segment.start
+            for fragment in segment.fragments:
+                part = content[fragment.offset : fragment.key_frame_end]
+                assert first_picture(part) == IDR
+
+
+def first_picture(fragment: bytes) -> int:
+    """Return the kind of the first picture of a fragment that is cut after it."""
+    place = int.from_bytes(fragment[:4]) + 8  # behind moof, in mdat
+    while (kind := fragment[place + 4] & 31) not in {IDR, OTHER_PICTURE}:
+        place += 4 + int.from_bytes(fragment[place : place + 4])
+    assert place + 4 + int.from_bytes(fragment[place : place + 4]) <= len(fragment)
+    return kind
+
+
 def test_each_byte_range_decodes_to_one_key_frame(
     root: Path,
     tools: Tools,

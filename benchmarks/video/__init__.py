@@ -1,0 +1,1 @@
+"""What a whole video job takes."""
