@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
@@ -41,11 +42,14 @@ def setup(
         domains: Names of domains; all by default.
 
     Raises:
-        ConfigurationError: There is no such domain, or a setting is malformed.
+        ConfigurationError: There is no such domain, or a setting is malformed, or is
+            missing for a route that ``NEXUS_ROUTES`` switches on.
     """
     actors = actors_of(domains)
     broker = broker or attached_broker(settings)
     _add_jobs_middleware(broker)
+    if any(actor.actor_name.startswith("notifications.") for actor in actors):
+        _add_routes(broker)
     for actor in actors:
         actor.declare_on(broker)
     return broker
@@ -75,3 +79,19 @@ def _add_jobs_middleware(broker: dramatiq.Broker) -> None:
     if not any(isinstance(item, JobsMiddleware) for item in broker.middleware):
         first = type(broker.middleware[0]) if broker.middleware else None
         broker.add_middleware(JobsMiddleware(), before=first)
+
+
+def _add_routes(broker: dramatiq.Broker) -> None:
+    """Let workers on *broker* act on what happens in other domains, as a host wants.
+
+    Domains know nothing of each other: the routes between them are made here.
+    """
+    if not os.environ.get("NEXUS_ROUTES"):
+        return
+    from nexus_actors.engine.middleware.routes import RoutesMiddleware
+    from nexus_actors.notifications.news import routes
+    from nexus_actors.notifications.settings import NotificationSettings
+
+    found = routes(NotificationSettings.load())
+    if not any(isinstance(item, RoutesMiddleware) for item in broker.middleware):
+        broker.add_middleware(RoutesMiddleware(found))

@@ -156,7 +156,7 @@ class Composer:
         self, render: Any, request: SendNotificationRequest, person: Recipient
     ) -> Any:
         zone = person.zone or self.settings.default_zone
-        values: Mapping[str, Any] = {"zone": zone, **request.template_data}
+        values: Mapping[str, Any] = {"zone": zone, **person.template_data}
         locale = person.locale or self.settings.default_locale
         if request.template is None:
             raise TemplateError("no template is named")

@@ -196,7 +196,8 @@ class Recipient(Message):
         zone: Their time zone, such as ``Europe/Berlin``.
         quiet_hours: From when to when they are left alone, by their clock; past
             midnight if the second is earlier.
-        template_data: Theirs, beside or in place of what all are given.
+        template_data: Theirs, beside or in place of what all are given; what a message
+            itself says wins over what the host's function returns.
     """
 
     email: EmailTarget | None = None

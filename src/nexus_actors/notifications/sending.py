@@ -159,7 +159,8 @@ class Sender:
             for name in request.model_fields_set & Recipient.model_fields.keys()
             if getattr(request, name) is not None
         }
-        return Recipient.model_construct(**{**fields, **given})
+        words = {**known.template_data, **request.template_data}
+        return Recipient.model_construct(**fields | given | {"template_data": words})
 
     def _try(
         self,

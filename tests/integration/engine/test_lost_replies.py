@@ -52,9 +52,9 @@ COMMANDS = {
 AT_A_LOST_LEASE = {"join", "hold", "SMEMBERS"}
 
 #: These, by who sends, listens, calls a vendor and operates: below, and in
-#: `test_events` and `test_budgets`.  To count changes nothing.
+#: `test_events`, `test_budgets` and `test_circuits`.  To count changes nothing.
 BY_OTHERS = {
-    *("cancel", "count", "enqueue", "hear", "heed"),
+    *("cancel", "circuit", "count", "enqueue", "hear", "heed"),
     *("pause", "reschedule", "revive", "spend"),
 }
 
