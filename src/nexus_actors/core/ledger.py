@@ -78,6 +78,7 @@ class Entry:
     attempt: int
     outcome: str | None
     evidence: dict[str, Any]
+    created_at: datetime
     updated_at: datetime
 
     @classmethod
@@ -92,6 +93,7 @@ class Entry:
             attempt=row["attempt"],
             outcome=row["outcome"],
             evidence=row["evidence"],
+            created_at=clock.from_ms(row["created_ms"]),
             updated_at=clock.from_ms(row["updated_ms"]),
         )
 
@@ -103,8 +105,16 @@ class Ledger:
     database: Database
     scope: str
 
-    def claim(self, key: str, *, lease_s: float) -> Claim | Entry:
+    def claim(
+        self, key: str, *, lease_s: float, calling: Mapping[str, Any] | None = None
+    ) -> Claim | Entry:
         """Take *key* for *lease_s* seconds, or return what has become of it.
+
+        Args:
+            key: Which call.
+            lease_s: For how long, in seconds.
+            calling: Evidence: the call is made at once, without `begin_call`, which
+                saves a commit.  A crash between the two then counts as one in the call.
 
         Returns:
             The claim; or the entry, which is settled or unknown: the call must not be
@@ -113,12 +123,17 @@ class Ledger:
         Raises:
             Postponed: Somebody else holds it, until their lease is over.
         """
-        with self.database.begin() as connection:
-            taken = self._take(connection, key, lease_s)
+
+        def take(connection: Connection) -> tuple[Entry | None, Entry | None]:
+            taken = self._take(connection, key, lease_s, calling)
             if taken:
-                return Claim(self.database, taken, lease_s)
+                return taken, None
             self._give_up_dead_calls(connection, key)
-            entry = self._get(connection, key)
+            return None, self._get(connection, key)
+
+        taken, entry = self.database.write(take)
+        if taken:
+            return Claim(self.database, taken, lease_s)
         if entry and entry.state in {State.SETTLED, State.UNKNOWN}:
             return entry
         held = entry and entry.state in HELD  # else it was released this very moment
@@ -180,21 +195,29 @@ class Ledger:
         told = {**evidence, "resolved_by": by}
         return _move(self.database, entry, (State.UNKNOWN,), told, **changes)
 
-    def _take(self, connection: Connection, key: str, lease_s: float) -> Entry | None:
+    def _take(
+        self,
+        connection: Connection,
+        key: str,
+        lease_s: float,
+        calling: Mapping[str, Any] | None,
+    ) -> Entry | None:
         from .tables import ledger as table
 
         now = clock.now_ms()
-        taken = {
-            "state": State.CLAIMED,
+        taken: dict[str, Any] = {
+            "state": State.CLAIMED if calling is None else State.CALLING,
             "owner": uuid.uuid4().hex,
             "lease_until_ms": now + round(lease_s * 1000),
             "updated_ms": now,
         }
         first = {"attempt": 1, "evidence": {}, "created_ms": now}
+        if calling is not None:
+            taken["evidence"] = dict(calling)
         abandoned = (table.c.state == State.CLAIMED) & (table.c.lease_until_ms <= now)
         query = (
             self.database.insert(table)
-            .values(scope=self.scope, key=key, **taken, **first)
+            .values(scope=self.scope, key=key, **first | taken)
             .on_conflict_do_update(
                 index_elements=[table.c.scope, table.c.key],
                 set_={**taken, "attempt": table.c.attempt + 1},
@@ -338,7 +361,7 @@ def _move(
     """Change what *entry* says if it is still this owner's and in a state *allowed*."""
     from .tables import ledger as table
 
-    with database.begin() as connection:
+    def write(connection: Connection) -> Any:
         now = clock.now_ms()  # and not before: the turn to write may come late
         if lease_s is not None:
             changes["lease_until_ms"] = now + round(lease_s * 1000)
@@ -353,7 +376,9 @@ def _move(
             .values(evidence={**entry.evidence, **evidence}, updated_ms=now, **changes)
             .returning(*table.c)
         )
-        row = connection.execute(query).mappings().one_or_none()
+        return connection.execute(query).mappings().one_or_none()
+
+    row = database.write(write)
     if row is None:
         raise ClaimLostError(
             f"{entry.key!r} is no longer this run's: its lease was over, and somebody "

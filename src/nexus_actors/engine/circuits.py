@@ -134,23 +134,31 @@ def through(
     enter(circuit, holder=holder, broker=broker)
     try:
         yield
-    except (RemoteUnavailableError, UnknownOutcomeError, AuthorizationError):
-        failed(circuit, part=part, broker=broker)
-        raise
-    except Postponed as error:
-        if error.code == LIMITED:
-            block(circuit, until=error.until, broker=broker)
-        else:
-            _leave(circuit, broker)
-        raise
     except BaseException as error:
-        answered = isinstance(error, PermanentError)
-        if answered and not isinstance(error, ConfigurationError):
-            succeeded(circuit, broker=broker)
-        else:
-            _leave(circuit, broker)
+        heard(circuit, error, part=part, broker=broker)
         raise
     succeeded(circuit, broker=broker)
+
+
+def heard(
+    circuit: Circuit,
+    error: BaseException,
+    *,
+    part: str = "",
+    broker: RedisBroker | None = None,
+) -> None:
+    """Tell what a call came to after `enter`, as `through` does."""
+    match error:
+        case RemoteUnavailableError() | UnknownOutcomeError() | AuthorizationError():
+            failed(circuit, part=part, broker=broker)
+        case Postponed(code=code) if code == LIMITED:
+            block(circuit, until=error.until, broker=broker)
+        case ConfigurationError():
+            leave(circuit, broker=broker)
+        case PermanentError():
+            succeeded(circuit, broker=broker)
+        case _:
+            leave(circuit, broker=broker)
 
 
 def enter(
@@ -220,8 +228,8 @@ def block(
     _step(broker, circuit, "block", clock.to_ms(until))
 
 
-def _leave(circuit: Circuit, broker: RedisBroker | None) -> None:
-    """Let another one try: nothing came of this call."""
+def leave(circuit: Circuit, *, broker: RedisBroker | None = None) -> None:
+    """Let another one try: no call was made."""
     broker = broker or _own()
     if broker is not None and not _seen(broker, circuit).closed_until:
         _step(broker, circuit, "leave")

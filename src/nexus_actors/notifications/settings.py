@@ -141,6 +141,13 @@ class NotificationSettings(Settings):
             "never",
         ),
     ] = Field(default_factory=dict)
+    provider_rates: Annotated[
+        dict[str, Annotated[float, Field(gt=0)]],
+        own(
+            "PROVIDER_RATES",
+            "by provider, how many calls a second all workers may make together",
+        ),
+    ] = Field(default_factory=dict)
     resolve_recipient: Annotated[
         str | None,
         own(
