@@ -16,6 +16,7 @@ or a person, has told what happened.
 from __future__ import annotations
 
 import contextlib
+import functools
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from .logs import get_logger
 
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, RowMapping
+    from sqlalchemy import Connection, Executable, RowMapping
 
     from .database import Database
 
@@ -49,6 +50,9 @@ class State(StrEnum):
 
 #: Where nobody but the holder may change anything.
 HELD: Final = (State.CLAIMED, State.CALLING)
+
+#: By which an owner finds its entry.
+MINE: Final = ("scope", "key", "owner")
 
 
 class ClaimLostError(TransientError):
@@ -202,37 +206,25 @@ class Ledger:
         lease_s: float,
         calling: Mapping[str, Any] | None,
     ) -> Entry | None:
-        from .tables import ledger as table
-
         now = clock.now_ms()
-        taken: dict[str, Any] = {
+        values = {
+            "scope": self.scope,
+            "key": key,
             "state": State.CLAIMED if calling is None else State.CALLING,
             "owner": uuid.uuid4().hex,
             "lease_until_ms": now + round(lease_s * 1000),
+            "attempt": 1,
+            "evidence": dict(calling or {}),
+            "created_ms": now,
             "updated_ms": now,
         }
-        first = {"attempt": 1, "evidence": {}, "created_ms": now}
-        if calling is not None:
-            taken["evidence"] = dict(calling)
-        abandoned = (table.c.state == State.CLAIMED) & (table.c.lease_until_ms <= now)
-        query = (
-            self.database.insert(table)
-            .values(scope=self.scope, key=key, **first | taken)
-            .on_conflict_do_update(
-                index_elements=[table.c.scope, table.c.key],
-                set_={**taken, "attempt": table.c.attempt + 1},
-                where=(table.c.state == State.RELEASED) | abandoned,
-            )
-            .returning(*table.c)
-        )
-        row = connection.execute(query).mappings().one_or_none()
+        query = _taking(self.database, is_called=calling is not None)
+        row = connection.execute(query, values).mappings().one_or_none()
         return Entry.from_row(row) if row else None
 
     def _get(self, connection: Connection, key: str) -> Entry | None:
-        from .tables import ledger as table
-
-        same = (table.c.scope == self.scope) & (table.c.key == key)
-        row = connection.execute(table.select().where(same)).mappings().one_or_none()
+        values = {"scope": self.scope, "key": key}
+        row = connection.execute(_looking(), values).mappings().one_or_none()
         return Entry.from_row(row) if row else None
 
     def _give_up_dead_calls(
@@ -359,24 +351,19 @@ def _move(
     **changes: Any,
 ) -> Entry:
     """Change what *entry* says if it is still this owner's and in a state *allowed*."""
-    from .tables import ledger as table
 
     def write(connection: Connection) -> Any:
         now = clock.now_ms()  # and not before: the turn to write may come late
         if lease_s is not None:
             changes["lease_until_ms"] = now + round(lease_s * 1000)
-        query = (
-            table.update()
-            .where(
-                table.c.scope == entry.scope,
-                table.c.key == entry.key,
-                table.c.owner == entry.owner,
-                table.c.state.in_(allowed),
-            )
-            .values(evidence={**entry.evidence, **evidence}, updated_ms=now, **changes)
-            .returning(*table.c)
-        )
-        return connection.execute(query).mappings().one_or_none()
+        told = changes | {
+            "evidence": {**entry.evidence, **evidence},
+            "updated_ms": now,
+        }
+        values = {f"new_{name}": value for name, value in told.items()}
+        values |= {f"my_{name}": getattr(entry, name) for name in MINE}
+        query = _moving(allowed, tuple(told))
+        return connection.execute(query, values).mappings().one_or_none()
 
     row = database.write(write)
     if row is None:
@@ -385,3 +372,57 @@ def _move(
             "else has claimed or resolved it"
         )
     return Entry.from_row(row)
+
+
+# The statements, each made once: that takes longer than running one.
+
+
+@functools.cache
+def _taking(database: Database, *, is_called: bool) -> Executable:
+    """Return what takes an entry that is new, free or abandoned."""
+    from .tables import ledger as table
+
+    query = database.insert(table)
+    new = query.excluded
+    names = ["state", "owner", "lease_until_ms", "updated_ms"]
+    if is_called:
+        names.append("evidence")
+    taken = {name: new[name] for name in names}
+    is_over = table.c.lease_until_ms <= new.updated_ms
+    return query.on_conflict_do_update(
+        index_elements=[table.c.scope, table.c.key],
+        set_={**taken, "attempt": table.c.attempt + 1},
+        where=(table.c.state == State.RELEASED)
+        | ((table.c.state == State.CLAIMED) & is_over),
+    ).returning(*table.c)
+
+
+@functools.cache
+def _looking() -> Executable:
+    """Return what reads an entry."""
+    from sqlalchemy import bindparam
+
+    from .tables import ledger as table
+
+    return table.select().where(
+        table.c.scope == bindparam("scope"), table.c.key == bindparam("key")
+    )
+
+
+@functools.cache
+def _moving(allowed: tuple[State, ...], names: tuple[str, ...]) -> Executable:
+    """Return what changes columns of this owner's entry in a state of *allowed*."""
+    from sqlalchemy import bindparam
+
+    from .tables import ledger as table
+
+    mine = [table.c[name] == bindparam(f"my_{name}") for name in MINE]
+    changes = {
+        name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names
+    }
+    return (
+        table.update()
+        .where(*mine, table.c.state.in_(allowed))
+        .values(changes)
+        .returning(*table.c)
+    )

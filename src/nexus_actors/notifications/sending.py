@@ -398,7 +398,7 @@ class Sender:
                 return self._schedule(order, [])
             return TransientError(f"{error.message}; a repeat is harmless")
         if provider.can_find or order.again:
-            until = clock.now() + timedelta(seconds=self.settings.doubt_s)
+            until = clock.now() + self._patience(provider)
             return Postponed(
                 "whether it was sent is looked up", code="doubt", until=until
             )
@@ -410,7 +410,7 @@ class Sender:
         if provider.knows_repeats and order.again is not False:
             self._reopen(order, "harmless")
             return None
-        settled_at = entry.updated_at + timedelta(seconds=self.settings.doubt_s)
+        settled_at = entry.updated_at + self._patience(provider)
         waits = provider.can_find or order.again
         if waits and settled_at > clock.now():
             text = "whether it was sent is looked up"
@@ -434,6 +434,13 @@ class Sender:
         )
         return order.told(
             "accepted", provider=provider.name, provider_id=receipt.provider_id
+        )
+
+    def _patience(self, provider: Provider[Any]) -> timedelta:
+        """Return how long to wait before it is decided what a lost answer was."""
+        settings = self.settings
+        return timedelta(
+            seconds=settings.doubt_s if provider.can_find else settings.await_events_s
         )
 
     def _reopen(self, order: Order, by: str) -> None:

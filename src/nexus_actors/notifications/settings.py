@@ -101,6 +101,21 @@ class NotificationSettings(Settings):
         str | None,
         own("PREFERENCES_URL", "where people say what they want to be told"),
     ] = None
+    unsubscribe_url: Annotated[
+        str | None,
+        own(
+            "UNSUBSCRIBE_URL",
+            "your URL that a mail program posts to: https://…/unsubscribe?t={token}",
+        ),
+        BeforeValidator(page_of("token")),
+    ] = None
+    unsubscribe_mailto: Annotated[
+        str | None,
+        own(
+            "UNSUBSCRIBE_MAILTO", "an address that takes such mails, beside it or alone"
+        ),
+        BeforeValidator(_one_address),
+    ] = None
     app_color: Annotated[
         str,
         own("APP_COLOR", "of buttons, dark enough for white text"),
@@ -133,6 +148,14 @@ class NotificationSettings(Settings):
         ),
         Field(ge=0, le=86400),
     ] = 60.0
+    await_events_s: Annotated[
+        float,
+        own(
+            "AWAIT_EVENTS_S",
+            "how long its events may take to tell it, where a vendor cannot be asked",
+        ),
+        Field(ge=0, le=86400),
+    ] = 300.0
     unknown: Annotated[
         dict[str, str],
         own(
