@@ -218,7 +218,8 @@ class Ledger:
             "created_ms": now,
             "updated_ms": now,
         }
-        query = _taking(self.database, is_called=calling is not None)
+        on_sqlite = self.database.path is not None
+        query = _taking(on_sqlite=on_sqlite, is_called=calling is not None)
         row = connection.execute(query, values).mappings().one_or_none()
         return Entry.from_row(row) if row else None
 
@@ -378,11 +379,15 @@ def _move(
 
 
 @functools.cache
-def _taking(database: Database, *, is_called: bool) -> Executable:
+def _taking(*, on_sqlite: bool, is_called: bool) -> Executable:
     """Return what takes an entry that is new, free or abandoned."""
+    from sqlalchemy.dialects import postgresql, sqlite
+
     from .tables import ledger as table
 
-    query = database.insert(table)
+    query: sqlite.Insert | postgresql.Insert = (
+        sqlite.insert(table) if on_sqlite else postgresql.insert(table)
+    )
     new = query.excluded
     names = ["state", "owner", "lease_until_ms", "updated_ms"]
     if is_called:
