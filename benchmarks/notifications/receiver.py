@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import ssl
-import threading
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
@@ -16,6 +18,10 @@ from benchmarks.runner import BenchmarkError
 
 #: How long a receiver waits for the next message, in seconds.
 LIMIT_S: Final = 120
+
+#: What the server tells of.
+CONNECTION: Final = b"c"
+MESSAGE: Final = b"m"
 
 #: What each path is answered with: status, headers, body.
 ANSWERS: Final[dict[str, tuple[int, dict[str, str], bytes]]] = {
@@ -30,68 +36,79 @@ ANSWERS: Final[dict[str, tuple[int, dict[str, str], bytes]]] = {
 
 
 class Receiver:
-    """Counts what arrives.
+    """The server in a process of its own, as a vendor's is.
 
     Attributes:
         urls: Where each kind of message goes.
         trusted: The file with the authorities that are trusted, and its own.
-        connections: How many have been opened.
+        connections: How many have been opened, as far as `wait` has heard.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._news = threading.Semaphore(0)
-        self.connections = 0
         certificate, self.trusted = make_certificate(folder)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            wbufsize = -1
-            disable_nagle_algorithm = True
-
-            def setup(self) -> None:
-                # in the connection's own thread: no handshake holds up another
-                self.request = context.wrap_socket(self.request, server_side=True)
-                receiver.connections += 1
-                super().setup()
-
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                status, headers, body = ANSWERS[self.path.rstrip("/")]
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-                receiver.arrived()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        root = f"https://127.0.0.1:{self._server.server_port}"
+        self.connections = 0
+        self._process = subprocess.Popen(  # noqa: S603 - ours
+            [sys.executable, "-m", __name__, str(certificate)],
+            cwd=Path(__file__).parents[2],
+            stdout=subprocess.PIPE,
+            bufsize=0,
+        )
+        assert self._process.stdout  # noqa: S101 - asked for
+        self._told = self._process.stdout
+        root = f"https://127.0.0.1:{int(self._told.readline())}"
         paths = zip(("mail", "slack", "webhook"), ANSWERS, strict=True)
         self.urls = {kind: f"{root}{path}" for kind, path in paths}
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def arrived(self) -> None:
-        """Count one."""
-        self._news.release()
 
     def wait(self, count: int) -> None:
         """Return once *count* more have arrived."""
-        for _ in range(count):
-            if not self._news.acquire(timeout=LIMIT_S):
+        while count > 0:
+            if not select.select([self._told], [], [], LIMIT_S)[0]:
                 raise BenchmarkError(f"no message arrived in {LIMIT_S} s")
+            heard = self._told.read(count)
+            self.connections += heard.count(CONNECTION)
+            count -= heard.count(MESSAGE)
 
     def close(self) -> None:
         """Serve no more."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._process.terminate()
+        self._process.wait()
+        self._told.close()
+
+
+def serve(certificate: Path) -> None:
+    """Serve for ever; tell the port, and then each connection and message."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = -1
+        disable_nagle_algorithm = True
+
+        def setup(self) -> None:
+            # in the connection's own thread: no handshake holds up another
+            self.request = context.wrap_socket(self.request, server_side=True)
+            os.write(1, CONNECTION)
+            super().setup()
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            status, headers, body = ANSWERS[self.path.rstrip("/")]
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+            os.write(1, MESSAGE)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    os.write(1, f"{server.server_port}\n".encode())
+    server.serve_forever()
 
 
 def make_certificate(folder: Path) -> tuple[Path, Path]:
@@ -134,3 +151,6 @@ if "BENCH_TRUST" in os.environ:
     import requests.adapters
 
     requests.adapters.DEFAULT_CA_BUNDLE_PATH = os.environ["BENCH_TRUST"]
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]))

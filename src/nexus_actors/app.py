@@ -88,10 +88,15 @@ def _add_routes(broker: dramatiq.Broker) -> None:
     """
     if not os.environ.get("NEXUS_ROUTES"):
         return
+    from nexus_actors.engine.broker import RedisBroker
     from nexus_actors.engine.middleware.routes import RoutesMiddleware
     from nexus_actors.notifications.news import routes
     from nexus_actors.notifications.settings import NotificationSettings
 
+    if not isinstance(broker, RedisBroker):
+        raise ConfigurationError(
+            "NEXUS_ROUTES needs nexus_actors.RedisBroker: other brokers tell no events"
+        )
     found = routes(NotificationSettings.load())
     if not any(isinstance(item, RoutesMiddleware) for item in broker.middleware):
         broker.add_middleware(RoutesMiddleware(found))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dramatiq.brokers.stub import StubBroker
 
 import nexus_actors
 from conftest import StartWorker, until
@@ -223,3 +224,9 @@ def test_a_setting_of_routes_that_is_wrong_is_named(
     monkeypatch.setenv(f"NEXUS_{name}", value)
     with pytest.raises(ConfigurationError, match=said):
         nexus_actors.setup(broker=broker)
+
+
+@pytest.mark.usefixtures("host", "no_broker")
+def test_a_broker_that_tells_no_events_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="NEXUS_ROUTES needs nexus_actors"):
+        nexus_actors.setup(broker=StubBroker())

@@ -9,7 +9,7 @@ from typing import Final
 import dramatiq
 from dramatiq import Middleware, Worker
 
-from nexus_actors.core.errors import BrokerUnavailable, ConfigurationError, NexusError
+from nexus_actors.core.errors import BrokerUnavailable, NexusError
 from nexus_actors.core.logs import get_logger
 from nexus_actors.engine import events
 from nexus_actors.engine.broker import RedisBroker
@@ -45,9 +45,7 @@ class RoutesMiddleware(Middleware):
     def after_worker_boot(self, broker: dramatiq.Broker, worker: Worker) -> None:  # noqa: ARG002 - dramatiq's signature
         """Begin to hear."""
         if not isinstance(broker, RedisBroker):
-            raise ConfigurationError(
-                "NEXUS_ROUTES needs nexus_actors.RedisBroker: no other tells events"
-            )
+            return
         self._stopping.clear()
         self._loop = Loop("routes", lambda: self._hear(broker))
         self._loop.start()
