@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
@@ -63,13 +64,16 @@ def setup(
         domains: Names of domains; all by default.
 
     Raises:
-        ConfigurationError: There is no such domain, or a setting is malformed.
+        ConfigurationError: There is no such domain, or a setting is malformed, or is
+            missing for a route that ``NEXUS_ROUTES`` switches on.
     """
     domains = list(DOMAINS if domains is None else domains)
     actors = actors_of(domains)
     broker = broker or attached_broker(settings)
     _add_jobs_middleware(broker)
     _add_chores(broker, domains)
+    if any(actor.actor_name.startswith("notifications.") for actor in actors):
+        _add_routes(broker)
     for actor in actors:
         actor.declare_on(broker)
     return broker
@@ -109,3 +113,24 @@ def _add_chores(broker: dramatiq.Broker, domains: Iterable[str]) -> None:
     for domain, path in CHORES.items():
         if domain in domains and path not in known:
             broker.add_middleware(Chore(path))
+
+
+def _add_routes(broker: dramatiq.Broker) -> None:
+    """Let workers on *broker* act on what happens in other domains, as a host wants.
+
+    Domains know nothing of each other: the routes between them are made here.
+    """
+    if not os.environ.get("NEXUS_ROUTES"):
+        return
+    from nexus_actors.engine.broker import RedisBroker
+    from nexus_actors.engine.middleware.routes import RoutesMiddleware
+    from nexus_actors.notifications.news import routes
+    from nexus_actors.notifications.settings import NotificationSettings
+
+    if not isinstance(broker, RedisBroker):
+        raise ConfigurationError(
+            "NEXUS_ROUTES needs nexus_actors.RedisBroker: other brokers tell no events"
+        )
+    found = routes(NotificationSettings.load())
+    if not any(isinstance(item, RoutesMiddleware) for item in broker.middleware):
+        broker.add_middleware(RoutesMiddleware(found))

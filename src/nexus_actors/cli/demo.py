@@ -27,7 +27,7 @@ from nexus_actors.engine import jobs
 from .common import ProgressLine, print_json
 from .demo_page import write_page
 from .demo_posts import publish_everywhere
-from .demo_vendors import Vendors, vendors
+from .demo_vendors import USER, Vendors, vendors
 from .queue import print_failure
 from .serve import Site
 
@@ -254,12 +254,15 @@ def run_jobs(
         click.echo(f"worker  dramatiq nexus_actors.worker ({worker.pid})", err=True)
         click.echo(f"video   {shown(source)}", err=True)
         click.echo(f"storage {place.bucket or place.output / 'media'}", err=True)
-        message = process_video.send(video_id=video_id, input_path=absolute(source))
+        title = Path(name_of(source)).stem[:100]
+        message = process_video.send(
+            video_id=video_id, input_path=absolute(source), user_id=USER, title=title
+        )
         record = wait_for(message.message_id, show, worker, place)
         line.clear()
         if not told or record.state != "succeeded":
             return record, {}
-        told.tell(record.result, Path(name_of(source)).stem)
+        told.tell(record.result, title)
         return record, publish_everywhere(video_id)
 
 

@@ -9,13 +9,14 @@ import fcntl
 import os
 import socket
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
+from .commits import GroupCommit
 from .errors import (
     ConfigurationError,
     MissingExtraError,
@@ -29,6 +30,8 @@ from .urls import split_authority
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine, Table
     from sqlalchemy.dialects import postgresql, sqlite
+
+T = TypeVar("T")
 
 #: The revision that this release works with, the newest in ``migrations``.  Numbers
 #: of four digits, so that older and newer can be told apart without Alembic.
@@ -52,6 +55,9 @@ class Database:
 
     engine: Engine
     name: str
+    _commits: GroupCommit = field(
+        default_factory=GroupCommit, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def connect(cls, settings: CoreSettings) -> Database:
@@ -124,6 +130,21 @@ class Database:
         """
         with self._translate_errors(), self.engine.begin() as connection:
             yield connection
+
+    def write(self, operation: Callable[[Connection], T]) -> T:
+        """Run *operation* in a transaction, and return what it does once it is written.
+
+        On SQLite, what threads write at the same moment is one commit; *operation* may
+        then be run twice, the first time without effect.
+
+        Raises:
+            RemoteUnavailableError: The server does not answer.
+            ResourceError: The SQLite file is locked for long, or its disk is full.
+        """
+        if self.path:
+            return self._commits.run(self.begin, operation)
+        with self.begin() as connection:
+            return operation(connection)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

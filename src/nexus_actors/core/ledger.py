@@ -16,6 +16,7 @@ or a person, has told what happened.
 from __future__ import annotations
 
 import contextlib
+import functools
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from .logs import get_logger
 
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, RowMapping
+    from sqlalchemy import Connection, Executable, RowMapping
 
     from .database import Database
 
@@ -49,6 +50,9 @@ class State(StrEnum):
 
 #: Where nobody but the holder may change anything.
 HELD: Final = (State.CLAIMED, State.CALLING)
+
+#: By which an owner finds its entry.
+MINE: Final = ("scope", "key", "owner")
 
 
 class ClaimLostError(TransientError):
@@ -78,6 +82,7 @@ class Entry:
     attempt: int
     outcome: str | None
     evidence: dict[str, Any]
+    created_at: datetime
     updated_at: datetime
 
     @classmethod
@@ -92,6 +97,7 @@ class Entry:
             attempt=row["attempt"],
             outcome=row["outcome"],
             evidence=row["evidence"],
+            created_at=clock.from_ms(row["created_ms"]),
             updated_at=clock.from_ms(row["updated_ms"]),
         )
 
@@ -103,8 +109,16 @@ class Ledger:
     database: Database
     scope: str
 
-    def claim(self, key: str, *, lease_s: float) -> Claim | Entry:
+    def claim(
+        self, key: str, *, lease_s: float, calling: Mapping[str, Any] | None = None
+    ) -> Claim | Entry:
         """Take *key* for *lease_s* seconds, or return what has become of it.
+
+        Args:
+            key: Which call.
+            lease_s: For how long, in seconds.
+            calling: Evidence: the call is made at once, without `begin_call`, which
+                saves a commit.  A crash between the two then counts as one in the call.
 
         Returns:
             The claim; or the entry, which is settled or unknown: the call must not be
@@ -113,12 +127,17 @@ class Ledger:
         Raises:
             Postponed: Somebody else holds it, until their lease is over.
         """
-        with self.database.begin() as connection:
-            taken = self._take(connection, key, lease_s)
+
+        def take(connection: Connection) -> tuple[Entry | None, Entry | None]:
+            taken = self._take(connection, key, lease_s, calling)
             if taken:
-                return Claim(self.database, taken, lease_s)
+                return taken, None
             self._give_up_dead_calls(connection, key)
-            entry = self._get(connection, key)
+            return None, self._get(connection, key)
+
+        taken, entry = self.database.write(take)
+        if taken:
+            return Claim(self.database, taken, lease_s)
         if entry and entry.state in {State.SETTLED, State.UNKNOWN}:
             return entry
         held = entry and entry.state in HELD  # else it was released this very moment
@@ -180,36 +199,33 @@ class Ledger:
         told = {**evidence, "resolved_by": by}
         return _move(self.database, entry, (State.UNKNOWN,), told, **changes)
 
-    def _take(self, connection: Connection, key: str, lease_s: float) -> Entry | None:
-        from .tables import ledger as table
-
+    def _take(
+        self,
+        connection: Connection,
+        key: str,
+        lease_s: float,
+        calling: Mapping[str, Any] | None,
+    ) -> Entry | None:
         now = clock.now_ms()
-        taken = {
-            "state": State.CLAIMED,
+        values = {
+            "scope": self.scope,
+            "key": key,
+            "state": State.CLAIMED if calling is None else State.CALLING,
             "owner": uuid.uuid4().hex,
             "lease_until_ms": now + round(lease_s * 1000),
+            "attempt": 1,
+            "evidence": dict(calling or {}),
+            "created_ms": now,
             "updated_ms": now,
         }
-        first = {"attempt": 1, "evidence": {}, "created_ms": now}
-        abandoned = (table.c.state == State.CLAIMED) & (table.c.lease_until_ms <= now)
-        query = (
-            self.database.insert(table)
-            .values(scope=self.scope, key=key, **taken, **first)
-            .on_conflict_do_update(
-                index_elements=[table.c.scope, table.c.key],
-                set_={**taken, "attempt": table.c.attempt + 1},
-                where=(table.c.state == State.RELEASED) | abandoned,
-            )
-            .returning(*table.c)
-        )
-        row = connection.execute(query).mappings().one_or_none()
+        on_sqlite = self.database.path is not None
+        query = _taking(on_sqlite=on_sqlite, is_called=calling is not None)
+        row = connection.execute(query, values).mappings().one_or_none()
         return Entry.from_row(row) if row else None
 
     def _get(self, connection: Connection, key: str) -> Entry | None:
-        from .tables import ledger as table
-
-        same = (table.c.scope == self.scope) & (table.c.key == key)
-        row = connection.execute(table.select().where(same)).mappings().one_or_none()
+        values = {"scope": self.scope, "key": key}
+        row = connection.execute(_looking(), values).mappings().one_or_none()
         return Entry.from_row(row) if row else None
 
     def _give_up_dead_calls(
@@ -336,27 +352,82 @@ def _move(
     **changes: Any,
 ) -> Entry:
     """Change what *entry* says if it is still this owner's and in a state *allowed*."""
-    from .tables import ledger as table
 
-    with database.begin() as connection:
+    def write(connection: Connection) -> Any:
         now = clock.now_ms()  # and not before: the turn to write may come late
         if lease_s is not None:
             changes["lease_until_ms"] = now + round(lease_s * 1000)
-        query = (
-            table.update()
-            .where(
-                table.c.scope == entry.scope,
-                table.c.key == entry.key,
-                table.c.owner == entry.owner,
-                table.c.state.in_(allowed),
-            )
-            .values(evidence={**entry.evidence, **evidence}, updated_ms=now, **changes)
-            .returning(*table.c)
-        )
-        row = connection.execute(query).mappings().one_or_none()
+        told = changes | {
+            "evidence": {**entry.evidence, **evidence},
+            "updated_ms": now,
+        }
+        values = {f"new_{name}": value for name, value in told.items()}
+        values |= {f"my_{name}": getattr(entry, name) for name in MINE}
+        query = _moving(allowed, tuple(told))
+        return connection.execute(query, values).mappings().one_or_none()
+
+    row = database.write(write)
     if row is None:
         raise ClaimLostError(
             f"{entry.key!r} is no longer this run's: its lease was over, and somebody "
             "else has claimed or resolved it"
         )
     return Entry.from_row(row)
+
+
+# The statements, each made once: that takes longer than running one.
+
+
+@functools.cache
+def _taking(*, on_sqlite: bool, is_called: bool) -> Executable:
+    """Return what takes an entry that is new, free or abandoned."""
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    from .tables import ledger as table
+
+    query: sqlite.Insert | postgresql.Insert = (
+        sqlite.insert(table) if on_sqlite else postgresql.insert(table)
+    )
+    new = query.excluded
+    names = ["state", "owner", "lease_until_ms", "updated_ms"]
+    if is_called:
+        names.append("evidence")
+    taken = {name: new[name] for name in names}
+    is_over = table.c.lease_until_ms <= new.updated_ms
+    return query.on_conflict_do_update(
+        index_elements=[table.c.scope, table.c.key],
+        set_={**taken, "attempt": table.c.attempt + 1},
+        where=(table.c.state == State.RELEASED)
+        | ((table.c.state == State.CLAIMED) & is_over),
+    ).returning(*table.c)
+
+
+@functools.cache
+def _looking() -> Executable:
+    """Return what reads an entry."""
+    from sqlalchemy import bindparam
+
+    from .tables import ledger as table
+
+    return table.select().where(
+        table.c.scope == bindparam("scope"), table.c.key == bindparam("key")
+    )
+
+
+@functools.cache
+def _moving(allowed: tuple[State, ...], names: tuple[str, ...]) -> Executable:
+    """Return what changes columns of this owner's entry in a state of *allowed*."""
+    from sqlalchemy import bindparam
+
+    from .tables import ledger as table
+
+    mine = [table.c[name] == bindparam(f"my_{name}") for name in MINE]
+    changes = {
+        name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names
+    }
+    return (
+        table.update()
+        .where(*mine, table.c.state.in_(allowed))
+        .values(changes)
+        .returning(*table.c)
+    )

@@ -24,6 +24,7 @@ from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
@@ -47,6 +48,16 @@ LOOK_S: Final = 1.0
 #: A connection unused for longer is not used again: most servers close it at 60 s,
 #: and a request that crosses with the close has an unknown outcome.
 IDLE_S: Final = 45.0
+
+#: The variables that say which way requests go, and whom they trust.
+SPEAKERS: Final = (
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+)
+
+#: For how many servers it is remembered what these say.
+MOST_MERGED: Final = 100
 
 _thread = threading.local()
 _shared: dict[str, Session] = {}
@@ -304,6 +315,7 @@ class Session(requests.Session):
     ) -> None:
         super().__init__()
         self.route = route or Route()
+        self._merged: dict[Any, Any] = {}
         self.trust_env = self.route.uses_environment
         self.verify = str(ca_file) if ca_file else True
         self.auth = lambda request: request  # else ~/.netrc would overrule the token
@@ -328,6 +340,21 @@ class Session(requests.Session):
         """Let the route judge the URL first."""
         request.url = self.route.url(str(request.url))
         return super().prepare_request(request)
+
+    def merge_environment_settings(self, url: Any, *given: Any) -> Any:
+        """Return what the environment adds; it is not searched anew for each call."""
+        if not self.trust_env or any(given[0] or ()):
+            return super().merge_environment_settings(url, *given)
+        parts = urlsplit(url)
+        heard = tuple(os.environ.get(name) for name in SPEAKERS)
+        key = (parts.scheme, parts.netloc, given[1:], heard)
+        found = self._merged.get(key)
+        if found is None:
+            if len(self._merged) >= MOST_MERGED:
+                self._merged.clear()
+            found = super().merge_environment_settings(url, *given)
+            self._merged[key] = found
+        return {**found, "proxies": dict(found["proxies"])}
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Name no target: the answer itself is what the caller sees."""

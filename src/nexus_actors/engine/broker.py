@@ -385,10 +385,25 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         following.append(json.dumps(run.why) if run.why else "")
         if run.tracked:
             ttl_s = 0 if run.outcome == "again" else self.settings.job_ttl_s
-            body = json.dumps(run.event_body)
+            body = "\n".join((json.dumps(run.event_body), *self._meaning(message, run)))
             following += [message.message_id, ttl_s, run.event, body]
             following += [part for item in run.job_fields.items() for part in item]
         return following
+
+    def _meaning(self, message: Delivered, run: Delivery) -> tuple[str, ...]:
+        """Return the event that a job's end is in its domain, if it is one."""
+        actor = self.actors.get(message.actor_name)
+        mean = actor.options.get("ends_as") if actor else None
+        if mean is None or run.event not in {"job.succeeded", "job.dead"}:
+            return ()
+        result = json.loads(run.job_fields.get("result", "null"))
+        try:
+            told = mean(message.kwargs, result=result, error=run.why.get("error"))
+        except Exception:
+            # the job has ended, whatever there is to say of it
+            log.exception("event.not_told", actor=message.actor_name)
+            return ()
+        return (told[0], json.dumps(told[1])) if told else ()
 
     def bury(self, queue_name: str, redis_id: str) -> None:
         """Make a dead letter of what this process has fetched and cannot even read."""

@@ -3,6 +3,9 @@
 Events of a job: ``job.enqueued``, ``job.started``, ``job.progress``, ``job.retrying``,
 ``job.postponed``, ``job.succeeded``, ``job.dead``, ``job.cancelled``.  The stream keeps
 about the last 10,000; the job's record is the truth.
+
+What happens in a domain, such as ``video.processed``, stands there, too, and once more
+in a stream of its own: jobs tell so much that it would soon be gone.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,6 +41,9 @@ EVENT_ID: Final = re.compile(r"\d{1,19}(-\d{1,19})?")
 
 #: About how many events the stream keeps.
 MAX_EVENTS: Final = 10_000
+
+#: What follows the stream's name where it has the events of the domains alone.
+DOMAINS: Final = ":domains"
 
 #: How long one read waits for news, in ms; less than the socket's time-out.
 BLOCK_MS: Final = 1_000
@@ -77,12 +83,13 @@ class Event:
         }
 
 
-def listen(
+def listen(  # noqa: PLR0913 - each a choice of the listener
     *,
     since: str = "$",
-    wait: bool = True,
+    wait: bool | Callable[[], bool] = True,
     group: str | None = None,
     take_over_s: float = 60,
+    domains: bool = False,
     broker: RedisBroker | None = None,
 ) -> Iterator[Event]:
     """Return events as they happen; what happens after the call is heard.
@@ -97,10 +104,13 @@ def listen(
     Args:
         since: Hear what came after this event's id; ``0`` is the oldest kept, ``$``
             is now.  Of a group that there is already it is not asked.
-        wait: Go on for ever; otherwise end when there is nothing newer.
+        wait: Go on for ever; otherwise end when there is nothing newer.  A function is
+            asked whether to go on, about once a second.
         group: A name of your own; it is kept in Redis, with its place.
         take_over_s: After how long an event that was not acknowledged is another's:
             longer than it takes to deal with one.
+        domains: Hear of the domains alone, such as ``video.processed``: of those about
+            10,000 are kept, however many jobs there are.
         broker: Whose events; by default those of the broker in use.
 
     Raises:
@@ -109,7 +119,7 @@ def listen(
         UnsupportedFeatureError: The broker in use tells no events.
     """
     broker = broker or jobs.keeper()
-    key = f"{broker.namespace}:events"
+    key = f"{broker.namespace}:events{DOMAINS if domains else ''}"
     if since != "$" and not EVENT_ID.fullmatch(since):
         raise InvalidRequestError(f"since: {since!r} is not the id of an event")
     if group is not None:
@@ -120,7 +130,7 @@ def listen(
     if since == "$":
         with translated(broker.client):
             since = _last_id(broker.client, key)
-    return _follow(broker.client, key, since, block=BLOCK_MS if wait else None)
+    return _follow(broker.client, key, since, wait)
 
 
 def emit(name: str, body: Mapping[str, Any], *, job: str = "") -> None:
@@ -143,27 +153,30 @@ def emit(name: str, body: Mapping[str, Any], *, job: str = "") -> None:
         "body": json.dumps(dict(body)),
     }
     try:
-        broker.client.xadd(
-            f"{broker.namespace}:events",
-            fields,
-            maxlen=MAX_EVENTS,
-            approximate=True,
-        )
+        pipeline = broker.client.pipeline()
+        for stream in ("events", f"events{DOMAINS}"):
+            key = f"{broker.namespace}:{stream}"
+            pipeline.xadd(key, fields, maxlen=MAX_EVENTS, approximate=True)
+        pipeline.execute()
     except redis.RedisError as error:
         log.warning("event.not_told", event_name=name, reason=type(error).__name__)
 
 
 def _follow(
-    client: redis.Redis, key: str, last: str, *, block: int | None
+    client: redis.Redis, key: str, last: str, wait: bool | Callable[[], bool]
 ) -> Iterator[Event]:
     while True:
         with translated(client):
-            found = _read(client, key, last, block=block)
+            found = _read(client, key, last, block=BLOCK_MS if wait else None)
         for event in found:
             last = event.id
             yield event
-        if not found and block is None:
+        if not found and not _goes_on(wait):
             return
+
+
+def _goes_on(wait: bool | Callable[[], bool]) -> bool:
+    return wait() if callable(wait) else wait
 
 
 def _last_id(client: redis.Redis, key: str) -> str:
@@ -238,7 +251,7 @@ class _Member:
             return stream["last-generated-id"], added
         return since, None
 
-    def follow(self, *, wait: bool) -> Iterator[Event]:
+    def follow(self, *, wait: bool | Callable[[], bool]) -> Iterator[Event]:
         """Yield events; whoever asks for the next one has dealt with the last."""
         try:
             while True:
@@ -250,7 +263,7 @@ class _Member:
         finally:
             self._leave()
 
-    def _next(self, *, wait: bool) -> Event | None:
+    def _next(self, *, wait: bool | Callable[[], bool]) -> Event | None:
         while True:
             kind, *more = self._hear()
             if kind == b"event":
@@ -263,14 +276,15 @@ class _Member:
             if kind == b"trimmed":
                 self._told = more[1].decode()
                 return _trimmed(self._told, None if more[0] < 0 else more[0])
-            if not wait:
+            if not _goes_on(wait):
                 return None
             self._client.xread({self._key: more[0]}, count=1, block=BLOCK_MS)
 
     def _hear(self) -> list[Any]:
         arguments = (self._name, self._patience_ms, self._unfinished, self._told)
+        stream = DOMAINS if self._key.endswith(DOMAINS) else ""
         try:
-            heard: list[Any] = self._broker.run("hear", self._group, *arguments)
+            heard: list[Any] = self._broker.run("hear", self._group, *arguments, stream)
         except redis.ResponseError as error:
             if "NOGROUP" not in str(error) and "no such key" not in str(error):
                 raise

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .settings import NotificationSettings
     from .signature import sign as sign_webhook
     from .signature import verify as verify_webhook
+    from .unsubscribing import unsubscribe
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
@@ -57,6 +58,7 @@ else:
                 "receive_events",
                 "sign_webhook",
                 "suppressions",
+                "unsubscribe",
                 "verify_webhook",
             ),
             ".models": (
@@ -101,5 +103,6 @@ __all__ = [
     "send_notification",
     "sign_webhook",
     "suppressions",
+    "unsubscribe",
     "verify_webhook",
 ]

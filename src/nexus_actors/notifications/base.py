@@ -97,6 +97,18 @@ class Provider(ABC, Generic[C]):
         del content, delivery_id, since
         raise UnknownOutcomeError(f"{self.name} cannot tell what it has delivered")
 
+    def fails_with(self, content: C) -> str:
+        """Return the name of what fails together: the provider's own, mostly.
+
+        Where that has failed some times in a row, it is left alone for a while.
+        """
+        del content
+        return self.name
+
+    def limited_with(self, content: C) -> str:
+        """Return the name of what the vendor limits together; likewise."""
+        return self.fails_with(content)
+
     @classmethod
     def read_events(
         cls, headers: Mapping[str, str], body: bytes, *, url: str | None

@@ -24,6 +24,7 @@ from .settings import NotificationSettings
 from .signature import check_keys
 from .templates import Meta, Templates
 from .text import one_line
+from .unsubscribing import leaving
 
 
 #: What is sent without a template is not known to be asked for.
@@ -87,6 +88,22 @@ class Composer:
             text=text,
             html=target.html or parts.get("html"),
             category=request.template,
+            headers=self._leaving(request, target),
+        )
+
+    def _leaving(
+        self, request: SendNotificationRequest, target: EmailTarget
+    ) -> dict[str, str]:
+        """Return the headers by which a person leaves a category that they may leave.
+
+        What is asked for, or required, has none; nor has what names no category.
+        """
+        meta = self.meta(request)
+        named = request.category or (request.template and meta.category)
+        if not named or meta.transactional or meta.required:
+            return {}
+        return leaving(
+            self.settings, category=named, user_id=request.user_id, address=target.to
         )
 
     def _sms(
@@ -156,7 +173,7 @@ class Composer:
         self, render: Any, request: SendNotificationRequest, person: Recipient
     ) -> Any:
         zone = person.zone or self.settings.default_zone
-        values: Mapping[str, Any] = {"zone": zone, **request.template_data}
+        values: Mapping[str, Any] = {"zone": zone, **person.template_data}
         locale = person.locale or self.settings.default_locale
         if request.template is None:
             raise TemplateError("no template is named")

@@ -98,7 +98,7 @@ def _resolver(settings: NotificationSettings) -> Any:
     """Return the host's function of a user's id, whose answer is checked."""
     if settings.resolve_recipient is None:
         return lambda _: None
-    function = load(settings.resolve_recipient)
+    function = load(settings.resolve_recipient, "NEXUS_RESOLVE_RECIPIENT")
 
     def resolve(user_id: str) -> Recipient | None:
         found = function(user_id)
@@ -109,8 +109,8 @@ def _resolver(settings: NotificationSettings) -> Any:
     return resolve
 
 
-def load(path: str) -> Any:
-    """Return the function that ``NEXUS_RESOLVE_RECIPIENT`` names.
+def load(path: str, variable: str) -> Any:
+    """Return the function that *variable* names.
 
     Raises:
         ConfigurationError: There is none.
@@ -121,8 +121,8 @@ def load(path: str) -> Any:
     except (ImportError, AttributeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ConfigurationError(
-            f"NEXUS_RESOLVE_RECIPIENT: {path} cannot be imported: {reason}"
+            f"{variable}: {path} cannot be imported: {reason}"
         ) from error
     if not callable(found):
-        raise ConfigurationError(f"NEXUS_RESOLVE_RECIPIENT: {path} is no function")
+        raise ConfigurationError(f"{variable}: {path} is no function")
     return found

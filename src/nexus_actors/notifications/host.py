@@ -6,6 +6,7 @@ from .events import receive_events
 from .lists import Preferences, Suppressions
 from .signature import sign as sign_webhook
 from .signature import verify as verify_webhook
+from .unsubscribing import unsubscribe
 
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "receive_events",
     "sign_webhook",
     "suppressions",
+    "unsubscribe",
     "verify_webhook",
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,7 @@ from .content import Channel
 
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import ColumnElement, Executable
 
     from nexus_actors.core.database import Database
 
@@ -100,13 +101,13 @@ class Suppressions:
         self, channel: Channel, address: str, *, category: str, required: bool
     ) -> Suppression | None:
         """Return why *address* may not be told of *category*, if it may not."""
-        from nexus_actors.core.tables import suppressions as table
-
-        query = table.select().where(
-            self._same(channel, address), table.c.category.in_([ALL, category])
-        )
+        values = {
+            "channel": channel,
+            "address": normal(channel, address),
+            "category": category,
+        }
         with self.database.read() as connection:
-            rows = connection.execute(query).mappings().all()
+            rows = connection.execute(_finding(), values).mappings().all()
         for row in rows:
             if not (required and Reason(row["reason"]) in SAID):
                 return Suppression(
@@ -125,6 +126,21 @@ class Suppressions:
         return (table.c.channel == channel) & (
             table.c.address == normal(channel, address)
         )
+
+
+@functools.cache
+def _finding() -> Executable:
+    """Return what reads why an address is not to be used; made once, it is quick."""
+    from sqlalchemy import bindparam
+
+    from nexus_actors.core.tables import suppressions as table
+
+    category = table.c.category
+    return table.select().where(
+        table.c.channel == bindparam("channel"),
+        table.c.address == bindparam("address"),
+        (category == ALL) | (category == bindparam("category")),
+    )
 
 
 def normal(channel: Channel, address: str) -> str:

@@ -196,7 +196,8 @@ class Recipient(Message):
         zone: Their time zone, such as ``Europe/Berlin``.
         quiet_hours: From when to when they are left alone, by their clock; past
             midnight if the second is earlier.
-        template_data: Theirs, beside or in place of what all are given.
+        template_data: Theirs, beside or in place of what all are given; what a message
+            itself says wins over what the host's function returns.
     """
 
     email: EmailTarget | None = None
@@ -225,7 +226,7 @@ class Sealing(Message):
     def _seal(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = write(self)
         private = {n: written.pop(n) for n in PRIVATE if written.get(n) is not None}
-        keyring = _keyring()
+        keyring = keyring_in_use()
         if keyring is None or not private:
             return written | private
         return written | {"sealed": keyring.seal(private, context=CONTEXT)}
@@ -235,14 +236,14 @@ class Sealing(Message):
     def _unseal(cls, value: Any) -> Any:
         if not isinstance(value, Mapping) or not value.get("sealed"):
             return value
-        keyring = _keyring()
+        keyring = keyring_in_use()
         if keyring is None:
             raise ValueError("the message is sealed and NEXUS_SECRET_KEY is not set")
         rest = {name: each for name, each in value.items() if name != "sealed"}
         return rest | keyring.unseal(value["sealed"], context=CONTEXT)
 
 
-def _keyring() -> Any:
+def keyring_in_use() -> Any:
     """Return what seals, if there is a key; asked often, it looks at no other."""
     key = os.environ.get("NEXUS_SECRET_KEY")
     return _made(key) if key else None

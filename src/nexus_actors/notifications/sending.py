@@ -33,6 +33,7 @@ from .base import Provider, Receipt, providers
 from .compose import Composer
 from .content import Channel, Content, WebhookMessage
 from .errors import NotDeliveredError, TargetGoneError
+from .gate import Gate
 from .lists import Preferences, Reason, Suppressions
 from .models import Delivery, Recipient, SendNotificationRequest, SendNotificationResult
 from .quiet import quiet_until
@@ -169,7 +170,8 @@ class Sender:
             for name in request.model_fields_set & Recipient.model_fields.keys()
             if getattr(request, name) is not None
         }
-        return Recipient.model_construct(**{**fields, **given})
+        words = {**known.template_data, **request.template_data}
+        return Recipient.model_construct(**fields | given | {"template_data": words})
 
     def _try(
         self,
@@ -258,14 +260,7 @@ class Sender:
         """Make the call once, or tell what has become of it; as `send` raises."""
         failures: list[NexusError] = []
         for name in self.settings.providers_of(order.channel):
-            claim = self._claim(order)
-            if isinstance(claim, Delivery):
-                return claim
-            with claim:
-                if order.is_cancelled():
-                    claim.release({"cancelled": True})
-                    return order.told("cancelled")
-                found = self._call(claim, order, name)
+            found = self._ask(order, name)
             if isinstance(found, Delivery):
                 return found
             failures.append(found)
@@ -277,15 +272,53 @@ class Sender:
             )
         raise self._next(order, failures)
 
-    def _claim(self, order: Order) -> Claim | Delivery:
-        """Take the delivery, or tell what has become of it."""
-        claim = self.ledger.claim(order.key, lease_s=LEASE_S)
+    def _ask(self, order: Order, name: str) -> Delivery | NexusError:
+        """Have a provider deliver; return what came of it, or why another may try.
+
+        Raises:
+            NexusError: What no other provider may, or can, put right.
+        """
+        try:
+            provider = self.provider(name)
+            gate = Gate.of(
+                provider,
+                order.content,
+                rates=self.settings.provider_rates,
+                holder=order.id,
+            )
+            gate.enter()
+        except (ConfigurationError, Postponed) as error:
+            return error
+        try:
+            claim = self._claim(order, name)
+        except BaseException:
+            gate.leave()
+            raise
+        if isinstance(claim, Delivery):
+            gate.leave()
+            return claim
+        with claim:
+            if order.is_cancelled():
+                gate.leave()
+                claim.release({"cancelled": True})
+                return order.told("cancelled")
+            return self._call(claim, order, provider, gate)
+
+    def _claim(self, order: Order, name: str) -> Claim | Delivery:
+        """Take the delivery, which is made at once, or tell what has become of it."""
+        calling = {
+            "provider": name,
+            "delivery_id": order.id,
+            "template": order.template,
+            "called_ms": clock.now_ms(),
+        }
+        claim = self.ledger.claim(order.key, lease_s=LEASE_S, calling=calling)
         if isinstance(claim, Claim):
             return claim
         if claim.state is State.UNKNOWN:
             found = self._look(claim, order)
             if found is None:
-                return self._claim(order)  # it was given back
+                return self._claim(order, name)  # it was given back
             return found
         name = str(claim.evidence.get("provider"))
         SENT.inc(channel=order.channel.value, provider=name, outcome="deduplicated")
@@ -295,45 +328,44 @@ class Sender:
             provider_id=claim.evidence.get("provider_id"),
         )
 
-    def _call(self, claim: Claim, order: Order, name: str) -> Delivery | NexusError:
-        """Make the call; return what came of it, or why another provider may try.
-
-        Raises:
-            NexusError: What no other provider may, or can, put right.
-        """
-        try:
-            provider = self.provider(name)
-        except ConfigurationError as error:
-            return error
-        claim.begin_call(
-            {
-                "provider": name,
-                "delivery_id": order.id,
-                "template": order.template,
-                "called_ms": clock.now_ms(),
-                "at_ms": claim.entry.evidence.get("at_ms", clock.now_ms()),
-            }
-        )
+    def _call(
+        self, claim: Claim, order: Order, provider: Provider[Any], gate: Gate
+    ) -> Delivery | NexusError:
         content = _dated(order.content, claim.entry)
         try:
             receipt = provider.deliver(content, delivery_id=order.id)
-        except UnknownOutcomeError as error:
-            claim.doubt({"error": error.code})
-            raise self._doubted(order, provider, error) from error
-        except NexusError as error:
-            # nothing was delivered, and it may be claimed again
-            claim.release({"error": error.code})
-            return self._refused(order, name, error)
+        except BaseException as error:
+            self._note(claim, error)
+            gate.failed(error)
+            if isinstance(error, UnknownOutcomeError):
+                raise self._doubted(order, provider, error) from error
+            if isinstance(error, NexusError):
+                return self._refused(order, provider.name, error)
+            raise
         claim.settle("accepted", _evidence(receipt))
-        SENT.inc(channel=order.channel.value, provider=name, outcome="accepted")
+        gate.succeeded()
+        SENT.inc(
+            channel=order.channel.value, provider=provider.name, outcome="accepted"
+        )
         log.info(
             "notifications.accepted",
             channel=order.channel.value,
-            provider=name,
+            provider=provider.name,
             template=order.template,
             delivery_id=order.id,
         )
-        return order.told("accepted", provider=name, provider_id=receipt.provider_id)
+        return order.told(
+            "accepted", provider=provider.name, provider_id=receipt.provider_id
+        )
+
+    @staticmethod
+    def _note(claim: Claim, error: BaseException) -> None:
+        """Note why a call was not accepted; leaving the claim notes any other end."""
+        if isinstance(error, UnknownOutcomeError):
+            claim.doubt({"error": error.code})
+        elif isinstance(error, NexusError):
+            # nothing was delivered, and it may be claimed again
+            claim.release({"error": error.code})
 
     def _refused(self, order: Order, name: str, error: NexusError) -> NexusError:
         """Return *error* if another provider may do better, else raise it."""
@@ -382,7 +414,7 @@ class Sender:
                 return self._schedule(order, [])
             return TransientError(f"{error.message}; a repeat is harmless")
         if provider.can_find or order.again:
-            until = clock.now() + timedelta(seconds=self.settings.doubt_s)
+            until = clock.now() + self._patience(provider)
             return Postponed(
                 "whether it was sent is looked up", code="doubt", until=until
             )
@@ -394,7 +426,7 @@ class Sender:
         if provider.knows_repeats and order.again is not False:
             self._reopen(order, "harmless")
             return None
-        settled_at = entry.updated_at + timedelta(seconds=self.settings.doubt_s)
+        settled_at = entry.updated_at + self._patience(provider)
         waits = provider.can_find or order.again
         if waits and settled_at > clock.now():
             text = "whether it was sent is looked up"
@@ -418,6 +450,13 @@ class Sender:
         )
         return order.told(
             "accepted", provider=provider.name, provider_id=receipt.provider_id
+        )
+
+    def _patience(self, provider: Provider[Any]) -> timedelta:
+        """Return how long to wait before it is decided what a lost answer was."""
+        settings = self.settings
+        return timedelta(
+            seconds=settings.doubt_s if provider.can_find else settings.await_events_s
         )
 
     def _reopen(self, order: Order, by: str) -> None:
@@ -453,7 +492,7 @@ class Sender:
 def _dated(content: Content, entry: Entry) -> Content:
     """Return *content* as of its first attempt: a webhook's repeats are the same."""
     if isinstance(content, WebhookMessage):
-        return replace(content, at=clock.from_ms(entry.evidence["at_ms"]))
+        return replace(content, at=entry.created_at)
     return content
 
 

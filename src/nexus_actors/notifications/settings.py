@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Final
+from urllib.parse import quote
 
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
@@ -27,6 +29,28 @@ def _one_address(value: str | None) -> str | None:
     if "@" not in address or any(ord(c) < ord(" ") for c in value):
         raise ValueError("must be an address, or Name <address>")
     return value
+
+
+def page_of(*names: str) -> Callable[[str | None], str | None]:
+    """Return what checks the URL of a page with *names* in braces."""
+
+    def check(value: str | None) -> str | None:
+        if value is None:
+            return None
+        url = page(value, **dict.fromkeys(names, "x"))
+        if not url.startswith(("https://", "http://")) or set(url) & set("{} \n"):
+            allowed = " and ".join(f"{{{name}}}" for name in names)
+            raise ValueError(f"must be a URL; it may have {allowed}")
+        return value
+
+    return check
+
+
+def page(pattern: str, **values: str) -> str:
+    """Return the URL of the page of *values*."""
+    for name, value in values.items():
+        pattern = pattern.replace(f"{{{name}}}", quote(value, safe=""))
+    return pattern
 
 
 class NotificationSettings(Settings):
@@ -77,6 +101,21 @@ class NotificationSettings(Settings):
         str | None,
         own("PREFERENCES_URL", "where people say what they want to be told"),
     ] = None
+    unsubscribe_url: Annotated[
+        str | None,
+        own(
+            "UNSUBSCRIBE_URL",
+            "your URL that a mail program posts to: https://…/unsubscribe?t={token}",
+        ),
+        BeforeValidator(page_of("token")),
+    ] = None
+    unsubscribe_mailto: Annotated[
+        str | None,
+        own(
+            "UNSUBSCRIBE_MAILTO", "an address that takes such mails, beside it or alone"
+        ),
+        BeforeValidator(_one_address),
+    ] = None
     app_color: Annotated[
         str,
         own("APP_COLOR", "of buttons, dark enough for white text"),
@@ -109,6 +148,14 @@ class NotificationSettings(Settings):
         ),
         Field(ge=0, le=86400),
     ] = 60.0
+    await_events_s: Annotated[
+        float,
+        own(
+            "AWAIT_EVENTS_S",
+            "how long its events may take to tell it, where a vendor cannot be asked",
+        ),
+        Field(ge=0, le=86400),
+    ] = 300.0
     unknown: Annotated[
         dict[str, str],
         own(
@@ -117,11 +164,58 @@ class NotificationSettings(Settings):
             "never",
         ),
     ] = Field(default_factory=dict)
+    provider_rates: Annotated[
+        dict[str, Annotated[float, Field(gt=0)]],
+        own(
+            "PROVIDER_RATES",
+            "by provider, how many calls a second all workers may make together",
+        ),
+    ] = Field(default_factory=dict)
     resolve_recipient: Annotated[
         str | None,
         own(
             "RESOLVE_RECIPIENT",
             "your function of a user's id, as module:function",
+        ),
+    ] = None
+
+    routes: Annotated[
+        Words,
+        own("ROUTES", "events that people are told of: video.processed, video.failed…"),
+    ] = ()
+    route_channels: Annotated[
+        Words,
+        own("ROUTE_CHANNELS", "how they are told; the next one where one fails"),
+    ] = ("email",)
+    video_page_url: Annotated[
+        str | None,
+        own("VIDEO_PAGE_URL", "where a video is seen: https://…/watch/{video_id}"),
+        BeforeValidator(page_of("video_id")),
+    ] = None
+    upload_page_url: Annotated[
+        str | None,
+        own("UPLOAD_PAGE_URL", "where a video is uploaded again; may have {video_id}"),
+        BeforeValidator(page_of("video_id")),
+    ] = None
+    post_page_url: Annotated[
+        str | None,
+        own("POST_PAGE_URL", "where a post is changed: https://…/posts/{publication}"),
+        BeforeValidator(page_of("publication")),
+    ] = None
+    account_page_url: Annotated[
+        str | None,
+        own(
+            "ACCOUNT_PAGE_URL",
+            "where an account is connected again; may have {platform} and {account}",
+        ),
+        BeforeValidator(page_of("platform", "account")),
+    ] = None
+    resolve_owner: Annotated[
+        str | None,
+        own(
+            "RESOLVE_OWNER",
+            "your function of a platform and an account, as module:function, that "
+            "returns the user's id; by default the account is named so",
         ),
     ] = None
 

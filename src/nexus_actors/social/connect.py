@@ -525,7 +525,7 @@ def _job_id() -> str | None:
 def _tell(row: Publication) -> None:
     if name := TOLD.get(row.state):
         PUBLICATIONS.inc(platform=row.platform, outcome=row.state.value)
-        more = {"remote_id": row.remote_id, "url": row.url}
+        more = {"remote_id": row.remote_id, "url": row.url, "title": _title(row)}
         if row.error:
             more["code"] = row.error["code"]
         events.emit(
@@ -538,6 +538,13 @@ def _tell(row: Publication) -> None:
             },
             job=row.job or "",
         )
+
+
+def _title(row: Publication) -> str:
+    """Return what a person knows the post by."""
+    content = row.request["content"]
+    text = content.get("title") or content.get("description") or ""
+    return str(text.strip().partition("\n")[0][:100])
 
 
 def _told_of_account(platform: str, account: str, reason: str) -> None:

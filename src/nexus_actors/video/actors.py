@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from nexus_actors.engine.actor import actor
 
+from .told import told_of_job
+
 
 #: The queue of all video actors; its name is the original system's.
 QUEUE: Final = "video-processing"
@@ -44,13 +46,17 @@ def extract_metadata(
 
 
 @actor(
-    request=f"{MODELS}:ProcessVideoRequest", dedupe_key=itemgetter("video_id"), **COMMON
+    request=f"{MODELS}:ProcessVideoRequest",
+    dedupe_key=itemgetter("video_id"),
+    ends_as=told_of_job,
+    **COMMON,
 )
-def process_video(
+def process_video(  # noqa: PLR0913 - each a field of the message
     *,
     video_id: str,
     input_path: str,
     user_id: str | None = None,
+    title: str | None = None,
     options: dict[str, Any] | None = None,
     output_prefix: str | None = None,
 ) -> dict[str, Any]:

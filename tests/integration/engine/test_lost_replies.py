@@ -52,9 +52,10 @@ COMMANDS = {
 AT_A_LOST_LEASE = {"join", "hold", "SMEMBERS"}
 
 #: These, by who sends, listens, calls a vendor and operates: below, and in
-#: `test_events` and `test_budgets`.  To count, or to measure, changes nothing.
+#: `test_events`, `test_budgets` and `test_circuits`.  To count, or to measure, changes
+#: nothing.
 BY_OTHERS = {
-    *("cancel", "count", "enqueue", "hear", "heed", "measure"),
+    *("cancel", "circuit", "count", "enqueue", "hear", "heed", "measure"),
     *("pause", "reschedule", "revive", "spend"),
 }
 

@@ -36,7 +36,9 @@
 --   budgets:waiting:<name>   zset  who waits for it, by turn
 --   budgets:promised:<name>  zset  when each of them is to come again (ms)
 --   budgets:late:<name>      zset  who has not come, by turn; at most 1000
+--   circuits:<name>      hash  until when it is open, and who tries it
 --   events               stream
+--   events:domains       stream of those that are no job's, which are fewer and matter more
 local ns = KEYS[1]
 local MAX_DELIVERIES = 3
 local MAX_HINTS = 64
@@ -185,9 +187,16 @@ local function unschedule(queue, job)
   redis.call('hdel', SCHEDULE .. '.msgs', job)
 end
 
+-- Tells what has happened; a body of three lines has another event and its body, which
+-- is what the end of the job means in its domain.
 local function tell(most, event, job, now, body)
+  local first, meaning, more = string.match(body, '^([^\n]*)\n([^\n]*)\n(.*)$')
   redis.call('xadd', ns .. ':events', 'maxlen', '~', most, '*',
-    'event', event, 'job', job, 'at', now, 'body', body)
+    'event', event, 'job', job, 'at', now, 'body', first or body)
+  for _, stream in ipairs(meaning and {':events', ':events:domains'} or {}) do
+    redis.call('xadd', ns .. stream, 'maxlen', '~', most, '*',
+      'event', meaning, 'job', job, 'at', now, 'body', more)
+  end
 end
 
 -- Returns the job that holds a key, if any does.

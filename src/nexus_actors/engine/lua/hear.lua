@@ -3,14 +3,14 @@
 --
 -- ARGV  group, consumer, after how many ms an event that was not acknowledged is taken
 --       from its consumer, id to acknowledge or '', place up to which the group knows
---       that events are missing or ''
+--       that events are missing or '', which stream: '' or ':domains'
 -- Returns what it is, and more:
 --   event    id, fields and values
 --   gone     id of one that was trimmed while its consumer had it
 --   trimmed  how many events were never heard by the group, or -1 if nobody knows; the
 --            place before the next one
 --   none     the place after which there will be more
-local events = ns .. ':events'
+local events = ns .. ':events' .. ARGV[6]
 local group, consumer, patience = ARGV[1], ARGV[2], ARGV[3]
 
 if ARGV[4] ~= '' then

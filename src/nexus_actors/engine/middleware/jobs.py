@@ -50,8 +50,12 @@ class JobsMiddleware(Middleware):
 
     @property
     def actor_options(self) -> set[str]:
-        """``slots``: limit how many of the actor's queue run at once on a host."""
-        return {"slots"}
+        """``slots``: limit how many of the actor's queue run at once on a host.
+
+        ``ends_as``: a function that returns the domain's event, a name and a body, of
+        the arguments of a job that has ended, its *result* or its *error*.
+        """
+        return {"ends_as", "slots"}
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: Worker) -> None:
         """Begin to fetch for the worker's threads."""

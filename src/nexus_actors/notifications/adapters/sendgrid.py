@@ -161,7 +161,11 @@ class SendGridProvider(Provider[Mail]):
         body: dict[str, Any] = spelled.get()
         # our own links are what a person shall see
         off = {"enable": False}
-        body["tracking_settings"] = {"click_tracking": {**off, "enable_text": False}}
+        body["tracking_settings"] = {
+            "click_tracking": {**off, "enable_text": False},
+            # SendGrid's own List-Unsubscribe would stand beside ours
+            "subscription_tracking": off,
+        }
         if self._settings.sendgrid_sandbox_mode:
             body["mail_settings"] = {"sandbox_mode": {"enable": True}}
         return body

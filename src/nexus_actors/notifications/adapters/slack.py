@@ -143,6 +143,9 @@ class SlackProvider(Provider[ChatMessage]):
     def connect(cls) -> Self:
         return cls(SlackSettings.load())
 
+    def limited_with(self, content: ChatMessage) -> str:
+        return content.to
+
     def deliver(self, content: ChatMessage, *, delivery_id: str) -> Receipt:
         try:
             said = self._sdk.chat_postMessage(

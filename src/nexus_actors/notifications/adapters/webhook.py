@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 from typing import ClassVar, Self
+from urllib.parse import urlsplit
 
 from nexus_actors.core import clock
 from nexus_actors.core.errors import (
@@ -53,6 +54,9 @@ class WebhookProvider(Provider[WebhookMessage]):
     @classmethod
     def connect(cls) -> Self:
         return cls(WebhookSettings.load(), Guard(GuardSettings.load()))
+
+    def fails_with(self, content: WebhookMessage) -> str:
+        return str(urlsplit(content.url).netloc)
 
     def deliver(self, content: WebhookMessage, *, delivery_id: str) -> Receipt:
         body = written(content)

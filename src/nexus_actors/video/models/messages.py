@@ -349,8 +349,13 @@ class OutputRequest(SourceRequest):
 
 
 class ProcessVideoRequest(OutputRequest):
-    """The body of a `process_video` message."""
+    """The body of a `process_video` message.
 
+    Attributes:
+        title: What people call the video; stands in the events of its end.
+    """
+
+    title: Annotated[str | None, Field(max_length=300)] = None
     options: ProcessVideoOptions = ProcessVideoOptions()
 
 

@@ -1,0 +1,226 @@
+"""Routes to people: which events they are told of, and what they are told.
+
+An event says what happened and to whose thing; who that is, and where they are reached,
+the host's function knows when the notification is sent.  The notification's key is the
+event's place in the stream: an event that is taken twice is told once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, get_args
+
+from nexus_actors.core.errors import ConfigurationError
+from nexus_actors.core.logs import get_logger
+
+from .connect import load
+from .models import Type
+from .settings import NotificationSettings, page
+
+
+if TYPE_CHECKING:
+    from nexus_actors.engine.events import Event
+
+log = get_logger(__name__)
+
+Body = Mapping[str, Any]
+
+#: What people call the platforms.
+PLATFORMS: Final = {
+    "facebook": "Facebook",
+    "instagram": "Instagram",
+    "tiktok": "TikTok",
+    "youtube": "YouTube",
+}
+
+#: Why a video could not be processed, by its code, where its owner can mend it.
+REASONS: Final = {
+    "corrupt": "The file is damaged.",
+    "empty": "The file is empty.",
+    "forbidden_format": "The file only names other files: upload the video itself.",
+    "limits": "The video is longer, or its picture is larger, than we take.",
+    "no_video": "The file has no picture that moves.",
+    "not_media": "The file is not a video.",
+    "too_large": "The file is larger than we take.",
+    "truncated": "The file is cut short: its end is missing.",
+    "unsupported_codec": "We cannot read this kind of video: save it as MP4.",
+}
+OUR_FAULT: Final = "Something went wrong on our side, and not with your video."
+
+#: Why a post was not published; ``{}`` is the platform.
+POST_REASONS: Final = {
+    "invalid_content": "It breaks one of {}'s rules.",
+    **dict.fromkeys(
+        ("authorization", "missing_scope", "needs_reauthorization", "token_expired"),
+        "{} does not let us in any more: connect the account again.",
+    ),
+}
+REFUSED: Final = "{} did not take it."
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a person is told of an event.
+
+    Attributes:
+        needs: The setting without which the message would not say what to do.
+        values: What the template is given.
+    """
+
+    template: str
+    values: Callable[[Body, NotificationSettings], dict[str, Any]]
+    needs: str | None = None
+
+
+def routes(settings: NotificationSettings) -> dict[str, Callable[[Event], None]]:
+    """Return what is done with the events that *settings* name.
+
+    Raises:
+        ConfigurationError: A setting is missing that a person could not be told
+            without.
+    """
+    if not settings.routes:
+        return {}
+    if settings.resolve_recipient is None:
+        raise ConfigurationError(
+            f"NEXUS_ROUTES: {settings.routes[0]} tells a person, and nobody knows "
+            "where they are reached: set NEXUS_RESOLVE_RECIPIENT to your function of "
+            "a user's id, as module:function"
+        )
+    load(settings.resolve_recipient, "NEXUS_RESOLVE_RECIPIENT")
+    if settings.resolve_owner:
+        load(settings.resolve_owner, "NEXUS_RESOLVE_OWNER")
+    for channel in settings.route_channels:
+        if channel not in get_args(Type) or channel == "webhook":
+            raise ConfigurationError(
+                f"NEXUS_ROUTE_CHANNELS: {channel!r} is no way to a person; "
+                "there are email, sms, push and slack"
+            )
+    return {name: partial(tell, _news(name, settings)) for name in settings.routes}
+
+
+def _news(name: str, settings: NotificationSettings) -> News:
+    news = NEWS.get(name)
+    if news is None:
+        known = ", ".join(NEWS)
+        raise ConfigurationError(f"NEXUS_ROUTES: no event {name!r}; known: {known}")
+    if news.needs and getattr(settings, news.needs) is None:
+        raise ConfigurationError(
+            f"NEXUS_ROUTES: {name} leads a person to a page: "
+            f"set NEXUS_{news.needs.upper()}"
+        )
+    return news
+
+
+def tell(news: News, event: Event) -> None:
+    """Send the notification of *event*, once however often it is asked for."""
+    from .actors import send_notification
+
+    settings = NotificationSettings.load()
+    user_id = _person(event.body, settings)
+    if user_id is None:
+        log.warning("routes.nobody", event_name=event.name, event_id=event.id)
+        return
+    values = news.values(event.body, settings)
+    first, *others = settings.route_channels
+    send_notification.send(
+        type=first,
+        fallback=others,
+        template=news.template,
+        template_data={n: each for n, each in values.items() if each is not None},
+        user_id=user_id,
+        idempotency_key=f"{event.name}:{event.id}",
+    )
+
+
+def _person(body: Body, settings: NotificationSettings) -> str | None:
+    """Return whose thing it is that something happened to."""
+    user_id, account = body.get("user_id"), body.get("account")
+    if user_id is None and account is not None:
+        if settings.resolve_owner is None:
+            user_id = account
+        else:
+            owner = load(settings.resolve_owner, "NEXUS_RESOLVE_OWNER")
+            user_id = owner(body["platform"], account)
+    return None if user_id is None else str(user_id)
+
+
+# what each event is to a person
+
+
+def _processed(body: Body, settings: NotificationSettings) -> dict[str, Any]:
+    names = body.get("renditions") or ()
+    return {
+        "video_title": _title_of_video(body),
+        "video_url": page(settings.video_page_url or "", video_id=body["video_id"]),
+        "duration_s": body.get("duration"),
+        "resolutions": [f"{each}p" if each.isdigit() else each for each in names],
+        "thumbnail_url": body.get("poster_url"),
+    }
+
+
+def _failed(body: Body, settings: NotificationSettings) -> dict[str, Any]:
+    return {
+        "video_title": _title_of_video(body),
+        "reason": REASONS.get(str(body.get("code")), OUR_FAULT),
+        "retry_url": page(settings.upload_page_url or "", video_id=body["video_id"]),
+    }
+
+
+def _title_of_video(body: Body) -> str:
+    return str(body.get("title") or body["video_id"])
+
+
+def _published(body: Body, settings: NotificationSettings) -> dict[str, Any]:
+    seen = {"platform": _platform(body), "url": body.get("url")}
+    return {"results": [seen], "post_url": _post_url(body, settings), **_post(body)}
+
+
+def _not_published(body: Body, settings: NotificationSettings) -> dict[str, Any]:
+    platform = _platform(body)
+    reason = POST_REASONS.get(str(body.get("code")), REFUSED)
+    return {
+        "platform": platform,
+        "reason": reason.format(platform),
+        "retry_url": _post_url(body, settings),
+        **_post(body),
+    }
+
+
+def _reconnect(body: Body, settings: NotificationSettings) -> dict[str, Any]:
+    platform, account = str(body["platform"]), str(body["account"])
+    return {
+        "platform": _platform(body),
+        "account_name": account,
+        "reconnect_url": page(
+            settings.account_page_url or "", platform=platform, account=account
+        ),
+    }
+
+
+def _platform(body: Body) -> str:
+    name = str(body["platform"])
+    return PLATFORMS.get(name, name)
+
+
+def _post(body: Body) -> dict[str, Any]:
+    return {"post_title": body.get("title") or body["publication"]}
+
+
+def _post_url(body: Body, settings: NotificationSettings) -> str | None:
+    pattern = settings.post_page_url
+    return page(pattern, publication=str(body["publication"])) if pattern else None
+
+
+#: What people can be told of.
+NEWS: Final[Mapping[str, News]] = {
+    "video.processed": News("video-processing-complete", _processed, "video_page_url"),
+    "video.failed": News("video-processing-failed", _failed, "upload_page_url"),
+    "social.post_published": News("publishing-success", _published),
+    "social.post_failed": News("publishing-failed", _not_published, "post_page_url"),
+    "social.account_needs_reauthorization": News(
+        "account-needs-reauthorization", _reconnect, "account_page_url"
+    ),
+}
