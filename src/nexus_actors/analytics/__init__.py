@@ -1,0 +1,1 @@
+"""Analytics: what platforms say of posts; days, weeks and rates of it."""
