@@ -54,6 +54,11 @@ class _DeclareOnBoot(dramatiq.Middleware):
             setup(broker=broker, domains=_chosen)
 
 
+def analytics() -> None:
+    """Run the analytics domain alone."""
+    _choose("analytics")
+
+
 def social() -> None:
     """Run the social domain alone."""
     _choose("social")

@@ -8,8 +8,8 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from nexus_actors.core import clock
-from nexus_actors.core.errors import RejectedError
 
+from .errors import NotCollectedError
 from .metrics import COLUMNS, METRICS, Reading, State, state_of
 
 
@@ -102,7 +102,7 @@ class Figures:
         """Return the days from *since* to *until*, of all metrics.
 
         Raises:
-            RejectedError: The account is not known.
+            NotCollectedError: The account is not known.
         """
         from nexus_actors.core.tables import account_days as table
 
@@ -137,7 +137,7 @@ class Figures:
         """Return the ISO weeks that have days from *since* to *until*.
 
         Raises:
-            RejectedError: The account is not known.
+            NotCollectedError: The account is not known.
         """
         from nexus_actors.core.tables import account_weeks as table
 
@@ -181,7 +181,7 @@ class Figures:
                 are left out.
 
         Raises:
-            RejectedError: The account is not known.
+            NotCollectedError: The account is not known.
         """
         number = self.number(platform, account)
         followers = self._followers(number)
@@ -194,7 +194,7 @@ class Figures:
         """Return what the database calls an account.
 
         Raises:
-            RejectedError: It is not known.
+            NotCollectedError: It is not known.
         """
         from sqlalchemy import select
 
@@ -206,10 +206,9 @@ class Figures:
         with self.database.read() as connection:
             found = connection.execute(query).scalar()
         if found is None:
-            raise RejectedError(
+            raise NotCollectedError(
                 f"nothing was collected of {account!r} on {platform}: send "
-                "collect_metrics first",
-                code="unknown_account",
+                "collect_metrics first"
             )
         return int(found)
 

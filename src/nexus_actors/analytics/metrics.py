@@ -294,14 +294,23 @@ def latency_ms(platform: str) -> int:
     return round(LATENCY.get(platform, USUAL_LATENCY).total_seconds() * 1000)
 
 
-def vendor_names(api: str) -> dict[str, tuple[Metric, int]]:
-    """Return the metrics that an API has by its names, each with its factor."""
+def post_names(api: str) -> dict[str, tuple[str, int]]:
+    """Return what an API calls the metrics of a post: ours, and the factor to it."""
+    return _names(api, levels=False)
+
+
+def account_names(api: str) -> dict[str, tuple[str, int]]:
+    """Return what an API calls the levels of an account, likewise."""
+    return _names(api, levels=True)
+
+
+def _names(api: str, *, levels: bool) -> dict[str, tuple[str, int]]:
     found = {}
     for metric in _ALL:
-        if api in metric.names:
+        if api in metric.names and (metric.kind is Kind.GAUGE) is levels:
             name = metric.names[api]
             vendor, factor = (name, 1) if isinstance(name, str) else name
-            found[vendor] = (metric, factor)
+            found[vendor] = (metric.name, factor)
     return found
 
 

@@ -14,8 +14,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from nexus_actors.core import clock
-from nexus_actors.core.errors import InvalidRequestError, RejectedError
+from nexus_actors.core.errors import InvalidRequestError
 
+from .errors import TimeZoneFixedError
 from .metrics import COLUMNS, METRICS, Reading, State, pack
 from .readings import AccountReading, PostReading
 
@@ -68,7 +69,7 @@ class Snapshots:
 
         Raises:
             InvalidRequestError: There is no such time zone.
-            RejectedError: It has figures by another time zone that cannot be made anew.
+            TimeZoneFixedError: It has days of another one that cannot be made anew.
         """
         from .calendar import zone_of
 
@@ -130,10 +131,9 @@ class Snapshots:
         mine = select(posts.id).where(posts.account_id == owner.id)
         sealed = mine.where(posts.sealed_day.is_not(None)).limit(1)
         if connection.execute(sealed).first():
-            raise RejectedError(
+            raise TimeZoneFixedError(
                 f"the account {owner.account} has days of {owner.time_zone} whose "
-                "snapshots are gone: its time zone cannot be changed any more",
-                code="time_zone_fixed",
+                "snapshots are gone: its time zone cannot be changed any more"
             )
         for days in (post_days, post_corrections):
             connection.execute(days.delete().where(days.c.post_id.in_(mine)))

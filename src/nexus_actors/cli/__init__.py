@@ -19,6 +19,7 @@ from nexus_actors.core.errors import (
     NexusError,
 )
 
+from .analytics import analytics
 from .db import db
 from .dead import dead
 from .demo import demo
@@ -43,7 +44,19 @@ def cli(context: click.Context, *, verbose: bool) -> None:
 
 
 for command in (
-    *(db, dead, demo, doctor, events, job, oauth, publications, queues, sandbox),
+    *(
+        analytics,
+        db,
+        dead,
+        demo,
+        doctor,
+        events,
+        job,
+        oauth,
+        publications,
+        queues,
+        sandbox,
+    ),
     *(schedule, send, templates, worker),
 ):
     cli.add_command(command)

@@ -1,0 +1,38 @@
+"""Every collector, against what `Collector` promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from collecting import make_posts
+from nexus_actors.analytics.adapters.tiktok import TikTokCollector
+from nexus_actors.analytics.adapters.youtube import YouTubeCollector
+from nexus_actors.sandbox.vendors.tiktok.vendor import TikTok
+from nexus_actors.sandbox.vendors.youtube.vendor import YouTube
+from nexus_actors.testing.contracts import CollectorContract
+from nexus_actors.testing.sandbox import SandboxClient
+from publishing import QUICK, TOKENS
+
+
+class TestTikTokCollector(CollectorContract):
+    adapter = TikTokCollector
+    vendor = TikTok
+    quick = QUICK["tiktok"]
+    access_token = TOKENS["tiktok"][0]
+
+    @pytest.fixture
+    def posts(self, platform: SandboxClient, clip: Path) -> list[str]:
+        return make_posts(platform, "tiktok", clip, 2)
+
+
+class TestYouTubeCollector(CollectorContract):
+    adapter = YouTubeCollector
+    vendor = YouTube
+    quick = QUICK["youtube"]
+    access_token = TOKENS["youtube"][0]
+
+    @pytest.fixture
+    def posts(self, platform: SandboxClient, clip: Path) -> list[str]:
+        return make_posts(platform, "youtube", clip, 2)
