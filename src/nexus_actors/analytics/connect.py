@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from nexus_actors.core import clock
 from nexus_actors.core.database import Database
-from nexus_actors.core.errors import ConfigurationError
+from nexus_actors.core.errors import ConfigurationError, MissingExtraError
 from nexus_actors.core.logs import get_logger
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.engine import events, jobs
@@ -77,6 +77,7 @@ class _Round:
 def collect(body: dict[str, Any]) -> dict[str, Any]:
     """Read figures and keep them; return what was read."""
     request = CollectMetricsRequest.parse(body, what="collect_metrics")
+    _need_extra()
     core, settings = CoreSettings.load(), AnalyticsSettings.load()
     collector = collectors.get(request.platform)()
     database = open_database(core)
@@ -111,6 +112,7 @@ def aggregate(
     rebuild: bool,
 ) -> dict[str, Any]:
     """Work out days and weeks; tell how much that was."""
+    _need_extra()
     from .figures import Figures
     from .rollups import Rollups
 
@@ -129,10 +131,9 @@ def aggregate(
 
 def sweep() -> dict[str, Any]:
     """Thin out old snapshots; tell how many."""
-    from .retention import thin
-
     settings = AnalyticsSettings.load()
     try:
+        _need_extra()
         with closing(Database.open(CoreSettings.load())) as found:
             path = found.path
         if path is not None and not path.exists():
@@ -141,8 +142,22 @@ def sweep() -> dict[str, Any]:
     except ConfigurationError as error:  # most workers collect nothing
         log.info("analytics.sweep_skipped", reason=error.message)
         return SweepSnapshotsResult(skipped=error.message).to_json()
+    from .retention import thin
+
     deleted = thin(database, settings.kept_days, stop=jobs.current().check)
     return SweepSnapshotsResult(deleted=deleted).to_json()
+
+
+def _need_extra() -> None:
+    """Refuse to begin without what the domain stands on.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        import numpy  # noqa: F401, ICN001 - said here, where there is nothing half done
+    except ImportError as error:
+        raise MissingExtraError("the analytics domain", "analytics") from error
 
 
 def _access(

@@ -151,9 +151,9 @@ def rates(
         formulas = {one.formula: None for one in known}
         whole = _rate(total, under, base, " or ".join(formulas))
     else:
-        reasons = {one.reason: None for one in each}
-        reason = next(iter(reasons), None) if len(reasons) == 1 else "no_post_has_one"
-        whole = Rate(value=None, reason=reason or "no_posts")
+        reasons = sorted({one.reason or "" for one in each}) or ["no_posts"]
+        reason = reasons[0] if len(reasons) == 1 else "no_post_has_one"
+        whole = Rate(value=None, reason=reason)
     return Rates(
         whole=whole,
         median=median(values) if values else None,
