@@ -99,6 +99,10 @@ collectors: Final[Registry[Collector]] = Registry(
     "collector",
     Collector,
     {
+        "instagram": (
+            "nexus_actors.analytics.adapters.instagram:InstagramCollector",
+            None,
+        ),
         "tiktok": ("nexus_actors.analytics.adapters.tiktok:TikTokCollector", None),
         "youtube": ("nexus_actors.analytics.adapters.youtube:YouTubeCollector", None),
     },

@@ -36,7 +36,7 @@ class CollectMetricsRequest(_Message):
     """The body of `collect_metrics`.
 
     Attributes:
-        platform: ``tiktok``, ``youtube``, or one that another package has added.
+        platform: ``instagram``, ``tiktok``, ``youtube``, or another package's.
         account: An account in the credential store; or *access_token*.
         access_token: When ``NEXUS_SECRET_KEY`` is set, the message carries it
             encrypted.

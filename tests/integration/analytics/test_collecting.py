@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from collecting import make_posts
+from collecting import instagram, make_posts
 from conftest import StartWorker
 from databases import make_key
 from nexus_actors import CoreSettings, jobs
@@ -173,6 +173,39 @@ def test_an_accounts_token_is_renewed_and_one_of_a_message_is_not(
             platform="youtube", access_token="ya29.expired-long-ago", post_id=id_
         )
     assert caught.value.code == "token_expired"
+
+
+def test_instagram_says_of_each_figure_why_there_is_none(
+    platform: SandboxClient, clip: Path
+) -> None:
+    [reel] = make_posts(platform, "instagram", clip, 1)
+    story = instagram(f"{platform.url}/instagram", clip, "STORIES")
+
+    def collect() -> dict[str, dict[str, Any]]:
+        done = collect_metrics(
+            platform="instagram",
+            access_token=TOKENS["instagram"][0],
+            post_ids=[reel, story],
+        )
+        found = figures().posts("instagram", done["account"])
+        return {post.id: dict(post.values) for post in found}
+
+    platform.settings(instagram={"retired_metrics": ["saved"]})
+    first = collect()
+    platform.settings(instagram={"insights_after_s": 48 * 3600})
+    again = collect()
+
+    # a name that is retired costs one figure
+    assert first[reel]["saves"] is State.NOT_SUPPORTED
+    assert min(first[reel][name] for name in ("views", "reach", "watch_ms")) > 0
+    assert first[reel]["avg_watch_ms"] == 6194
+    assert "profile_visits" not in first[reel]
+    # four people have seen the story, or fewer
+    assert first[story]["views"] is State.WITHHELD
+    # nothing is told, and what was known in that hour stays
+    assert again[reel]["views"] == first[reel]["views"]
+    later(platform, hours=2)
+    assert collect()[reel]["views"] is State.NOT_YET
 
 
 def test_an_answer_that_is_lost_is_asked_for_again(
