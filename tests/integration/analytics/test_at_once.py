@@ -16,7 +16,7 @@ from nexus_actors.core.database import Database
 
 
 BEGIN = datetime(2026, 11, 2, tzinfo=UTC)
-LOOKS = 30
+LOOKS = 16
 
 
 def dump(database: Database) -> list[str]:
@@ -56,7 +56,7 @@ def test_whoever_comes_first_the_rows_are_those_of_the_snapshots(
 
     def roll() -> None:
         rollups = Rollups(open_database(url_of(database)), batch=50)
-        for _ in range(15):
+        for _ in range(8):
             rollups.roll()
 
     def noting(work: Callable[[], None]) -> Callable[[], None]:

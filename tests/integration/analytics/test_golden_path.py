@@ -363,7 +363,7 @@ def filled(database: Database) -> tuple[Database, dict[str, Owner]]:
         for number, (at, posts) in enumerate(looks(account)):
             on_time = [post for post in posts if (at, post.id) != late]
             write(snapshots, owner, at, on_time)
-            if number % 8 == 0:
+            if number % 12 == 0:
                 Rollups(database).roll(account=owner.id)
         for day in range(len(account.followers)):
             write_followers(snapshots, owner, account, day)

@@ -39,7 +39,7 @@ def fill(database: Database, posts: int) -> None:
 def peak_of(database: Database) -> int:
     tracemalloc.start()
     try:
-        Rollups(database, batch=10 * EACH).roll()
+        Rollups(database, batch=4 * EACH).roll()
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -48,7 +48,7 @@ def peak_of(database: Database) -> int:
 def test_ten_times_the_snapshots_take_the_same_memory(
     open_database: OpenDatabase, tmp_path: Path
 ) -> None:
-    posts = scaled(15, full=300)
+    posts = scaled(6, full=300)
     databases = []
     for name, count in (("warm", 2), ("few", posts), ("many", 10 * posts)):
         database = open_database(f"sqlite:///{tmp_path / name}.db")

@@ -188,7 +188,7 @@ def local_days(first: int, last: int, zone: str) -> list[tuple[int, int, int]]:
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Pacific/Apia"])
 def test_the_days_of_any_posts_are_what_the_rules_say(zone: str) -> None:
     chance = random.Random(zone)
-    for _ in range(scaled(12, full=200)):
+    for _ in range(scaled(6, full=200)):
         posts = [random_post(chance) for _ in range(20)]
 
         found = rows_of(days_of(history(posts), zone, [RESTATED], LATENCY))
@@ -198,7 +198,7 @@ def test_the_days_of_any_posts_are_what_the_rules_say(zone: str) -> None:
 
 def test_a_new_snapshot_changes_nothing_before_the_day_that_is_named() -> None:
     chance = random.Random(11)
-    for _ in range(scaled(40, full=600)):
+    for _ in range(scaled(20, full=600)):
         whole = [random_post(chance) for _ in range(12)]
         whole = [post for post in whole if len(post.snapshots) > 1]
         missing = [chance.randrange(len(post.snapshots)) for post in whole]
