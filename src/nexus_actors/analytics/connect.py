@@ -36,12 +36,13 @@ ACCOUNT_LOST: Final = "social.account_needs_reauthorization"
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """One reading of an account's posts."""
+    """One reading of an account's posts; *remote* is the platform's id of it."""
 
     collector: Collector
     access: Access
     snapshots: Snapshots
     owner: Owner
+    remote: str
 
     def named(self, ids: tuple[str, ...]) -> tuple[int, list[str]]:
         """Read posts by their ids; return how many there are, and which are not."""
@@ -63,7 +64,7 @@ class _Round:
         while True:
             self.access.stop()
             now = clock.now()
-            page = self.collector.list_posts(self.access, self.owner.account, cursor)
+            page = self.collector.list_posts(self.access, self.remote, cursor)
             new = [
                 p for p in page.posts if not p.published_at or p.published_at >= oldest
             ]
@@ -89,7 +90,7 @@ def collect(body: dict[str, Any]) -> dict[str, Any]:
         request.platform, request.account or found, time_zone=request.time_zone
     )
     snapshots.write_account(owner, reading, at=at)
-    one = _Round(collector, access, snapshots, owner)
+    one = _Round(collector, access, snapshots, owner, found)
     missing: list[str] = []
     if ids := tuple(dict.fromkeys(request.ids())):
         count, missing = one.named(ids)

@@ -165,6 +165,8 @@ def test_an_accounts_token_is_renewed_and_one_of_a_message_is_not(
     done = collect_metrics(platform="youtube", account="creator", post_id=id_)
 
     assert (done["account"], done["posts"]) == ("creator", 1)
+    # listed by the platform's name for it, and not by the host's
+    assert collect_metrics(platform="youtube", account="creator")["posts"] == 1
     renewed = store.get("youtube", "creator").credential
     assert renewed
     assert renewed.access_token.get_secret_value() not in {access, "ya29.expired-long"}
