@@ -21,6 +21,7 @@ from pydantic import AliasChoices, AwareDatetime, BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 import nexus_actors
+from nexus_actors.analytics.settings import AnalyticsSettings
 from nexus_actors.app import DOMAINS, actors_of
 from nexus_actors.cli import cli
 from nexus_actors.core.errors import (
@@ -104,6 +105,7 @@ def settings_page() -> str:
         + settings_section("Engine and storage", CoreSettings)
         + settings_section("Video", VideoSettings)
         + settings_section("Social", SocialSettings)
+        + settings_section("Analytics", AnalyticsSettings)
         + settings_section("Platforms", PlatformSettings)
         + "".join(
             settings_section(titled(model), model) for model in NOTIFICATION_SETTINGS

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 #: Every domain, and where its actors are.
 DOMAINS: Final = {
+    "analytics": "nexus_actors.analytics.actors",
     "notifications": "nexus_actors.notifications.actors",
     "social": "nexus_actors.social.actors",
     "video": "nexus_actors.video.actors",

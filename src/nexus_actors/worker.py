@@ -98,6 +98,11 @@ def _health() -> Health | None:
     return Health(place, found, lambda accept: exporter().render(accept))
 
 
+def analytics() -> None:
+    """Run the analytics domain alone."""
+    _choose("analytics")
+
+
 def social() -> None:
     """Run the social domain alone."""
     _choose("social")

@@ -37,7 +37,7 @@ class Environ(dict):
 asked = []
 import os
 os.environ = Environ(os.environ)
-import nexus_actors, nexus_actors.notifications
+import nexus_actors, nexus_actors.analytics, nexus_actors.notifications
 import nexus_actors.social, nexus_actors.video
 print("loaded", *sorted({name.split(".")[0] for name in sys.modules}))
 for event, what in seen:

@@ -17,6 +17,7 @@ from nexus_actors import (
     jobs,
     queues,
 )
+from nexus_actors.analytics import aggregate_metrics, collect_metrics
 from nexus_actors.notifications import (
     cancel,
     receive_events,
@@ -86,6 +87,15 @@ def publish() -> str:
         settings={"privacy": "PUBLIC", "allow_comments": True},
     )
     publish_post.send(platform="tiktok", content={}, video="a.mp4")  # type: ignore[call-arg]
+    return message.message_id
+
+
+def collect() -> str:
+    message = collect_metrics.send(
+        platform="tiktok", access_token="act.example", post_id="post-123"
+    )
+    aggregate_metrics.send(period="week")
+    collect_metrics.send(platform="tiktok", post="1")  # type: ignore[call-arg]
     return message.message_id
 
 

@@ -19,6 +19,7 @@ from nexus_actors.core.errors import (
     NexusError,
 )
 
+from .analytics import analytics
 from .db import db
 from .dead import dead
 from .demo import demo
@@ -45,8 +46,8 @@ def cli(context: click.Context, *, verbose: bool) -> None:
 
 
 for command in (
-    *(db, dead, demo, doctor, events, exporter, health, job, oauth, publications),
-    *(queues, sandbox, schedule, send, templates, worker),
+    *(analytics, db, dead, demo, doctor, events, exporter, health, job, oauth),
+    *(publications, queues, sandbox, schedule, send, templates, worker),
 ):
     cli.add_command(command)
 

@@ -95,10 +95,11 @@ def check_imagemagick() -> Iterator[Finding]:
 
 
 def check_packages() -> Iterator[Finding]:
-    """The Python packages of the video domain."""
+    """The Python packages of the video and the analytics domain."""
     from importlib.util import find_spec
 
-    for module, extra in (("obstore", "video"), ("ffmpeg", "video")):
+    needed = (("obstore", "video"), ("ffmpeg", "video"), ("numpy", "analytics"))
+    for module, extra in needed:
         if find_spec(module):
             yield Finding(module, "ok", "installed")
         else:

@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 #: The revision that this release works with, the newest in ``migrations``.  Numbers
 #: of four digits, so that older and newer can be told apart without Alembic.
-SCHEMA: Final = "0004"
+SCHEMA: Final = "0005"
 
 VERSION_TABLE: Final = "nexus_alembic_version"
 

@@ -104,3 +104,119 @@ publications = Table(
     Index("nexus_publications_by_key", "key", unique=True),
     Index("nexus_publications_by_due", "due_ms"),
 )
+
+analytics_accounts = Table(
+    "nexus_analytics_accounts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("platform", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("seen_ms", BigInteger, nullable=False),
+    Column("rolled_ms", BigInteger, nullable=False),
+    Column("stale_day", Integer),
+    Index("nexus_analytics_accounts_by_name", "platform", "account", unique=True),
+)
+
+analytics_posts = Table(
+    "nexus_analytics_posts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("account_id", Integer, nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("published_ms", BigInteger),
+    Column("duration_ms", BigInteger),
+    Column("format", Text),
+    Column("gone_ms", BigInteger),
+    Column("stale_ms", BigInteger),
+    Column("opens_ms", BigInteger),
+    Column("sealed_day", Integer),
+    Index("nexus_analytics_posts_by_name", "account_id", "external_id", unique=True),
+    Index("nexus_analytics_posts_by_account", "account_id", "id"),
+)
+
+# Rows of these are many and short: SQLite keeps them in the key's own tree.
+
+post_snapshots = Table(
+    "nexus_post_snapshots",
+    metadata,
+    Column("post_id", Integer, primary_key=True, autoincrement=False),
+    Column("slot", Integer, primary_key=True, autoincrement=False),
+    Column("collected_ms", BigInteger, nullable=False),
+    Column("views", BigInteger),
+    Column("reach", BigInteger),
+    Column("likes", BigInteger),
+    Column("comments", BigInteger),
+    Column("shares", BigInteger),
+    Column("saves", BigInteger),
+    Column("watch_ms", BigInteger),
+    Column("states", Integer, nullable=False),
+    Column("extra", JSON(none_as_null=True)),
+    sqlite_with_rowid=False,
+)
+
+account_snapshots = Table(
+    "nexus_account_snapshots",
+    metadata,
+    Column("account_id", Integer, primary_key=True, autoincrement=False),
+    Column("slot", Integer, primary_key=True, autoincrement=False),
+    Column("collected_ms", BigInteger, nullable=False),
+    Column("followers", BigInteger),
+    Column("posts", BigInteger),
+    Column("extra", JSON(none_as_null=True)),
+    sqlite_with_rowid=False,
+)
+
+post_days = Table(
+    "nexus_post_days",
+    metadata,
+    Column("post_id", Integer, primary_key=True, autoincrement=False),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("flags", Integer, nullable=False),
+    Column("views", BigInteger),
+    Column("likes", BigInteger),
+    Column("comments", BigInteger),
+    Column("shares", BigInteger),
+    Column("saves", BigInteger),
+    Column("watch_ms", BigInteger),
+    sqlite_with_rowid=False,
+)
+
+post_corrections = Table(
+    "nexus_post_corrections",
+    metadata,
+    Column("post_id", Integer, primary_key=True, autoincrement=False),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("metric", Integer, primary_key=True, autoincrement=False),
+    Column("value", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+account_days = Table(
+    "nexus_account_days",
+    metadata,
+    Column("account_id", Integer, primary_key=True, autoincrement=False),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("metric", Integer, primary_key=True, autoincrement=False),
+    Column("value", BigInteger, nullable=False),
+    Column("correction", BigInteger, nullable=False),
+    Column("posts", Integer, nullable=False),
+    Column("flags", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+account_weeks = Table(
+    "nexus_account_weeks",
+    metadata,
+    Column("account_id", Integer, primary_key=True, autoincrement=False),
+    Column("iso_year", Integer, primary_key=True, autoincrement=False),
+    Column("iso_week", Integer, primary_key=True, autoincrement=False),
+    Column("metric", Integer, primary_key=True, autoincrement=False),
+    Column("value", BigInteger, nullable=False),
+    Column("correction", BigInteger, nullable=False),
+    Column("days", Integer, nullable=False),
+    Column("final_days", Integer, nullable=False),
+    Column("flags", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)

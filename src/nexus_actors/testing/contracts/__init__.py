@@ -19,17 +19,19 @@ from nexus_actors.core.lazy import lazy_names
 
 
 if TYPE_CHECKING:
+    from .collector import CollectorContract
     from .credential_store import CredentialStoreContract
     from .provider import HttpProviderContract, ProviderContract, Says
     from .publisher import PublisherContract
     from .vendor import VendorContract
 else:
     # before they are imported: their assertions shall show the values
-    names = ("credential_store", "provider", "publisher", "vendor")
+    names = ("collector", "credential_store", "provider", "publisher", "vendor")
     pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in names))
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
+            ".collector": ("CollectorContract",),
             ".credential_store": ("CredentialStoreContract",),
             ".provider": ("HttpProviderContract", "ProviderContract", "Says"),
             ".publisher": ("PublisherContract",),
@@ -39,6 +41,7 @@ else:
 
 
 __all__ = [
+    "CollectorContract",
     "CredentialStoreContract",
     "HttpProviderContract",
     "ProviderContract",

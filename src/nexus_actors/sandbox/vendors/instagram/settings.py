@@ -72,6 +72,9 @@ class InstagramSettings(MetaSettings):
         published_again: What a second ``media_publish`` of a container does; nothing
             is documented, so that the sandbox takes the worst.
         listed_after_s: How much later than it was made a post is listed.
+        insights_after_s: How much later than it was made a post has figures.
+        retired_metrics: Names of insights that are taken no more.
+        seed: Of the figures of posts and accounts, which grow with time.
     """
 
     instagram_clients: tuple[Client, ...] = (
@@ -93,3 +96,6 @@ class InstagramSettings(MetaSettings):
     containers_per_day: NonNegativeInt = 400
     published_again: Literal["second", "same", "refused"] = "second"
     listed_after_s: NonNegativeFloat = 0
+    insights_after_s: NonNegativeFloat = 0
+    retired_metrics: tuple[str, ...] = ()
+    seed: str = "sandbox"

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from nexus_actors.sandbox.base import Clock, Post, Refusal, Vendor
 from nexus_actors.sandbox.forms import Form, read_form
+from nexus_actors.sandbox.growth import Figures, figures, followers
 from nexus_actors.sandbox.media import FetchError
 from nexus_actors.sandbox.oauth import by_id
 from nexus_actors.sandbox.vendors.meta import errors, rupload
@@ -26,7 +27,7 @@ from nexus_actors.sandbox.vendors.meta.graph import (
 from nexus_actors.sandbox.vendors.meta.login import FacebookLogin, token_of
 from nexus_actors.sandbox.window import Window
 
-from . import containers
+from . import containers, insights
 from .containers import Container, Media
 from .login import InstagramLogin
 from .settings import FAILURES, Account, InstagramSettings
@@ -39,6 +40,7 @@ NEEDS: Final = {
     "read": ("instagram_business_basic", "instagram_basic"),
     "publish": ("instagram_business_content_publish", "instagram_content_publish"),
     "comment": ("instagram_business_manage_comments", "instagram_manage_comments"),
+    "insights": ("instagram_business_manage_insights", "instagram_manage_insights"),
     "delete": ("", "instagram_manage_contents"),
 }
 
@@ -86,6 +88,7 @@ class Instagram(Vendor[InstagramSettings]):
             route("POST", "/{id}/comments", self.comment),
             route("GET", "/{id}/comments", self.list_comments),
             route("GET", "/{id}", self.read),
+            route("GET", "/{id}/insights", self.tell_insights),
             route("DELETE", "/{id}", self.delete),
         ]
 
@@ -274,9 +277,37 @@ class Instagram(Vendor[InstagramSettings]):
             return JSONResponse(shown(container.node(self.clock), form))
         if media := self._media.get(id_):
             self._account(request, form, "read", media.container.account.id)
-            return JSONResponse(shown(media.node(), form))
+            return JSONResponse(shown(self._media_node(media), form))
         account, by_facebook = self._account(request, form, "read")
         return JSONResponse(shown(self._node(account, by_facebook=by_facebook), form))
+
+    async def tell_insights(self, request: Request) -> Response:
+        """Return the figures of a post; those of accounts are not played."""
+        form = await read_form(request)
+        media = self._media.get(request.path_params["id"])
+        if not media:
+            raise errors.not_found(request.path_params["id"])
+        self._account(request, form, "insights", media.container.account.id)
+        names = [n for n in form.fields.get("metric", "").split(",") if n]
+        if not names:
+            raise errors.refusal(3001, "No metric was specified", subcode=1504028)
+        insights.check(names, media.container.product, self.settings.retired_metrics)
+        now = self._figures(media)
+        if media.container.product == "STORY" and now.views < insights.STORY_VIEWERS:
+            text = "(#10) Not enough viewers for the media to show insights"
+            raise errors.refusal(10, text)
+        age_s = self.clock.now() - media.published_at
+        known = age_s >= self.settings.insights_after_s
+        return JSONResponse(
+            {"data": insights.told(media.id, names, now) if known else []}
+        )
+
+    def _figures(self, media: Media) -> Figures:
+        age_s = self.clock.now() - media.published_at
+        return figures(self.settings.seed, media.id, age_s)
+
+    def _media_node(self, media: Media) -> dict[str, Any]:
+        return media.node() | {"like_count": self._figures(media).likes}
 
     def _node(self, account: Account, *, by_facebook: bool) -> dict[str, Any]:
         count = sum(m.container.account.id == account.id for m in self._media.values())
@@ -285,7 +316,9 @@ class Instagram(Vendor[InstagramSettings]):
             "username": account.username,
             "name": account.name,
             "profile_picture_url": "https://scontent.example/sandbox.jpg",
-            "followers_count": 0,
+            "followers_count": followers(
+                self.settings.seed, account.id, self.clock.now()
+            ),
             "media_count": count,
         }
         if by_facebook:
@@ -306,7 +339,7 @@ class Instagram(Vendor[InstagramSettings]):
         account, _ = self._account(request, form, "read")
         now = self.clock.now()
         found = [
-            media.node()
+            self._media_node(media)
             for media in reversed(self._media.values())
             if media.container.account.id == account.id
             and (media.container.product == "STORY") is stories

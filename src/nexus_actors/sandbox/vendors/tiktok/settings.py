@@ -97,6 +97,7 @@ class TikTokSettings(Settings):
         drafts_per_day: Likewise, and not finished.
         audited: Whether the app may post what others can see.
         user_cap_reached: Whether as many creators as the app may have posted today.
+        seed: Of the figures of posts and accounts, which grow with time.
     """
 
     clients: tuple[TikTokClient, ...] = (
@@ -132,3 +133,4 @@ class TikTokSettings(Settings):
     drafts_per_day: NonNegativeInt = 5
     audited: bool = True
     user_cap_reached: bool = False
+    seed: str = "sandbox"

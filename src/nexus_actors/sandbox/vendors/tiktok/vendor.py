@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from nexus_actors.sandbox.base import Clock, Post, Vendor
 from nexus_actors.sandbox.forms import json_object
+from nexus_actors.sandbox.growth import Figures, figures, followers
 from nexus_actors.sandbox.media import LOOPBACK, FetchError, arriving
 from nexus_actors.sandbox.window import Window
 
@@ -26,7 +27,14 @@ from .settings import Creator, TikTokSettings
 DAY_S: Final = 86_400
 
 #: How often a minute one token may ask each of these.
-RATES: Final = {"creator_info": 20, "init": 6, "status": 30, "list": 600, "user": 600}
+RATES: Final = {
+    "creator_info": 20,
+    "init": 6,
+    "status": 30,
+    "list": 600,
+    "query": 600,
+    "user": 600,
+}
 
 #: Which scope each field of an account needs.
 USER_FIELDS: Final = {
@@ -82,6 +90,7 @@ class TikTok(Vendor[TikTokSettings]):
             f"{publish}/status/fetch/": self.fetch_status,
             f"{publish}/cancel/": self.cancel,
             "/v2/video/list/": self.list_videos,
+            "/v2/video/query/": self.query_videos,
         }
         return [
             *self.login.routes(),
@@ -344,22 +353,44 @@ class TikTok(Vendor[TikTokSettings]):
             raise errors.invalid("max_count is invalid")
         if cursor is not None and type(cursor) is not int:
             raise errors.invalid("cursor is invalid")
-        found = [
+        found = self._public(creator)
+        found.sort(key=lambda pair: -_made_at(pair[1]))
+        rest = [p for p in found if not cursor or _made_at(p[1]) * 1000 < cursor]
+        page = rest[:count]
+        videos = [self._video(id_, publication, fields) for id_, publication in page]
+        after = int(_made_at(page[-1][1]) * 1000) if page else cursor or 0
+        more = len(rest) > count
+        return errors.answer({"videos": videos, "cursor": after, "has_more": more})
+
+    async def query_videos(self, request: Request) -> Response:
+        """Return those of the asked videos that are the creator's, and public."""
+        body = await _parsed(request)
+        creator = self._authorized(request, "query", "video.list")
+        fields = _fields(request, VIDEO_FIELDS)
+        ids = _object(body, "filters").get("video_ids")
+        if not isinstance(ids, list) or not 1 <= len(ids) <= LISTED_MAX:
+            raise errors.invalid("video_ids is invalid")
+        if not all(isinstance(id_, str) for id_ in ids):
+            raise errors.invalid("video_ids is invalid")
+        known = {str(id_): (id_, found) for id_, found in self._public(creator)}
+        found = [known[id_] for id_ in dict.fromkeys(ids) if id_ in known]
+        videos = [self._video(id_, publication, fields) for id_, publication in found]
+        return errors.answer({"videos": videos})
+
+    def _public(self, creator: Creator) -> list[tuple[int, Publication]]:
+        return [
             (id_, publication)
             for publication in self._publications.values()
             if publication.creator.id == creator.id
             for id_ in publication.public_ids(self.clock)
         ]
-        found.sort(key=lambda pair: -_made_at(pair[1]))
-        rest = [p for p in found if not cursor or _made_at(p[1]) * 1000 < cursor]
-        page = rest[:count]
-        videos = [
-            {name: VIDEO_FIELDS[name](id_, publication) for name in fields}
-            for id_, publication in page
-        ]
-        after = int(_made_at(page[-1][1]) * 1000) if page else cursor or 0
-        more = len(rest) > count
-        return errors.answer({"videos": videos, "cursor": after, "has_more": more})
+
+    def _video(
+        self, id_: int, publication: Publication, fields: list[str]
+    ) -> dict[str, Any]:
+        age_s = self.clock.now() - _made_at(publication)
+        now = figures(self.settings.seed, str(id_), age_s)
+        return {name: VIDEO_FIELDS[name](id_, publication, now) for name in fields}
 
     async def user_info(self, request: Request) -> Response:
         """Return what the token may know of the account."""
@@ -367,7 +398,8 @@ class TikTok(Vendor[TikTokSettings]):
         for name in names:
             self._authorized(request, None, USER_FIELDS[name])
         creator = self._authorized(request, "user", *(USER_FIELDS[n] for n in names))
-        mine = [p for p in self._publications.values() if p.creator.id == creator.id]
+        mine, now, seed = self._public(creator), self.clock.now(), self.settings.seed
+        likes = [figures(seed, str(i), now - _made_at(p)).likes for i, p in mine]
         known = {
             "open_id": creator.id,
             "union_id": f"union-{creator.id}",
@@ -376,10 +408,10 @@ class TikTok(Vendor[TikTokSettings]):
             "username": creator.username,
             "bio_description": "",
             "is_verified": False,
-            "follower_count": 0,
+            "follower_count": followers(seed, creator.id, now),
             "following_count": 0,
-            "likes_count": 0,
-            "video_count": sum(len(p.public_ids(self.clock)) for p in mine),
+            "likes_count": sum(likes),
+            "video_count": len(mine),
         }
         return errors.answer({"user": {name: known[name] for name in names}})
 
@@ -428,16 +460,24 @@ def _made_at(publication: Publication) -> float:
     return publication.done_at() or 0
 
 
-VIDEO_FIELDS: Final[dict[str, Callable[[int, Publication], Any]]] = {
-    "id": lambda id_, _: str(id_),
-    "create_time": lambda _, p: int(_made_at(p)),
-    "title": lambda _, p: p.caption[:LISTED_CHARS],
-    "video_description": lambda _, p: p.caption[:LISTED_CHARS],
-    "duration": lambda _, p: int(p.files[0].duration_s or 0),
-    "share_url": lambda id_, p: (
-        f"https://www.tiktok.com/@{p.creator.username}/video/{id_}"
-    ),
+VIDEO_FIELDS: Final[dict[str, Callable[[int, Publication, Figures], Any]]] = {
+    "id": lambda id_, _, __: str(id_),
+    "create_time": lambda _, p, __: int(_made_at(p)),
+    "title": lambda _, p, __: p.caption[:LISTED_CHARS],
+    "video_description": lambda _, p, __: p.caption[:LISTED_CHARS],
+    "duration": lambda _, p, __: int(p.files[0].duration_s or 0),
+    "share_url": lambda id_, p, __: _page_of(id_, p),
+    "embed_link": lambda id_, _, __: f"https://www.tiktok.com/embed/v2/{id_}",
+    "is_aigc": lambda _, p, __: bool(p.info.get("is_aigc")),
+    "like_count": lambda _, __, now: now.likes,
+    "comment_count": lambda _, __, now: now.comments,
+    "share_count": lambda _, __, now: now.shares,
+    "view_count": lambda _, __, now: now.views,
 }
+
+
+def _page_of(id_: int, publication: Publication) -> str:
+    return f"https://www.tiktok.com/@{publication.creator.username}/video/{id_}"
 
 
 def _fields(request: Request, known: dict[str, Any]) -> list[str]:

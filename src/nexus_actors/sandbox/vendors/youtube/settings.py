@@ -93,6 +93,10 @@ class YouTubeSettings(Settings):
         requests_per_minute: Of the project; None is no limit.
         thumbnail_bytes: The largest thumbnail.
         unaudited: Whether uploads of the project are locked as private.
+        likes_hidden: Whether creators hide how many like their videos.
+        comments_off: Whether creators have turned comments off.
+        subscribers_hidden: Whether channels hide how many have subscribed.
+        seed: Of the figures of videos and channels, which grow with time.
     """
 
     clients: tuple[Client, ...] = (
@@ -122,3 +126,7 @@ class YouTubeSettings(Settings):
     requests_per_minute: NonNegativeInt | None = None
     thumbnail_bytes: NonNegativeInt = 2_097_152
     unaudited: bool = False
+    likes_hidden: bool = False
+    comments_off: bool = False
+    subscribers_hidden: bool = False
+    seed: str = "sandbox"

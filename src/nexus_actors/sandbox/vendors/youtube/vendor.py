@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from nexus_actors.sandbox.base import Clock, Post, Vendor
 from nexus_actors.sandbox.forms import Part, split
+from nexus_actors.sandbox.growth import figures, followers
 
 from . import errors, uploads, videos
 from .listing import asked_parts, listing, parsed, section
@@ -30,6 +31,12 @@ LONG_S: Final = 900
 
 #: Pictures that may be a thumbnail.
 THUMBNAILS: Final = {"image/jpeg", "image/png", "image/gif", "image/bmp"}
+
+#: How many videos one request may name.
+IDS_MAX: Final = 50
+
+#: To how many figures the number of subscribers is told.
+SUBSCRIBER_FIGURES: Final = 3
 
 #: The largest file of captions.
 CAPTION_BYTES: Final = 104_857_600
@@ -203,6 +210,9 @@ class YouTube(Vendor[YouTubeSettings]):
         if ids == [""]:
             text = "No filter selected. Expected one of: id, chart, myRating"
             raise errors.refusal(400, "missingRequiredParameter", text)
+        if len(ids) > IDS_MAX:  # so it is said; not in the reference
+            text = "The request specifies an invalid filter parameter."
+            raise errors.refusal(400, "invalidFilters", text)
         found = [v for id_ in ids if (v := self.videos.get(id_))]
         seen = [v for v in found if self._may_see(channel, v)]
         if parts & videos.OWNERS_PARTS and any(v.channel != channel.id for v in seen):
@@ -243,7 +253,39 @@ class YouTube(Vendor[YouTubeSettings]):
     def resource(self, video: Video, parts: set[str]) -> dict[str, Any]:
         """Return the video as the API shows it."""
         owner = next(c for c in self.settings.channels if c.id == video.channel)
-        return videos.resource(video, owner, parts, self.clock)
+        shown = videos.resource(video, owner, parts - {"statistics"}, self.clock)
+        if "statistics" in parts:
+            shown["statistics"] = self._statistics(video)
+        return shown
+
+    def _statistics(self, video: Video) -> dict[str, str]:
+        """Return what people did with a video; numbers as text, as JSON has no larger.
+
+        What the creator hides is not there.
+        """
+        age_s = self.clock.now() - max(video.created_at, video.publish_at() or 0)
+        now = figures(self.settings.seed, video.id, age_s)
+        shown = {"viewCount": str(now.views), "favoriteCount": "0"}
+        if not self.settings.likes_hidden:
+            shown["likeCount"] = str(now.likes)
+        if not self.settings.comments_off:
+            shown["commentCount"] = str(now.comments)
+        return shown
+
+    def _channel_statistics(self, channel: Channel) -> dict[str, Any]:
+        now, seed = self.clock.now(), self.settings.seed
+        ages = [(v.id, now - v.created_at) for v in self._of(channel)]
+        hidden = self.settings.subscribers_hidden
+        shown = {
+            "viewCount": str(sum(figures(seed, id_, age).views for id_, age in ages)),
+            "hiddenSubscriberCount": hidden,
+            "videoCount": str(len(ages)),
+        }
+        if hidden:
+            return shown
+        count = followers(seed, channel.id, now)
+        unit = 10 ** max(0, len(str(count)) - SUBSCRIBER_FIGURES)
+        return shown | {"subscriberCount": str(count // unit * unit)}
 
     def own_video(self, channel: Channel, id_: str) -> Video:
         """Return a video that *channel* may change.
@@ -368,14 +410,15 @@ class YouTube(Vendor[YouTubeSettings]):
         """Return the channel of the token; none for an account without one."""
         channel = self.login.authorized(request, READONLY, MANAGE, FORCE_SSL)
         self.quota.charge(1)
-        parts = asked_parts(request, {"id", "snippet", "contentDetails", "status"})
+        known = {"id", "snippet", "contentDetails", "statistics", "status"}
+        parts = asked_parts(request, known)
         ids = request.query_params.get("id", "").split(",")
         if request.query_params.get("mine") != "true" and ids == [""]:
             text = "No filter selected. Expected one of: mine, id"
             raise errors.refusal(400, "missingRequiredParameter", text)
         mine = request.query_params.get("mine") == "true"
         found = [
-            _channel(c, parts, mine=c.id == channel.id)
+            _channel(c, parts, self._channel_statistics(c), mine=c.id == channel.id)
             for c in self.settings.channels
             if c.state != "none" and (c.id == channel.id if mine else c.id in ids)
         ]
@@ -395,7 +438,9 @@ class YouTube(Vendor[YouTubeSettings]):
         return listing(request, "videoCategoryListResponse", items, default=len(items))
 
 
-def _channel(channel: Channel, parts: set[str], *, mine: bool) -> dict[str, Any]:
+def _channel(
+    channel: Channel, parts: set[str], statistics: dict[str, Any], *, mine: bool
+) -> dict[str, Any]:
     status = {"privacyStatus": "public", "isLinked": True}
     if mine:
         status["longUploadsStatus"] = channel.long_uploads
@@ -409,6 +454,7 @@ def _channel(channel: Channel, parts: set[str], *, mine: bool) -> dict[str, Any]
         "contentDetails": {
             "relatedPlaylists": {"likes": "", "uploads": channel.uploads}
         },
+        "statistics": statistics,
         "status": status,
     }
     shown = {name: part for name, part in whole.items() if name in parts}

@@ -1,0 +1,62 @@
+"""Analytics: what platforms say of posts; days, weeks and rates of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nexus_actors.core.lazy import lazy_names
+
+from .actors import aggregate_metrics, collect_metrics, sweep_snapshots
+
+
+if TYPE_CHECKING:
+    from .base import Access, Collector, Page, collectors
+    from .engagement import Base, Rate, Rates, Weights, rate, rates
+    from .figures import Day, Figures, PostFigures, Week
+    from .metrics import Break, Kind, Metric, State
+    from .models import AggregateMetricsRequest, CollectMetricsRequest
+    from .readings import AccountReading, PostReading
+    from .settings import AnalyticsSettings
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            ".base": ("Access", "Collector", "Page", "collectors"),
+            ".engagement": ("Base", "Rate", "Rates", "Weights", "rate", "rates"),
+            ".figures": ("Day", "Figures", "PostFigures", "Week"),
+            ".metrics": ("Break", "Kind", "Metric", "State"),
+            ".models": ("AggregateMetricsRequest", "CollectMetricsRequest"),
+            ".readings": ("AccountReading", "PostReading"),
+            ".settings": ("AnalyticsSettings",),
+        },
+    )
+
+
+__all__ = [
+    "Access",
+    "AccountReading",
+    "AggregateMetricsRequest",
+    "AnalyticsSettings",
+    "Base",
+    "Break",
+    "CollectMetricsRequest",
+    "Collector",
+    "Day",
+    "Figures",
+    "Kind",
+    "Metric",
+    "Page",
+    "PostFigures",
+    "PostReading",
+    "Rate",
+    "Rates",
+    "State",
+    "Week",
+    "Weights",
+    "aggregate_metrics",
+    "collect_metrics",
+    "collectors",
+    "rate",
+    "rates",
+    "sweep_snapshots",
+]

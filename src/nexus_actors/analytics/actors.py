@@ -1,0 +1,73 @@
+"""The actors of the analytics domain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+from nexus_actors.engine.actor import actor
+
+
+#: The queue of all analytics actors; its name is the original system's.
+QUEUE: Final = "analytics-aggregation"
+
+_MODELS: Final = "nexus_actors.analytics.models"
+
+
+@actor(queue_name=QUEUE, request=f"{_MODELS}:CollectMetricsRequest")
+def collect_metrics(  # noqa: PLR0913 - what a message may say
+    *,
+    platform: str,
+    account: str | None = None,
+    access_token: str | None = None,
+    post_id: str | None = None,
+    post_ids: Sequence[str] = (),
+    time_zone: str | None = None,
+) -> dict[str, Any]:
+    """Read the figures of posts and of their account, and keep them.
+
+    The arguments are those of `CollectMetricsRequest`.
+    """
+    from .connect import collect
+
+    return collect(
+        {
+            "platform": platform,
+            "account": account,
+            "access_token": access_token,
+            "post_id": post_id,
+            "post_ids": post_ids,
+            "time_zone": time_zone,
+        }
+    )
+
+
+@actor(
+    queue_name=QUEUE,
+    request=f"{_MODELS}:AggregateMetricsRequest",
+    time_limit=float("inf"),  # each part of it is short
+)
+def aggregate_metrics(
+    *,
+    period: Literal["day", "week"] = "day",
+    platform: str | None = None,
+    account: str | None = None,
+    rebuild: bool = False,
+) -> dict[str, Any]:
+    """Work out the days and weeks whose snapshots have changed."""
+    from .connect import aggregate
+
+    return aggregate(period, platform, account, rebuild=rebuild)
+
+
+@actor(
+    queue_name=QUEUE,
+    request=f"{_MODELS}:SweepSnapshotsRequest",
+    cron="23 3 * * *",
+    time_limit=float("inf"),  # likewise
+)
+def sweep_snapshots() -> dict[str, Any]:
+    """Thin out old snapshots; what was worked out of them is kept."""
+    from .connect import sweep
+
+    return sweep()

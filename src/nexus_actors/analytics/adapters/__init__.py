@@ -1,0 +1,1 @@
+"""The collectors that we ship."""

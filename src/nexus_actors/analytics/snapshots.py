@@ -1,0 +1,368 @@
+"""Snapshots in the database: the truth from which all rollups are made.
+
+A snapshot has a slot, the hour in which it was collected.  Of two in one slot the newer
+one stays, whichever is written last; and what was known in the slot is not forgotten
+because it is withheld later.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from nexus_actors.core import clock
+from nexus_actors.core.errors import InvalidRequestError
+
+from .errors import TimeZoneFixedError
+from .metrics import COLUMNS, METRICS, Reading, State, pack
+from .readings import AccountReading, PostReading
+
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Table
+
+    from nexus_actors.core.database import Database
+
+HOUR_MS: Final = 3_600_000
+
+#: How many posts one statement names.
+MANY: Final = 500
+
+#: A row of snapshots: post, slot, time, the columns' figures, their states, the rest.
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """An account whose figures are kept.
+
+    Attributes:
+        time_zone: That of its days and weeks.
+        since_ms: From when on its posts are watched: a later one begins with nothing.
+    """
+
+    id: int
+    platform: str
+    account: str
+    time_zone: str
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshots:
+    """What was read of accounts and posts."""
+
+    database: Database
+
+    def owner(
+        self,
+        platform: str,
+        account: str,
+        *,
+        time_zone: str | None = None,
+        since: datetime | None = None,
+    ) -> Owner:
+        """Return the account, which is watched from now on, or from *since*.
+
+        Raises:
+            InvalidRequestError: There is no such time zone.
+            TimeZoneFixedError: It has days of another one that cannot be made anew.
+        """
+        from .calendar import zone_of
+
+        try:
+            zone_of(time_zone or "UTC")
+        except ValueError as error:
+            raise InvalidRequestError(f"time_zone: {error}") from error
+        with self.database.begin() as connection:
+            found = self._register(connection, platform, account, time_zone, since)
+            if time_zone and found.time_zone != time_zone:
+                self._move(connection, found, time_zone)
+                found = self._find(connection, platform, account)
+        return found
+
+    def _register(
+        self,
+        connection: Connection,
+        platform: str,
+        account: str,
+        time_zone: str | None,
+        since: datetime | None,
+    ) -> Owner:
+        from nexus_actors.core.tables import analytics_accounts as table
+
+        query = self.database.insert(table).values(
+            platform=platform,
+            account=account,
+            time_zone=time_zone or "UTC",
+            since_ms=clock.to_ms(since) if since else clock.now_ms(),
+            seen_ms=0,
+            rolled_ms=0,
+        )
+        names = [table.c.platform, table.c.account]
+        connection.execute(query.on_conflict_do_nothing(index_elements=names))
+        return self._find(connection, platform, account)
+
+    def _find(self, connection: Connection, platform: str, account: str) -> Owner:
+        from nexus_actors.core.tables import analytics_accounts as table
+
+        columns = [table.c[name] for name in Owner.__dataclass_fields__]
+        query = table.select().with_only_columns(*columns)
+        same = (table.c.platform == platform, table.c.account == account)
+        return Owner(**connection.execute(query.where(*same)).mappings().one())
+
+    def _move(self, connection: Connection, owner: Owner, time_zone: str) -> None:
+        """Let an account have days of another time zone; all are made anew."""
+        from sqlalchemy import select
+
+        from nexus_actors.core.tables import (
+            account_days,
+            account_weeks,
+            analytics_accounts,
+            analytics_posts,
+            post_corrections,
+            post_days,
+        )
+
+        posts = analytics_posts.c
+        mine = select(posts.id).where(posts.account_id == owner.id)
+        sealed = mine.where(posts.sealed_day.is_not(None)).limit(1)
+        if connection.execute(sealed).first():
+            raise TimeZoneFixedError(
+                f"the account {owner.account} has days of {owner.time_zone} whose "
+                "snapshots are gone: its time zone cannot be changed any more"
+            )
+        for days in (post_days, post_corrections):
+            connection.execute(days.delete().where(days.c.post_id.in_(mine)))
+        for sums in (account_days, account_weeks):
+            connection.execute(sums.delete().where(sums.c.account_id == owner.id))
+        changes = analytics_posts.update().where(posts.account_id == owner.id)
+        connection.execute(changes.values(stale_ms=0))
+        moved = analytics_accounts.update().where(analytics_accounts.c.id == owner.id)
+        connection.execute(
+            moved.values(time_zone=time_zone, rolled_ms=0, stale_day=None)
+        )
+
+    def write(
+        self,
+        owner: Owner,
+        posts: Sequence[PostReading],
+        *,
+        at: datetime,
+        gone: Sequence[str] = (),
+    ) -> None:
+        """Keep what was read of posts at an instant; all of it or nothing.
+
+        Args:
+            owner: Whose posts they are.
+            posts: What was read.
+            at: When.
+            gone: Posts that were asked for and are not there: deleted, or private.
+        """
+        at_ms, by_id = clock.to_ms(at), {post.id: post for post in posts}
+        with self.database.begin() as connection:
+            self._see(connection, owner, at_ms)
+            numbers = self._register_posts(connection, owner, by_id, at_ms)
+            rows = [_row(numbers[id_], post, at_ms) for id_, post in by_id.items()]
+            self.insert(connection, sorted(rows, key=lambda row: row[0]))
+            self._note_gone(connection, owner, gone, at_ms)
+
+    def write_account(
+        self, owner: Owner, reading: AccountReading, *, at: datetime
+    ) -> None:
+        """Keep what was read of the account itself."""
+        from sqlalchemy import func
+
+        from nexus_actors.core.tables import account_snapshots as table
+
+        at_ms = clock.to_ms(at)
+        values = {name: _number(reading.values.get(name)) for name in GAUGE_COLUMNS}
+        query = self.database.insert(table).values(
+            account_id=owner.id,
+            slot=at_ms // HOUR_MS,
+            collected_ms=at_ms,
+            extra=_extra(reading.values, GAUGE_COLUMNS),
+            **values,
+        )
+        new = query.excluded
+        names = (*GAUGE_COLUMNS, "extra")
+        changes = {name: func.coalesce(new[name], table.c[name]) for name in names}
+        with self.database.begin() as connection:
+            self._see(connection, owner, at_ms)
+            connection.execute(
+                query.on_conflict_do_update(
+                    index_elements=[table.c.account_id, table.c.slot],
+                    set_={"collected_ms": new.collected_ms, **changes},
+                    where=table.c.collected_ms <= new.collected_ms,
+                )
+            )
+            self._mark_account(connection, owner, at_ms)
+
+    def insert(self, connection: Connection, rows: Sequence[Row]) -> None:
+        """Write rows, sorted by post and none twice; a newer one in a slot stays."""
+        if rows:
+            connection.exec_driver_sql(_upsert(self.database), list(rows))
+
+    def _see(self, connection: Connection, owner: Owner, at_ms: int) -> None:
+        """Note when the account was last looked at; and hold its row until the end.
+
+        Whoever writes its snapshots, or makes its rollups, does this first: they take
+        turns, and none sees half of what another does.
+        """
+        from sqlalchemy import case
+
+        from nexus_actors.core.tables import analytics_accounts as table
+
+        seen = case((table.c.seen_ms > at_ms, table.c.seen_ms), else_=at_ms)
+        query = table.update().where(table.c.id == owner.id)
+        connection.execute(query.values(seen_ms=seen))
+
+    def _mark_account(self, connection: Connection, owner: Owner, at_ms: int) -> None:
+        """Note that days have changed: from the level before the new one on."""
+        from sqlalchemy import case, func, select
+
+        from nexus_actors.core.tables import account_snapshots, analytics_accounts
+
+        from .calendar import day_at
+
+        known, table = account_snapshots.c, analytics_accounts
+        before = select(func.max(known.collected_ms)).where(
+            known.account_id == owner.id, known.slot < at_ms // HOUR_MS
+        )
+        begins = at_ms // HOUR_MS * HOUR_MS
+        since = connection.execute(before).scalar() or begins - 1
+        day, stale = day_at(since, owner.time_zone), table.c.stale_day
+        query = table.update().where(table.c.id == owner.id)
+        earlier = case((stale < day, stale), else_=day)
+        connection.execute(query.values(stale_day=earlier))
+
+    def _register_posts(
+        self,
+        connection: Connection,
+        owner: Owner,
+        posts: dict[str, PostReading],
+        at_ms: int,
+    ) -> dict[str, int]:
+        """Note the posts, and from when on they have changed; return their numbers."""
+        from sqlalchemy import case, func, select
+
+        from nexus_actors.core.tables import analytics_posts as table
+
+        begins = at_ms // HOUR_MS * HOUR_MS
+        query = self.database.insert(table)
+        new = query.excluded
+        published = func.coalesce(new.published_ms, table.c.published_ms)
+        query = query.on_conflict_do_update(
+            index_elements=[table.c.account_id, table.c.external_id],
+            set_={
+                "published_ms": published,
+                "duration_ms": func.coalesce(new.duration_ms, table.c.duration_ms),
+                "format": func.coalesce(new.format, table.c.format),
+                "gone_ms": None,
+                "stale_ms": case(
+                    (published.is_distinct_from(table.c.published_ms), 0),
+                    (table.c.stale_ms < new.stale_ms, table.c.stale_ms),
+                    else_=new.stale_ms,
+                ),
+            },
+        )
+        noted = [
+            {
+                "account_id": owner.id,
+                "external_id": id_,
+                "published_ms": _ms(posts[id_].published_at),
+                "duration_ms": posts[id_].duration_ms,
+                "format": posts[id_].format,
+                "stale_ms": begins,
+            }
+            for id_ in sorted(posts)
+        ]
+        numbers: dict[str, int] = {}
+        for part in _parts(noted):
+            connection.execute(query, part)
+            names = [one["external_id"] for one in part]
+            mine = (table.c.account_id == owner.id, table.c.external_id.in_(names))
+            known = select(table.c.external_id, table.c.id).where(*mine)
+            numbers |= {row.external_id: row.id for row in connection.execute(known)}
+        return numbers
+
+    def _note_gone(
+        self, connection: Connection, owner: Owner, gone: Sequence[str], at_ms: int
+    ) -> None:
+        from nexus_actors.core.tables import analytics_posts as table
+
+        for part in _parts(sorted(gone)):
+            query = table.update().where(
+                table.c.account_id == owner.id,
+                table.c.external_id.in_(part),
+                table.c.gone_ms.is_(None),
+            )
+            connection.execute(query.values(gone_ms=at_ms))
+
+
+#: The columns of an account's snapshots.
+GAUGE_COLUMNS: Final = ("followers", "posts")
+
+
+def _upsert(database: Database) -> str:
+    """Return the statement that writes a row, unless a newer one is there."""
+    from nexus_actors.core.tables import post_snapshots as table
+
+    names = list(table.c.keys())
+    kept = (*COLUMNS, "extra")
+    changes = [f"{n} = COALESCE(excluded.{n}, {table.name}.{n})" for n in kept]
+    changes += [f"{name} = excluded.{name}" for name in ("collected_ms", "states")]
+    return (
+        f"{insert_sql(database, table, names)} ON CONFLICT (post_id, slot) DO UPDATE "
+        f"SET {', '.join(changes)} "
+        f"WHERE {table.name}.collected_ms <= excluded.collected_ms"
+    )
+
+
+def insert_sql(database: Database, table: Table, names: Iterable[str]) -> str:
+    """Return a plain insert: SQLAlchemy's own costs more than the database does."""
+    columns = list(names)
+    marks = ", ".join(["?" if database.path else "%s"] * len(columns))
+    return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 - likewise
+
+
+def _row(number: int, post: PostReading, at_ms: int) -> Row:
+    states = {n: v for n, v in post.values.items() if isinstance(v, State)}
+    given = {n: State.VALUE for n in post.values if n not in states}
+    return (
+        number,
+        at_ms // HOUR_MS,
+        at_ms,
+        *(_number(post.values.get(name)) for name in COLUMNS),
+        pack(states | given),
+        _json(_extra(post.values, COLUMNS)),
+    )
+
+
+def _number(value: Reading | None) -> int | None:
+    return None if value is None or isinstance(value, State) else value
+
+
+def _extra(values: Any, columns: Sequence[str]) -> dict[str, int | str] | None:
+    """Return what has no column: numbers, or the word of a state; None if nothing."""
+    found = {
+        METRICS[name].name: value.name.lower() if isinstance(value, State) else value
+        for name, value in values.items()
+        if name not in columns
+    }
+    return found or None
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else json.dumps(value, sort_keys=True)
+
+
+def _ms(instant: datetime | None) -> int | None:
+    return None if instant is None else clock.to_ms(instant)
+
+
+def _parts(values: Sequence[Any]) -> list[list[Any]]:
+    return [list(values[at : at + MANY]) for at in range(0, len(values), MANY)]

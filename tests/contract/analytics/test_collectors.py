@@ -1,0 +1,51 @@
+"""Every collector, against what `Collector` promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from collecting import make_posts
+from nexus_actors.analytics.adapters.instagram import InstagramCollector
+from nexus_actors.analytics.adapters.tiktok import TikTokCollector
+from nexus_actors.analytics.adapters.youtube import YouTubeCollector
+from nexus_actors.sandbox.vendors.instagram.vendor import Instagram
+from nexus_actors.sandbox.vendors.tiktok.vendor import TikTok
+from nexus_actors.sandbox.vendors.youtube.vendor import YouTube
+from nexus_actors.testing.contracts import CollectorContract
+from nexus_actors.testing.sandbox import SandboxClient
+from publishing import QUICK, TOKENS
+
+
+class TestInstagramCollector(CollectorContract):
+    adapter = InstagramCollector
+    vendor = Instagram
+    quick = QUICK["instagram"]
+    access_token = TOKENS["instagram"][0]
+
+    @pytest.fixture
+    def posts(self, platform: SandboxClient, clip: Path) -> list[str]:
+        return make_posts(platform, "instagram", clip, 2)
+
+
+class TestTikTokCollector(CollectorContract):
+    adapter = TikTokCollector
+    vendor = TikTok
+    quick = QUICK["tiktok"]
+    access_token = TOKENS["tiktok"][0]
+
+    @pytest.fixture
+    def posts(self, platform: SandboxClient, clip: Path) -> list[str]:
+        return make_posts(platform, "tiktok", clip, 2)
+
+
+class TestYouTubeCollector(CollectorContract):
+    adapter = YouTubeCollector
+    vendor = YouTube
+    quick = QUICK["youtube"]
+    access_token = TOKENS["youtube"][0]
+
+    @pytest.fixture
+    def posts(self, platform: SandboxClient, clip: Path) -> list[str]:
+        return make_posts(platform, "youtube", clip, 2)
