@@ -29,6 +29,7 @@ import redis
 Name = Literal[
     "beat",
     "cancel",
+    "circuit",
     "count",
     "cron",
     "enqueue",

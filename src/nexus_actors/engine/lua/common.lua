@@ -33,6 +33,7 @@
 --   budgets:waiting:<name>   zset  who waits for it, by turn
 --   budgets:promised:<name>  zset  when each of them is to come again (ms)
 --   budgets:late:<name>      zset  who has not come, by turn; at most 1000
+--   circuits:<name>      hash  until when it is open, and who tries it
 --   events               stream
 local ns = KEYS[1]
 local MAX_DELIVERIES = 3
