@@ -41,6 +41,7 @@ from nexus_actors.social import (
 from nexus_actors.testing.kill_matrix import KillMatrix
 from nexus_actors.testing.sandbox import SandboxClient
 from publishing import TOKENS, Place
+from scale import full
 from swarms import RunSwarm, Witness
 
 
@@ -178,7 +179,12 @@ def test_a_hundred_attempts_of_many_workers_renew_a_token_once(
 
 
 @pytest.mark.parametrize(
-    ("platform", "good_for_s"), [("tiktok", 0), ("tiktok", 600), ("youtube", None)]
+    ("platform", "good_for_s"),
+    [
+        ("tiktok", 0),
+        pytest.param("tiktok", 600, marks=full),
+        ("youtube", None),
+    ],
 )
 def test_who_dies_while_renewing_holds_nobody_up_and_only_a_rotated_pair_is_lost(
     platform: str,

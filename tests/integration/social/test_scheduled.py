@@ -40,7 +40,7 @@ from web import serving
 HOUR_S = 3600
 
 #: How many posts, of how many accounts; and how much faster than ours their time goes.
-POSTS, ACCOUNTS, SPEED = scaled((16, 4, 360), full=(2000, 50, 12))
+POSTS, ACCOUNTS, SPEED = scaled((12, 4, 480), full=(2000, 50, 12))
 
 
 class Hour:
@@ -113,7 +113,7 @@ def test_scheduled_posts_go_out_once_whatever_is_restarted_meanwhile(
             "REDIS_URL": redis.url,
             "DATABASE_URL": url,
             "NEXUS_HEARTBEAT_TIMEOUT_S": "2",
-            "NEXUS_SOCIAL_LEASE_S": str(10 * SPEED),
+            "NEXUS_SOCIAL_LEASE_S": str(5 * SPEED),
             # a worker's start takes seconds, which are many here
             "NEXUS_SOCIAL_PUBLISH_GRACE_S": "86400",
         }
