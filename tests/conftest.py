@@ -93,6 +93,15 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_clip(tmp_path_factory.mktemp("clip") / "clip.mp4")
 
 
+@pytest.fixture(scope="session")
+def reel(clip: Path) -> Path:
+    """The same with its index first, as Instagram wants it."""
+    path = clip.with_name("reel.mp4")
+    command = ["ffmpeg", "-v", "error", "-i", str(clip), "-c", "copy"]
+    subprocess.run([*command, "-movflags", "+faststart", str(path)], check=True)
+    return path
+
+
 def make_clip(
     path: Path, *, size: str = "640x360", rate: str = "30", seconds: float = 5
 ) -> Path:

@@ -12,6 +12,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,20 @@ class PostgreSQL:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"')
         return self.url(name)
+
+    @contextmanager
+    def away(self, name: str) -> Iterator[None]:
+        """Refuse all connections to a database, and end those there are."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            allow = f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS'
+            connection.execute(f"{allow} false")
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = %s",
+                [name],
+            )
+            yield
+            connection.execute(f"{allow} true")
 
     def files(self) -> Iterator[Path]:
         """Everything that the server has written, once it has written it."""

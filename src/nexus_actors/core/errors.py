@@ -42,7 +42,7 @@ class NexusError(Exception):
     code = "error"
 
     def __init__(
-        self, message: str, *, code: str | None = None, **details: Any
+        self, message: str, /, *, code: str | None = None, **details: Any
     ) -> None:
         super().__init__(message)
         if code is not None:
@@ -170,7 +170,7 @@ class Postponed(NexusError):  # noqa: N818 - not an error, a decision
 
     code = "postponed"
 
-    def __init__(self, reason: str, *, until: datetime, **details: Any) -> None:
+    def __init__(self, reason: str, /, *, until: datetime, **details: Any) -> None:
         super().__init__(reason, **details)
         self.until = until
 

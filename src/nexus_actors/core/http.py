@@ -291,6 +291,7 @@ class ApiClient:
             except (requests.RequestException, HTTPError, ValueError) as error:
                 reason = _reason(error)
                 failure = self._translate(call, error, reason, sent=exchange.sent)
+                failure.details["server"] = self.name
             else:
                 self._weigh(answer)
                 return answer
@@ -350,6 +351,7 @@ class ApiClient:
         if error is None:
             return
         error.args = (f"{self.name}: {error.message}", *error.args[1:])
+        error.details["server"] = self.name
         error.details.setdefault("status", answer.status)
         error.details.setdefault("request_id", answer.request_id)
         if not self._discreet:

@@ -17,6 +17,7 @@ from nexus_actors.core import clock
 from nexus_actors.core.errors import NexusError
 from nexus_actors.core.http import Answer, ApiClient
 
+from .limits import Per, Usage
 from .settings import PlatformSettings
 from .verdicts import Verdict, body_of, error_of, field
 
@@ -111,6 +112,13 @@ CODES: Final[Mapping[int, Verdict]] = {
 #: The codes of permissions that are missing.
 PERMISSIONS: Final = range(200, 300)
 
+#: The headers that tell of an allowance, and whose it is ("Rate Limits").
+USAGE_HEADERS: Final[Mapping[str, Per]] = {
+    "X-App-Usage": "app",
+    "X-Page-Usage": "account",
+    "X-Business-Use-Case-Usage": "account",
+}
+
 #: An object that cannot be found; on reading, a known fault that passes.
 NOT_FOUND: Final = (100, 33)
 
@@ -168,16 +176,20 @@ def client(settings: PlatformSettings, platform: str, token: str) -> MetaClient:
     )
 
 
-def usage(answer: Answer) -> tuple[int, int]:
-    """Return how many per cent of an allowance are used, and the minutes to wait."""
-    percent = minutes = 0
-    for header in ("X-App-Usage", "X-Page-Usage", "X-Business-Use-Case-Usage"):
-        for entry in _entries(answer.headers.get(header, "")):
+def usages(answer: Answer) -> list[Usage]:
+    """Return what the headers say of the allowances: the app's, and the account's."""
+    found = []
+    for header, per in USAGE_HEADERS.items():
+        entries = _entries(answer.headers.get(header, ""))
+        if entries:
             counted = ("call_count", "total_time", "total_cputime")
-            percent = max([percent, *(_number(entry.get(n)) or 0 for n in counted)])
-            wait = _number(entry.get("estimated_time_to_regain_access")) or 0
-            minutes = max(minutes, wait)
-    return percent, minutes
+            percent = max(
+                _number(e.get(name)) or 0 for e in entries for name in counted
+            )
+            waits = [_number(e.get("estimated_time_to_regain_access")) for e in entries]
+            minutes = max((wait for wait in waits if wait), default=None)
+            found.append(Usage(per=per, percent=percent, minutes=minutes))
+    return found
 
 
 def _entries(text: str) -> list[Mapping[str, Any]]:
@@ -190,7 +202,7 @@ def _entries(text: str) -> list[Mapping[str, Any]]:
 
 
 def _until(answer: Answer) -> datetime | None:
-    _, minutes = usage(answer)
+    minutes = max((usage.minutes or 0 for usage in usages(answer)), default=0)
     return clock.now() + timedelta(minutes=minutes) if minutes else None
 
 

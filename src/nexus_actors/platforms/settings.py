@@ -8,6 +8,8 @@ from pydantic import Field, SecretStr
 
 from nexus_actors.core.settings import Settings, own, shared
 
+from .limits import Limit
+
 
 class PlatformSettings(Settings):
     """What the platforms know us by.
@@ -61,6 +63,19 @@ class PlatformSettings(Settings):
         own("META_VERSION", "of the Graph API, for Instagram and Facebook"),
         Field(pattern=r"^v[0-9]+\.[0-9]$"),
     ] = "v25.0"
+    limits: Annotated[
+        dict[str, tuple[Limit, ...]],
+        own(
+            "PLATFORM_LIMITS",
+            "by platform, what it allows, in place of what is known: a list of `name`, "
+            "`calls`, `limit`, `window_s`, `burst`, `per`, `cost`",
+        ),
+    ] = Field(default_factory=dict)
+    limits_share: Annotated[
+        float,
+        own("PLATFORM_LIMITS_SHARE", "how much of what a platform allows is used"),
+        Field(gt=0, le=1),
+    ] = 0.9
     sandbox_url: Annotated[
         str | None,
         own("SANDBOX_URL", "a sandbox in place of every platform that has no URL set"),

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+import tenacity
+
 from nexus_actors.core import clock
 from nexus_actors.core.credentials import (
     Account,
     AccountState,
+    Credential,
     CredentialStore,
     StaleAccountError,
 )
@@ -26,19 +29,28 @@ from nexus_actors.core.errors import (
     Postponed,
     RejectedError,
     RemoteUnavailableError,
+    TransientError,
     UnknownOutcomeError,
 )
 from nexus_actors.core.ledger import Claim, Ledger, State
 from nexus_actors.core.logs import get_logger
 
-from .logins import LOGINS, Login
+from .login import Login
+from .logins import LOGINS
 from .settings import PlatformSettings
 
 
 log = get_logger(__name__)
 
-#: How long one worker may take to renew a token; longer than its calls can.
-LEASE_S: Final = 60
+#: How long one worker may take to renew a token; longer than its calls can, and the
+#: storing of what came of them.
+LEASE_S: Final = 90
+
+#: How long it is tried to store a new token.
+STORE_S: Final = 30
+
+#: Why an account may be lost whose token nobody has revoked.
+BROKEN_OFF: Final = "its last renewal was broken off before the new token was stored"
 
 #: How soon those look again who have found another one at it.
 AGAIN_S: Final = 1
@@ -157,6 +169,8 @@ class Tokens:
             if now.version != seen.version:
                 claim.release()
                 return now  # another was faster
+            told = claim.entry.evidence
+            broken_off = told.get("broken_off") == seen.version
             claim.begin_call({"version": seen.version})
             try:
                 assert now.credential is not None  # noqa: S101 - of an active one
@@ -164,7 +178,8 @@ class Tokens:
             except AuthorizationError as error:
                 claim.release()
                 if error.code == "needs_reauthorization":
-                    self._lose(now, error.message)
+                    why = f": {BROKEN_OFF}" if broken_off else ""
+                    self._lose(now, f"{error.message}{why}")
                 raise
             except UnknownOutcomeError as error:
                 claim.release()  # asked again, the platform says what came of it
@@ -173,11 +188,31 @@ class Tokens:
                 claim.release()
                 raise
             try:
-                stored = self.store.renew(now, fresh)
+                stored = self._store(now, fresh)
             finally:
                 claim.release()
         log.info("social.token_renewed", platform=seen.platform, account=seen.account)
         return stored
+
+    def _store(self, seen: Account, fresh: Credential) -> Account:
+        """Store what cannot be had again, also where the database is away for a while.
+
+        Raises:
+            NexusError: It is away for longer, or the account has been connected again.
+        """
+        again = tenacity.Retrying(
+            stop=tenacity.stop_after_delay(STORE_S),
+            wait=tenacity.wait_random_exponential(multiplier=0.1, max=2),
+            retry=tenacity.retry_if_exception(_may_pass),
+            reraise=True,
+        )
+        try:
+            return again(self.store.renew, seen, fresh)
+        except StaleAccountError:
+            found = self.store.get(seen.platform, seen.account)
+            if found.credential and found.credential.access_token == fresh.access_token:
+                return found  # it was stored, and only that was not heard
+            raise
 
     def _claim(self, seen: Account) -> Claim:
         """Take the right to renew an account's token.
@@ -197,7 +232,8 @@ class Tokens:
         # whoever had it has died: if the platform has answered, it will say so
         if entry.state is State.UNKNOWN:
             try:
-                ledger.reopen(key, by="refresh", evidence={})
+                evidence = {"broken_off": entry.evidence.get("version")}
+                ledger.reopen(key, by="refresh", evidence=evidence)
             except RejectedError:
                 log.debug("social.refresh_reopened", account=seen.account)
         raise Postponed("another was renewing it", code="renewing", until=clock.now())
@@ -211,3 +247,9 @@ class Tokens:
             log.info("social.account_mended", platform=account.platform)
         else:
             self.on_loss(account.platform, account.account, reason)
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Tell whether storing again may help: not where the account was changed."""
+    stale = isinstance(error, StaleAccountError)
+    return isinstance(error, TransientError) and not stale

@@ -11,12 +11,12 @@ class Window:
     """Counts what happened within the last *span_s* seconds, by key."""
 
     def __init__(self, clock: Clock, span_s: float) -> None:
-        self._clock, self._span_s = clock, span_s
+        self._clock, self.span_s = clock, span_s
         self._times: defaultdict[str, deque[float]] = defaultdict(deque)
 
     def count(self, key: str = "") -> int:
         """Return how often it happened."""
-        times, since = self._times[key], self._clock.now() - self._span_s
+        times, since = self._times[key], self._clock.now() - self.span_s
         while times and times[0] <= since:
             times.popleft()
         return len(times)

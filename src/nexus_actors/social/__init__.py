@@ -19,24 +19,17 @@ from .actors import (
 
 if TYPE_CHECKING:
     from .accounts import begin_login, disconnect, finish_login
-    from .base import Access, Found, Outcome, Part, Publisher, Run, publishers
+    from .base import Publisher, publishers
     from .models import Caption, Content, Credentials, PostSettings, PublishPostRequest
     from .publications import Phase, Publication, Publications, State
+    from .run import Access, Found, Outcome, Part, Run
     from .settings import SocialSettings
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
             ".accounts": ("begin_login", "disconnect", "finish_login"),
-            ".base": (
-                "Access",
-                "Found",
-                "Outcome",
-                "Part",
-                "Publisher",
-                "Run",
-                "publishers",
-            ),
+            ".base": ("Publisher", "publishers"),
             ".models": (
                 "Caption",
                 "Content",
@@ -45,6 +38,7 @@ else:
                 "PublishPostRequest",
             ),
             ".publications": ("Phase", "Publication", "Publications", "State"),
+            ".run": ("Access", "Found", "Outcome", "Part", "Run"),
             ".settings": ("SocialSettings",),
         },
     )

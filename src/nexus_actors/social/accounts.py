@@ -22,7 +22,8 @@ from nexus_actors.core.credentials import (
 from nexus_actors.core.errors import AuthorizationError, ConfigurationError
 from nexus_actors.core.keyring import Keyring
 from nexus_actors.core.logs import get_logger
-from nexus_actors.platforms.logins import LOGINS, Connected, Login, Start
+from nexus_actors.platforms.login import Connected, Login, Start
+from nexus_actors.platforms.logins import LOGINS
 from nexus_actors.platforms.settings import PlatformSettings
 
 from .connect import Desk

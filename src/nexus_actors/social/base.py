@@ -16,19 +16,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Final, Literal, final
+from typing import Any, ClassVar, Final, final
 
 from nexus_actors.core import clock
 from nexus_actors.core.errors import (
-    AuthorizationError,
     NexusError,
     PermanentError,
     Postponed,
     RejectedError,
     RemoteUnavailableError,
-    TransientError,
     UnknownOutcomeError,
 )
 from nexus_actors.core.http import Answer, ApiClient, Call
@@ -37,12 +34,11 @@ from nexus_actors.core.registry import Registry
 from nexus_actors.platforms.settings import PlatformSettings
 from nexus_actors.platforms.verdicts import SessionLostError
 
-from .models import Content, Kind, PostSettings, instant
+from .models import Content, PostSettings
 from .probe import probe
-from .publications import Hold, Phase, State
-from .rules import kind_of
-from .settings import SocialSettings
-from .sources import Source
+from .publications import Phase, State
+from .rules import advice, refuse, refuse_media
+from .run import Found, Outcome, Part, Run
 
 
 log = get_logger(__name__)
@@ -50,185 +46,14 @@ log = get_logger(__name__)
 #: How often a step beside the post is tried.
 STEP_TRIES: Final = 3
 
+#: After how long it is asked again where a post can be seen; about a day in all.
+LOCATE_S: Final = (60, 240, 600, 2700, *(3600,) * 23)
+
+#: The longest wait for that before a post is told to be published.
+PATIENCE: Final = timedelta(minutes=1)
+
 #: How often in a row an upload may make no progress.
 STANDSTILLS: Final = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """The next bytes of an upload.
-
-    Attributes:
-        is_commit: Whether the platform publishes when it has them.
-    """
-
-    call: Call
-    is_commit: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What a platform knows of a call whose answer was lost.
-
-    Attributes:
-        what: ``live``: it has taken effect.  ``none``: it certainly has not.
-            ``unseen``: it is not seen, which is proof when seen twice with a pause
-            between.  ``unclear``: it is not seen, and that proves nothing.
-        remote_id: Of what is live, if it is known.
-        resume: The phase to go on with, of what is not live.
-        evidence: What was seen.
-    """
-
-    what: Literal["live", "none", "unseen", "unclear"]
-    remote_id: str | None = None
-    url: str | None = None
-    resume: Phase = Phase.COMMIT
-    evidence: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What has become of a post after its commit.
-
-    Attributes:
-        state: ``processing``, ``published``, ``awaiting_user`` or ``failed``.
-        error: Of one that has failed: whatever it is, nothing was posted.
-        look_s: When to look again at one that is processed.
-    """
-
-    state: State
-    remote_id: str | None = None
-    url: str | None = None
-    error: NexusError | None = None
-    look_s: float = 5
-    evidence: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(slots=True, kw_only=True)
-class Access:
-    """The token that acts for the account, and a way to a newer one."""
-
-    token: str
-    account_id: str | None = None
-    renew: Callable[[str], str] | None = None
-
-
-@dataclass(slots=True, kw_only=True)
-class Run:
-    """One run of a publication: what an adapter may look at and use.
-
-    Attributes:
-        source: Brings the files of the content here.
-        stop: Called often; raises if the job must stop.
-    """
-
-    hold: Hold
-    access: Access
-    platforms: PlatformSettings
-    settings: SocialSettings
-    source: Source
-    make_client: Callable[[PlatformSettings, str], ApiClient]
-    stop: Callable[[], None] = lambda: None
-    _renewed: bool = False
-    _client: ApiClient | None = None
-
-    @property
-    def content(self) -> Content:
-        """What is to be said; of a `video_id`, the file that was chosen is its path."""
-        content = Content.parse(self.hold.row.request["content"], what="content")
-        chosen = self.hold.row.request.get("video", content.video_path)
-        return content.model_copy(update={"video_path": chosen})
-
-    @property
-    def media(self) -> Mapping[str, Any]:
-        """What was read of the video; empty where that could not be done."""
-        found: Mapping[str, Any] = self.hold.row.request.get("media") or {}
-        return found
-
-    @property
-    def options(self) -> PostSettings:
-        """How it is to be posted."""
-        return PostSettings.parse(self.hold.row.request["settings"], what="settings")
-
-    @property
-    def checkpoint(self) -> Mapping[str, Any]:
-        """What was saved of this publication."""
-        return self.hold.row.checkpoint
-
-    @property
-    def kind(self) -> Kind:
-        """As what it is posted."""
-        return kind_of(self.hold.row.platform, self.content, self.options)
-
-    @property
-    def platform_publishes_at(self) -> datetime | None:
-        """When the platform itself shall show the post, if that is asked of it."""
-        if self.options.schedule_mode != "platform":
-            return None
-        return instant(self.hold.row.request.get("publish_at"))
-
-    @property
-    def began_at(self) -> datetime:
-        """When the irreversible call that is under way was begun."""
-        attempt = self.hold.row.attempt or {}
-        return datetime.fromisoformat(str(attempt["at"]))
-
-    @property
-    def marker(self) -> str:
-        """A word by which this publication is known where a platform keeps one."""
-        return f"nx-{self.hold.row.id}"
-
-    def save(self, **values: Any) -> None:
-        """Write what the next run must know."""
-        self.hold.write(checkpoint={**self.checkpoint, **values})
-
-    def check(self) -> None:
-        """Renew the lease, and return if the job may go on."""
-        self.stop()
-        self.hold.renew()
-
-    def send(self, call: Call) -> Answer:
-        """Make a call that publishes nothing, with a token that is good.
-
-        Raises:
-            NexusError: As `ApiClient.send` does; never that an outcome is unknown.
-        """
-        try:
-            return self._with_good_token(call, self.check)
-        except UnknownOutcomeError as error:
-            raise RemoteUnavailableError(error.message, **error.details) from error
-
-    def send_once(self, call: Call) -> Answer:
-        """Make the irreversible call; a shutdown waits for its end."""
-        return self._with_good_token(call, self._keep)
-
-    def _with_good_token(self, call: Call, check: Callable[[], None]) -> Answer:
-        try:
-            return self.client.send(call, check=check)
-        except AuthorizationError as error:
-            if error.code != "token_expired" or not self.access.renew or self._renewed:
-                raise
-        old = self.access.token
-        self.access.token = self.access.renew(old)
-        self._renewed, self._client = True, None
-        headers = {
-            name: value.replace(old, self.access.token)
-            for name, value in call.headers.items()
-        }
-        return self.client.send(replace(call, headers=headers), check=check)
-
-    def _keep(self) -> None:
-        try:
-            self.hold.renew()
-        except TransientError as error:
-            log.warning("social.lease_not_renewed", reason=error.code)
-
-    @property
-    def client(self) -> ApiClient:
-        """The client that acts for the account."""
-        if self._client is None:
-            self._client = self.make_client(self.platforms, self.access.token)
-        return self._client
 
 
 class Publisher(ABC):
@@ -246,25 +71,27 @@ class Publisher(ABC):
     def make_client(settings: PlatformSettings, token: str) -> ApiClient:
         """Return the client for an account's token."""
 
-    @abstractmethod
     def check(self, content: Content, options: PostSettings) -> None:
         """Refuse what can be told to be wrong without any call.
+
+        By default that is what breaks the platform's `rules.RULES`, if it has any.
 
         Raises:
             InvalidRequestError: Naming everything that is wrong.
         """
+        refuse(self.name, content, options)
 
-    def check_media(self, run: Run, media: Mapping[str, Any]) -> None:  # noqa: B027 - not all have rules
-        """Refuse a video by what was read of it, before a byte is sent.
+    def check_media(self, run: Run, media: Mapping[str, Any]) -> None:
+        """Refuse a video by what was read of it, before a byte is sent; likewise.
 
         Args:
             run: The publication's.
-            media: ``container``, ``codec``, ``size``, ``duration_s``, ``fps``,
-                ``width`` and ``height``, as far as they are known.
+            media: What `probe.probe` returns, as far as it is known.
 
         Raises:
             RejectedError: Naming every rule that it breaks.
         """
+        refuse_media(self.name, run.kind, media)
 
     @abstractmethod
     def prepare(self, run: Run) -> None:
@@ -317,6 +144,10 @@ class Publisher(ABC):
     def confirm(self, run: Run) -> Outcome:
         """Look at what has become of the post, by reading alone."""
 
+    def locate(self, run: Run) -> Outcome | None:  # noqa: ARG002 - of those that have
+        """Read under which id and URL a published post is seen; None if not yet."""
+        return None
+
     def steps(self, run: Run) -> Mapping[str, Callable[[Run], None]]:  # noqa: ARG002 - likewise
         """Return what is done beside the post, by name; each may be repeated."""
         return {}
@@ -345,10 +176,17 @@ class Publisher(ABC):
 
     def _prepare(self, run: Run) -> None:
         if "media" not in run.hold.row.request:
-            request = {**run.hold.row.request, **self._choose(run)}
-            run.hold.write(request=request)
+            self._note_media(run, self._choose(run))
         self.prepare(run)
         run.hold.write(phase=Phase.TRANSFER, state=State.PUBLISHING)
+
+    def _note_media(self, run: Run, chosen: Mapping[str, Any]) -> None:
+        """Write which video is sent, and for what the platform may yet fail."""
+        hold, notes = run.hold, run.hold.row.notes
+        if found := advice(self.name, run.kind, chosen["media"] or {}):
+            told = [violation.to_json() for violation in found]
+            notes = hold.note("may_fail", violations=told)
+        hold.write(request={**hold.row.request, **chosen}, notes=notes)
 
     def _choose(self, run: Run) -> dict[str, Any]:
         """Return the video to send and what was read of it: the best that is taken.
@@ -407,6 +245,7 @@ class Publisher(ABC):
         self, run: Run, call: Call, read: Callable[[Run, Answer], str | None]
     ) -> bool:
         """Make the irreversible call; tell whether the flow has moved on by it."""
+        run.gate.enter(call)  # before the mark: who waits has attempted nothing
         hold, number = run.hold, run.hold.row.attempts + 1
         at = clock.now().isoformat()
         hold.write(
@@ -507,9 +346,49 @@ class Publisher(ABC):
             raise Postponed(
                 f"{self.name} is processing the post", code="not_ready", until=until
             )
+        due = None
+        if more["url"] is None and outcome.locate_s is not None:
+            more |= {} if outcome.locate_s else self._located(run)
+            if more["url"] is None:
+                pause = outcome.locate_s or LOCATE_S[0]
+                due = clock.now() + timedelta(seconds=pause)
         hold.write(
-            state=outcome.state, phase=Phase.DONE, due_at=None, error=None, **more
+            state=outcome.state, phase=Phase.DONE, due_at=due, error=None, **more
         )
+
+    @final
+    def follow(self, run: Run) -> bool:
+        """Ask again where a published post is seen; tell whether that is known now.
+
+        Raises:
+            Postponed: It cannot be asked just now.
+        """
+        hold, due = run.hold, None
+        tries = hold.row.steps.get("locate", {}).get("tries", 0) + 1
+        more = self._located(run)
+        if more["url"] is None and tries < len(LOCATE_S):
+            due = clock.now() + timedelta(seconds=LOCATE_S[tries])
+        told = {"tries": tries, "done": more["url"] is not None}
+        hold.write(due_at=due, steps={**hold.row.steps, "locate": told}, **more)
+        return more["url"] is not None
+
+    def _located(self, run: Run) -> dict[str, str | None]:
+        """Return id and URL as far as they are known; the post is there all the same.
+
+        Raises:
+            Postponed: They will be in a moment.
+        """
+        row, found = run.hold.row, None
+        try:
+            found = self.locate(run)
+        except Postponed as error:
+            if error.until - clock.now() <= PATIENCE:
+                raise
+        except NexusError as error:
+            log.info("social.post_not_located", publication=row.id, code=error.code)
+        if found is None:
+            return {"remote_id": row.remote_id, "url": row.url}
+        return {"remote_id": found.remote_id or row.remote_id, "url": found.url}
 
     def _failed_after(self, run: Run, outcome: Outcome) -> None:
         """End, or begin again, what the platform has taken and then not posted."""

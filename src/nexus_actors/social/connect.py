@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from nexus_actors.core import clock
 from nexus_actors.core.credentials import (
@@ -36,14 +36,16 @@ from nexus_actors.core.logs import get_logger
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.engine import events, jobs
 from nexus_actors.engine.instruments import counter
+from nexus_actors.platforms.gate import Gate
 from nexus_actors.platforms.settings import PlatformSettings
 from nexus_actors.platforms.tokens import Tokens
 
-from .base import Access, Run, describe_error, publishers
+from .base import Publisher, describe_error, publishers
 from .models import (
     PublishPostRequest,
     RefreshCredentialsResult,
     SweepPublicationsResult,
+    digest,
 )
 from .publications import (
     ACTIVE,
@@ -55,12 +57,10 @@ from .publications import (
     State,
     refuse_unless,
 )
+from .run import Access, Run
 from .settings import SocialSettings
 from .sources import Source
 
-
-if TYPE_CHECKING:
-    pass
 
 log = get_logger(__name__)
 
@@ -87,6 +87,8 @@ PUBLICATIONS: Final = counter(
     platform=publishers.known,
     outcome=tuple(state.value for state in TOLD),
 )
+#: What is told when the public id or the URL of a published post is known later.
+LOCATED: Final = "social.post_located"
 
 #: What is told of an account that only its owner can mend.
 ACCOUNT_LOST: Final = "social.account_needs_reauthorization"
@@ -192,6 +194,8 @@ def resume(id_: str) -> dict[str, Any]:
     """Go on with a publication by what its row says."""
     desk = Desk.open()
     row = desk.table.get(id_)
+    if row.state is State.PUBLISHED and row.due_at is not None:
+        return _follow(desk, row)
     return _go_on(desk, row, desk.table.token(row))
 
 
@@ -298,6 +302,8 @@ def sweep() -> dict[str, Any]:
     for row in desk.table.due():
         try:
             with _held(desk, row) as hold:
+                if hold.row.version != row.version:
+                    continue  # somebody has gone on with it since
                 hold.write(due_at=clock.now() + timedelta(seconds=BACKOFF_S))
         except Postponed:
             continue  # somebody has just taken it up
@@ -386,16 +392,7 @@ def _run(desk: Desk, hold: Hold, token: str | None) -> None:
     folder = desk.core.temp_dir / "social" / row.id
     try:
         publisher = publishers.get(row.platform)()
-        run = Run(
-            hold=hold,
-            access=_access(desk, row, token),
-            platforms=desk.platforms,
-            settings=desk.settings,
-            source=_source(desk, folder),
-            make_client=publisher.make_client,
-            stop=jobs.current().check,
-        )
-        publisher.run(run)
+        publisher.run(_make_run(desk, hold, token, publisher))
     except Postponed as error:
         hold.write(due_at=error.until + SLACK)
         raise
@@ -415,6 +412,42 @@ def _run(desk: Desk, hold: Hold, token: str | None) -> None:
     finally:
         if hold.row.phase in {Phase.CONFIRM, Phase.DONE}:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_run(desk: Desk, hold: Hold, token: str | None, publisher: Publisher) -> Run:
+    row, gate = hold.row, _gate(desk, hold.row, token)
+    gate.enter()
+    try:
+        access = _access(desk, row, token)
+    except NexusError as error:
+        gate.learn(error)
+        raise
+    return Run(
+        hold=hold,
+        access=access,
+        platforms=desk.platforms,
+        settings=desk.settings,
+        source=_source(desk, desk.core.temp_dir / "social" / row.id),
+        gate=gate,
+        make_client=publisher.make_client,
+        stop=jobs.current().check,
+    )
+
+
+def _follow(desk: Desk, row: Publication) -> dict[str, Any]:
+    """Learn where a published post is seen; it is published whatever comes of that."""
+    publisher, token = publishers.get(row.platform)(), desk.table.token(row)
+    with _held(desk, row) as hold:
+        try:
+            if publisher.follow(_make_run(desk, hold, token, publisher)):
+                _emit(LOCATED, hold.row)
+        except Postponed as error:
+            hold.write(due_at=error.until + SLACK)
+            raise
+        except NexusError as error:
+            log.info("social.post_not_located", publication=row.id, code=error.code)
+            hold.write(due_at=None)
+        return hold.row.to_json()
 
 
 def _access(desk: Desk, row: Publication, token: str | None) -> Access:
@@ -439,6 +472,16 @@ def _access(desk: Desk, row: Publication, token: str | None) -> Access:
             code="credentials_lost",
         )
     return Access(token=token, account_id=row.request.get("account_id"))
+
+
+def _gate(desk: Desk, row: Publication, token: str | None) -> Gate:
+    """Return what the calls of a publication pass."""
+    who = row.account or row.request.get("account_id")
+    if who is None:
+        who = digest("token", token or "")[:32]
+    return Gate(
+        platform=row.platform, account=who, part=row.id, settings=desk.platforms
+    )
 
 
 def _source(desk: Desk, folder: Path) -> Source:
@@ -525,19 +568,21 @@ def _job_id() -> str | None:
 def _tell(row: Publication) -> None:
     if name := TOLD.get(row.state):
         PUBLICATIONS.inc(platform=row.platform, outcome=row.state.value)
-        more = {"remote_id": row.remote_id, "url": row.url, "title": _title(row)}
-        if row.error:
-            more["code"] = row.error["code"]
-        events.emit(
-            name,
-            {
-                "publication": row.id,
-                "platform": row.platform,
-                "account": row.account,
-                **more,
-            },
-            job=row.job or "",
-        )
+        _emit(name, row)
+
+
+def _emit(name: str, row: Publication) -> None:
+    body = {
+        "publication": row.id,
+        "platform": row.platform,
+        "account": row.account,
+        "remote_id": row.remote_id,
+        "url": row.url,
+        "title": _title(row),
+    }
+    if row.error:
+        body["code"] = row.error["code"]
+    events.emit(name, body, job=row.job or "")
 
 
 def _title(row: Publication) -> str:

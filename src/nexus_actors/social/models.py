@@ -222,11 +222,11 @@ class PublishPostRequest(_Message):
         owner = self.account
         if self.credentials is not None:
             token = self.credentials.token().get_secret_value()
-            owner = self.credentials.account_id or _digest("token", token)
+            owner = self.credentials.account_id or digest("token", token)
         said = self.model_dump(mode="json", include={"content", "settings"})
         at = self.publish_at.timestamp() if self.publish_at else None
         body = json.dumps([self.platform, owner, said, at], sort_keys=True)
-        return f"{self.platform}:sha256-{_digest('post', body)}"
+        return f"{self.platform}:sha256-{digest('post', body)}"
 
 
 class PublicationRequest(Model):
@@ -330,7 +330,8 @@ class SweepPublicationsResult(Model):
     skipped: str | None = None
 
 
-def _digest(what: str, text: str) -> str:
+def digest(what: str, text: str) -> str:
+    """Return what tells whether two texts are the same, and no more."""
     return hashlib.sha256(f"nexus {what}:{text}".encode()).hexdigest()
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
 from fractions import Fraction
@@ -18,6 +20,15 @@ LONGEST_S: Final = 60
 
 #: A quarter turn either way swaps width and height.
 QUARTERS: Final = {90, 270}
+
+#: Transfer characteristics of HDR: PQ and HLG.
+HDR: Final = {"smpte2084", "arib-std-b67"}
+
+#: By how much the mean rate of frames may differ from the base rate, where it is fixed.
+RATE_TOLERANCE: Final = 0.01
+
+#: Boxes of an MP4 that are looked at before the search for its index is given up.
+MOST_BOXES: Final = 1000
 
 
 def probe(path: Path, ffprobe: Path | None) -> dict[str, Any] | None:
@@ -46,7 +57,13 @@ def probe(path: Path, ffprobe: Path | None) -> dict[str, Any] | None:
     )
     if video is None:
         raise RejectedError(f"{path.name} is no video", code="not_media")
-    return _read(path, found.get("format", {}), video)
+    sound = any(s.get("codec_type") == "audio" for s in found["streams"])
+    return {
+        **_read(path, found.get("format", {}), video),
+        **_words(video),
+        "index": _index(path),
+        "sound": "some" if sound else "none",
+    }
 
 
 def _read(
@@ -65,6 +82,41 @@ def _read(
         "width": width,
         "height": height,
     }
+
+
+def _words(video: dict[str, Any]) -> dict[str, str | None]:
+    """Return what platforms ask of a picture, beside its size: a word for each."""
+    interlaced = video.get("field_order") in {"tt", "bb", "tb", "bt"}
+    pixels = str(video.get("pix_fmt"))
+    chroma = next((":".join(c) for c in ("420", "422", "444") if c in pixels), None)
+    deep = re.search(r"p(1\d)[lb]e$", pixels)
+    base, mean = _fps(video.get("r_frame_rate")), _fps(video.get("avg_frame_rate"))
+    rate = None
+    if base and mean and not interlaced:
+        rate = "fixed" if abs(base - mean) <= RATE_TOLERANCE * base else "variable"
+    return {
+        "range": "HDR" if video.get("color_transfer") in HDR else "SDR",
+        "scan": "interlaced" if interlaced else "progressive",
+        "chroma": "4:4:4" if pixels.startswith(("gbr", "rgb")) else chroma,
+        "depth": f"{deep[1] if deep else 8} bit",
+        "rate": rate,
+    }
+
+
+def _index(path: Path) -> str | None:
+    """Tell whether an MP4's index, ``moov``, comes first or last; None of others."""
+    with path.open("rb") as file:
+        for _ in range(MOST_BOXES):
+            head = file.read(16)
+            size, kind = int.from_bytes(head[:4]), head[4:8]
+            if size == 1:
+                size = int.from_bytes(head[8:])
+            if kind in {b"moov", b"mdat"}:
+                return "first" if kind == b"moov" else "last"
+            if size < 8 or not kind.isalnum():  # noqa: PLR2004 - of a box's own head
+                return None
+            file.seek(size - len(head), os.SEEK_CUR)
+    return None
 
 
 def _container(path: Path, told: dict[str, Any]) -> str:

@@ -262,7 +262,7 @@ class Publications:
         query = (
             table.select()
             .where(
-                table.c.state.in_([*ACTIVE, State.PARKED]),
+                table.c.state.in_([*ACTIVE, State.PARKED, State.PUBLISHED]),
                 table.c.due_ms <= now,
                 table.c.lease_until_ms <= now,
             )

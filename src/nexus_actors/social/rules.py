@@ -87,7 +87,10 @@ class Rules:
         containers: By ffprobe's names of formats.
         sides: Each side of the picture, in pixels.
         aspect: Width by height.
+        words: What else a video must be, as `probe.probe` says it.
+        advised: Likewise what it had better be: the platform may fail with another.
         clean: Whether marks in the picture are forbidden.
+        waits: Whether the platform shows it at a time by itself.
     """
 
     text: Text | None = None
@@ -108,8 +111,23 @@ class Rules:
     fps: Range = field(default_factory=Range)
     sides: Range = field(default_factory=Range)
     aspect: Range = field(default_factory=Range)
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    advised: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: SAFE)
     clean: bool = False
+    waits: bool = False
 
+
+#: What every platform takes without fail; other files are the usual ones that do not
+#: get through its processing.
+SAFE: Final[Mapping[str, tuple[str, ...]]] = {
+    "index": ("first",),
+    "rate": ("fixed",),
+    "range": ("SDR",),
+    "scan": ("progressive",),
+    "chroma": ("4:2:0",),
+    "depth": ("8 bit",),
+    "sound": ("some",),
+}
 
 _MP4 = ("mp4", "mov")
 _VIDEO = ("video_path",)
@@ -132,6 +150,8 @@ _REEL: Final[dict[str, Any]] = {
     "containers": _MP4,
     "codecs": ("h264", "hevc"),
     "fps": Range(least=23, most=60),
+    # "Content Publishing": reel and story specifications
+    "words": {name: SAFE[name] for name in ("index", "scan", "chroma")},
 }
 
 #: By platform and kind; the first kind of a platform is that of a video by default.
@@ -147,6 +167,8 @@ RULES: Final[Mapping[str, Mapping[Kind, Rules]]] = {
             takes=("thumbnail_path", "captions"),
             size=Range(least=1, most=256 * 2**30),
             duration=Range(most=43_200),
+            advised={name: SAFE[name] for name in ("rate", "scan", "sound")},
+            waits=True,
         ),
     },
     "tiktok": {
@@ -202,6 +224,7 @@ RULES: Final[Mapping[str, Mapping[Kind, Rules]]] = {
             codecs=("h264",),
             size=Range(least=1024, most=2 * 10**9),
             duration=Range(most=14_400),
+            waits=True,
         ),
         "reel": Rules(
             title=Text(most=255),
@@ -214,13 +237,17 @@ RULES: Final[Mapping[str, Mapping[Kind, Rules]]] = {
             fps=Range(least=24, most=60),
             sides=Range(least=540),
             aspect=Range(least=0.55, most=0.58),
+            # "Reels Publishing": video specifications
+            words={name: SAFE[name] for name in ("rate", "scan", "chroma")},
+            waits=True,
         ),
         "photo": Rules(
             text=Text(most=63_206),
             needs=("image_paths",),
             images=Range(least=1, most=10),
+            waits=True,
         ),
-        "link": Rules(text=Text(most=63_206), takes=("link",)),
+        "link": Rules(text=Text(most=63_206), takes=("link",), waits=True),
     },
 }
 
@@ -233,11 +260,11 @@ MEDIA: Final = ("video_path", "image_paths", "link", "thumbnail_path", "captions
 
 def kind_of(platform: str, content: Content, options: PostSettings) -> Kind:
     """Return as what a post is posted: what was asked for, or what its media are."""
-    kinds = list(RULES[platform])
+    kinds = list(RULES.get(platform, {}))
     if options.kind is not None:
         return options.kind
     if content.video_path or content.video_id:
-        return kinds[0]
+        return kinds[0] if kinds else "video"
     if content.image_paths:
         several = len(content.image_paths) > 1 and "carousel" in kinds
         return "carousel" if several else "photo"
@@ -246,6 +273,8 @@ def kind_of(platform: str, content: Content, options: PostSettings) -> Kind:
 
 def refuse(platform: str, content: Content, options: PostSettings) -> None:
     """Refuse what can be told to be wrong without a look at the media.
+
+    Of a platform without rules here nothing can be told.
 
     Raises:
         InvalidRequestError: Naming every rule that is broken.
@@ -260,23 +289,30 @@ def refuse_media(platform: str, kind: Kind, media: Mapping[str, Any]) -> None:
     Args:
         platform: The platform.
         kind: As what it is posted.
-        media: ``container``, ``codec``, ``size``, ``duration_s``, ``fps``, ``width``
-            and ``height``, as far as they are known.
+        media: What `probe.probe` returns, as far as it is known.
 
     Raises:
         RejectedError: Naming every rule that is broken.
     """
-    rules = RULES[platform][kind]
+    rules = RULES.get(platform, {}).get(kind, Rules())
     found = list(_broken_media(rules, media))
     if found:
         raise _refusal(platform, found, RejectedError)
+
+
+def advice(platform: str, kind: Kind, media: Mapping[str, Any]) -> list[Violation]:
+    """Return for what a platform may fail to process a video that it takes."""
+    rules = RULES.get(platform, {}).get(kind)
+    return list(_other_words(rules.advised, media)) if rules else []
 
 
 def broken(
     platform: str, content: Content, options: PostSettings
 ) -> Iterator[Violation]:
     """Yield each rule that content and settings break."""
-    kinds, kind = RULES[platform], kind_of(platform, content, options)
+    kinds, kind = RULES.get(platform, {}), kind_of(platform, content, options)
+    if not kinds:
+        return
     if kind not in kinds:
         yield Violation(rule="kind", value=kind, limit=", ".join(kinds))
         return
@@ -289,14 +325,20 @@ def broken(
     for name in MEDIA:
         if getattr(content, name) and name not in (*rules.needs, *rules.takes):
             yield Violation(rule=name, value="given", limit=f"none with a {kind}")
-    if options.privacy and options.privacy not in rules.privacy:
-        allowed = ", ".join(rules.privacy) or "none"
-        yield Violation(rule="privacy", value=options.privacy, limit=allowed)
+    yield from _broken_settings(rules, options)
     if rules.images and content.image_paths:
         count = len(content.image_paths)
         if count not in rules.images:
             yield Violation(rule="images", value=count, limit=rules.images)
     yield from _broken_texts(rules, content)
+
+
+def _broken_settings(rules: Rules, options: PostSettings) -> Iterator[Violation]:
+    if options.privacy and options.privacy not in rules.privacy:
+        allowed = ", ".join(rules.privacy) or "none"
+        yield Violation(rule="privacy", value=options.privacy, limit=allowed)
+    if options.schedule_mode == "platform" and not rules.waits:
+        yield Violation(rule="schedule_mode", value="platform", limit="queue")
 
 
 def _broken_texts(rules: Rules, content: Content) -> Iterator[Violation]:
@@ -328,10 +370,8 @@ def _quoted(tags: tuple[str, ...]) -> str:
 
 
 def _broken_media(rules: Rules, media: Mapping[str, Any]) -> Iterator[Violation]:
-    words = {"container": rules.containers, "codec": rules.codecs}
-    for name, known in words.items():
-        if known and media.get(name) and media[name] not in known:
-            yield Violation(rule=name, value=media[name], limit=", ".join(known))
+    words = {"container": rules.containers, "codec": rules.codecs, **rules.words}
+    yield from _other_words(words, media)
     width, height = media.get("width"), media.get("height")
     aspect = round(width / height, 4) if width and height else None
     numbers = {
@@ -345,6 +385,14 @@ def _broken_media(rules: Rules, media: Mapping[str, Any]) -> Iterator[Violation]
     for name, (limit, value) in numbers.items():
         if value is not None and value not in limit:
             yield Violation(rule=name, value=value, limit=limit)
+
+
+def _other_words(
+    words: Mapping[str, tuple[str, ...]], media: Mapping[str, Any]
+) -> Iterator[Violation]:
+    for name, known in words.items():
+        if known and media.get(name) and media[name] not in known:
+            yield Violation(rule=name, value=media[name], limit=", ".join(known))
 
 
 def _refusal(

@@ -13,8 +13,8 @@ from nexus_actors.core.http import Answer, Call, FileSlice
 from nexus_actors.platforms import meta
 from nexus_actors.platforms.verdicts import SessionLostError, body_of, field
 
-from .base import Part, Run
 from .errors import UploadOutOfStepError
+from .run import Part, Run
 from .sources import fingerprint
 
 

@@ -23,8 +23,8 @@ FILM = {"video_path": "{clip}", "title": "A film", "description": "Of ours"}
 
 class Ours(PublisherContract):
     @pytest.fixture
-    def files(self, clip: Path) -> dict[str, str]:
-        return {"clip": str(clip)}
+    def files(self, reel: Path) -> dict[str, str]:
+        return {"clip": str(reel)}
 
 
 class TestYouTubePublisher(Ours, PublisherContract):

@@ -61,10 +61,10 @@ ROUTES = [
 
 
 @pytest.fixture
-def files(clip: Path, tmp_path: Path) -> dict[str, Path]:
+def files(reel: Path, tmp_path: Path) -> dict[str, Path]:
     """What is posted."""
     tall = make_clip(tmp_path / "tall.mp4", size="540x960", seconds=4)
-    found = {"clip": clip, "tall": tall}
+    found = {"clip": reel, "tall": tall}
     for name in ("photo", "photo2"):
         found[name] = tmp_path / f"{name}.jpg"
         source = ["-f", "lavfi", "-i", "testsrc2=size=640x640:rate=1:duration=1"]

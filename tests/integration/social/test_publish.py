@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import datetime, timedelta, timezone
+import subprocess
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 import publishing
-from conftest import StartWorker, until
+from conftest import StartWorker, make_clip, until
 from metering import Scrape
 from nexus_actors import RedisBroker, events, jobs
 from nexus_actors.cli.publications import publications
@@ -38,6 +39,7 @@ from nexus_actors.testing.contracts.publisher import until_it_rests
 from nexus_actors.testing.sandbox import SandboxClient
 from nexus_actors.testing.secrets import SecretScan
 from publishing import QUICK, TOKENS, Place
+from scale import full
 
 
 @pytest.fixture(autouse=True)
@@ -202,6 +204,136 @@ def test_everything_that_is_wrong_with_a_post_is_told_at_once_and_nothing_is_sen
     by_probe = {v["rule"] for v in rejected.value.details["violations"]}
     assert by_probe == {"height", "aspect"}
     assert nexus_sandbox.requests() == []
+
+
+@pytest.mark.usefixtures("nexus_sandbox")
+def test_what_platforms_fail_at_is_seen_in_the_file_and_told_at_once(
+    tmp_path: Path,
+) -> None:
+    """HDR in 10 bits and 4:2:2, at an uneven rate, silent, its index at the end."""
+    path = tmp_path / "hard.mp4"
+    source = ["-f", "lavfi", "-i", "color=size=540x960:rate=60:duration=3.5"]
+    uneven = ["-vf", "select='lt(n,90)+not(mod(n,2))'", "-fps_mode", "vfr"]
+    kind = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv422p10le"]
+    kind += ["-color_trc", "smpte2084"]
+    command = ["ffmpeg", "-v", "error", *source, *uneven, *kind, str(path)]
+    subprocess.run(command, check=True)
+    found = {}
+
+    for platform in ("instagram", "facebook"):
+        with pytest.raises(RejectedError) as caught:
+            publish_post(
+                platform=platform,
+                account="creator",
+                content={"video_path": str(path)},
+                settings={"kind": "reel"},
+            )
+        told = caught.value.details["violations"]
+        found[platform] = {v["rule"]: v["value"] for v in told}
+    post = film(path, platform="tiktok")
+    taken = until_it_rests(lambda: publish_post(**post))
+
+    common = {"chroma": "4:2:2"}
+    assert found["instagram"] == common | {"index": "last"}
+    assert found["facebook"] == common | {"rate": "variable"}
+    assert taken["state"] == "published"
+    [noted] = [note for note in taken["notes"] if note["what"] == "may_fail"]
+    assert {v["rule"]: v["value"] for v in noted["violations"]} == common | {
+        "index": "last",
+        "rate": "variable",
+        "range": "HDR",
+        "depth": "10 bit",
+        "sound": "none",
+    }
+
+
+@pytest.mark.parametrize(
+    ("route", "lost"),
+    [
+        ("youtube_video", None),
+        pytest.param("facebook_video", None, marks=full),
+        ("facebook_reel", None),
+        ("facebook_link", "POST */feed"),
+    ],
+)
+def test_a_platform_that_can_wait_has_the_post_at_once_and_shows_it_in_time(
+    route: str,
+    lost: str | None,
+    nexus_sandbox: SandboxClient,
+    reel: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tall = make_clip(tmp_path / "tall.mp4", size="540x960", seconds=3)
+    monkeypatch.setenv("FILE_CLIP", str(reel))
+    monkeypatch.setenv("FILE_TALL", str(tall))
+    post = publishing.body(route)
+    platform, at = post["platform"], clock.now() + timedelta(hours=2)
+    post["settings"] = post["settings"] | {"schedule_mode": "platform"}
+    post["publish_at"] = at.isoformat()
+    if lost:
+        nexus_sandbox.faults({"action": "drop", "moment": "after", "route": lost})
+
+    waits = until_it_waits(post, at)
+    [before] = nexus_sandbox.posts()[platform]
+    nexus_sandbox.set_clock(2 * 3600 + 60)
+    done = until_it_rests(lambda: publish_post(**post))
+
+    assert waits["state"] == "processing"
+    assert datetime.fromisoformat(before["publish_at"]) == at.replace(microsecond=0)
+    [shown] = nexus_sandbox.posts()[platform]
+    assert (before["id"], before["state"]) != (shown["id"], shown["state"])
+    assert (done["state"], len(posts(nexus_sandbox, platform))) == ("published", 1)
+    assert done["url"]
+
+
+def until_it_waits(post: dict[str, Any], at: datetime) -> dict[str, Any]:
+    """Go on with a post until nothing happens before *at*; return its publication."""
+    for _ in range(20):
+        with pytest.raises(Postponed) as caught:
+            publish_post(**post)
+        if caught.value.until >= at - timedelta(seconds=1):
+            break
+        clock.move((caught.value.until - datetime.now(UTC)).total_seconds())
+    [row] = Desk.open().table.newest()
+    return row.to_json()
+
+
+def test_a_platform_that_cannot_wait_is_not_asked_to(clip: Path) -> None:
+    later = (clock.now() + timedelta(hours=2)).isoformat()
+    post = film(clip, platform="tiktok", publish_at=later)
+    post["settings"]["schedule_mode"] = "platform"
+
+    with pytest.raises(InvalidRequestError, match="schedule_mode is platform"):
+        publish_post(**post)
+
+
+@pytest.mark.usefixtures("broker")
+def test_the_id_that_tiktok_tells_hours_later_is_recorded_with_the_url(
+    nexus_sandbox: SandboxClient, broker: RedisBroker, clip: Path
+) -> None:
+    nexus_sandbox.settings(tiktok={"moderation_s": 3 * 3600})
+
+    record = until_it_rests(lambda: publish_post(**film(clip, platform="tiktok")))
+    [sent] = posts(nexus_sandbox, "tiktok")
+    looks = 0
+    for minutes in range(0, 6 * 60, 40):
+        nexus_sandbox.set_clock(minutes * 60)
+        clock.move(minutes * 60 + 60)
+        looks += sweep_publications()["sent"]
+        resume_publication(publication=record["id"])
+    [row] = Desk.open().table.newest()
+
+    assert (record["state"], record["url"]) == ("published", None)
+    assert record["remote_id"] == sent["id"]
+    [public] = nexus_sandbox.posts()["tiktok"]
+    assert row.url == f"https://www.tiktok.com/@sandbox/video/{row.remote_id}"
+    assert row.remote_id != sent["id"]
+    assert public["state"].startswith("PUBLISH_COMPLETE")
+    assert (row.state, row.due_at) == (State.PUBLISHED, None)
+    assert 2 <= looks <= 6  # seldom, and no more once it is known
+    heard = [e.name for e in events.listen(since="0", wait=False, broker=broker)]
+    assert heard.count("social.post_located") == 1
 
 
 def test_a_post_whose_owner_must_come_waits_for_them_and_then_goes_out(

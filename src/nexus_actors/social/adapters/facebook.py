@@ -23,10 +23,10 @@ from nexus_actors.platforms.settings import PlatformSettings
 from nexus_actors.platforms.verdicts import SessionLostError, body_of, field
 
 from .. import rupload
-from ..base import Found, Outcome, Part, Publisher, Run
-from ..models import Content, PostSettings
+from ..base import Publisher
+from ..models import Content
 from ..publications import State
-from ..rules import refuse, refuse_media
+from ..run import Found, Outcome, Part, Run
 
 
 #: A chunk at the wrong place; the answer says which one is wanted.
@@ -52,14 +52,6 @@ class FacebookPublisher(Publisher):
     @override
     def make_client(settings: PlatformSettings, token: str) -> ApiClient:
         return meta.client(settings, "facebook", token)
-
-    @override
-    def check(self, content: Content, options: PostSettings) -> None:
-        refuse(self.name, content, options)
-
-    @override
-    def check_media(self, run: Run, media: Mapping[str, Any]) -> None:
-        refuse_media(self.name, run.kind, media)
 
     @override
     def prepare(self, run: Run) -> None:
@@ -249,12 +241,7 @@ class FacebookPublisher(Publisher):
             left = (at - clock.now()).total_seconds()
             return Outcome(state=State.PROCESSING, look_s=left + 60)
         if "video" not in run.checkpoint:
-            call = Call("GET", f"/{id_}", params={"fields": "permalink_url"})
-            try:
-                url = run.send(call).json().get("permalink_url")
-            except NexusError:  # the post is there, whether we can read of it or not
-                url = None
-            return Outcome(state=State.PUBLISHED, url=url)
+            return Outcome(state=State.PUBLISHED, locate_s=0)
         found = self._video(run)
         if error := _error(found):
             return Outcome(state=State.FAILED, error=error, evidence={"video": id_})
@@ -262,6 +249,12 @@ class FacebookPublisher(Publisher):
         if found.get("published"):
             return Outcome(state=State.PUBLISHED, url=url)
         return Outcome(state=State.PROCESSING, url=url, look_s=10)
+
+    @override
+    def locate(self, run: Run) -> Outcome | None:
+        path = f"/{run.hold.row.remote_id}"
+        found = run.send(Call("GET", path, params={"fields": "permalink_url"})).json()
+        return Outcome(state=State.PUBLISHED, url=found.get("permalink_url"))
 
     def _video(self, run: Run) -> Mapping[str, Any]:
         path = f"/{run.checkpoint['video']}"

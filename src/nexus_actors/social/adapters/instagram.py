@@ -24,10 +24,9 @@ from nexus_actors.platforms.verdicts import (
 )
 
 from .. import rupload
-from ..base import Found, Outcome, Part, Publisher, Run
-from ..models import Content, PostSettings
+from ..base import Publisher
 from ..publications import Phase, State
-from ..rules import refuse, refuse_media
+from ..run import Found, Outcome, Part, Run
 
 
 #: How long after its making a container is looked at again.
@@ -53,14 +52,6 @@ class InstagramPublisher(Publisher):
     @override
     def make_client(settings: PlatformSettings, token: str) -> ApiClient:
         return meta.client(settings, "instagram", token)
-
-    @override
-    def check(self, content: Content, options: PostSettings) -> None:
-        refuse(self.name, content, options)
-
-    @override
-    def check_media(self, run: Run, media: Mapping[str, Any]) -> None:
-        refuse_media(self.name, run.kind, media)
 
     @override
     def prepare(self, run: Run) -> None:
@@ -223,15 +214,20 @@ class InstagramPublisher(Publisher):
 
     @override
     def confirm(self, run: Run) -> Outcome:
+        return Outcome(state=State.PUBLISHED, locate_s=0)
+
+    @override
+    def locate(self, run: Run) -> Outcome | None:
         media = str(run.hold.row.remote_id)
         if media.startswith(BY_CONTAINER):
-            return Outcome(state=State.PUBLISHED)
+            found = self._published(run)
+            return Outcome(
+                state=State.PUBLISHED, remote_id=found.remote_id, url=found.url
+            )
         call = Call("GET", f"/{media}", params={"fields": "id,permalink"})
-        try:
-            url = run.send(call).json().get("permalink")
-        except NexusError:  # the post is there, whether we can read of it or not
-            url = None
-        return Outcome(state=State.PUBLISHED, url=url)
+        return Outcome(
+            state=State.PUBLISHED, url=run.send(call).json().get("permalink")
+        )
 
     def _container(self, run: Run, container: str) -> Mapping[str, Any]:
         wanted = {"fields": "status_code,status,video_status"}

@@ -28,10 +28,9 @@ from nexus_actors.platforms.verdicts import (
     field,
 )
 
-from ..base import Found, Outcome, Part, Publisher, Run
-from ..models import Content, PostSettings
+from ..base import Publisher
 from ..publications import Phase, State
-from ..rules import refuse, refuse_media
+from ..run import Found, Outcome, Part, Run
 from ..sources import fingerprint
 
 
@@ -57,6 +56,9 @@ TYPES: Final = {".mov": "video/quicktime", ".webm": "video/webm"}
 
 #: What a list shows of a caption.
 LISTED_CHARS: Final = 150
+
+#: How soon after the post its public id can be there.
+LATE_S: Final = 60
 
 #: By how much TikTok's clock may be behind ours.
 SKEW: Final = timedelta(minutes=10)
@@ -91,14 +93,6 @@ class TikTokPublisher(Publisher):
     @override
     def make_client(settings: PlatformSettings, token: str) -> ApiClient:
         return tiktok.client(settings, token)
-
-    @override
-    def check(self, content: Content, options: PostSettings) -> None:
-        refuse(self.name, content, options)
-
-    @override
-    def check_media(self, run: Run, media: Mapping[str, Any]) -> None:
-        refuse_media(self.name, run.kind, media)
 
     @override
     def prepare(self, run: Run) -> None:
@@ -295,12 +289,18 @@ class TikTokPublisher(Publisher):
         # the list is filled once the post is public and moderation has passed it
         ids = [str(id_) for id_ in data.get("publicaly_available_post_id") or []]
         if not ids:
-            return Outcome(state=State.PUBLISHED)
+            wait = LATE_S if run.options.privacy in {"public", None} else None
+            return Outcome(state=State.PUBLISHED, locate_s=wait)
         who = run.checkpoint.get("creator", {}).get("creator_username")
         kind = "photo" if run.content.image_paths else "video"
         url = f"https://www.tiktok.com/@{who}/{kind}/{ids[0]}" if who else None
         more = {"post_ids": ids}
         return Outcome(state=State.PUBLISHED, remote_id=ids[0], url=url, evidence=more)
+
+    @override
+    def locate(self, run: Run) -> Outcome | None:
+        found = self._complete(run, self._status(run))
+        return found if found.remote_id else None
 
     def _failed(self, run: Run, reason: str) -> Outcome:
         """Return what a failure means; it is proof that nothing was posted."""

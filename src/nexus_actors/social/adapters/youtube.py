@@ -24,10 +24,10 @@ from nexus_actors.platforms import youtube
 from nexus_actors.platforms.settings import PlatformSettings
 from nexus_actors.platforms.verdicts import SessionLostError, field
 
-from ..base import Found, Outcome, Part, Publisher, Run
-from ..models import Caption, Content, PostSettings
+from ..base import Publisher
+from ..models import Caption
 from ..publications import Phase, State
-from ..rules import refuse, refuse_media
+from ..run import Found, Outcome, Part, Run
 from ..sources import fingerprint
 
 
@@ -51,14 +51,6 @@ class YouTubePublisher(Publisher):
     @override
     def make_client(settings: PlatformSettings, token: str) -> ApiClient:
         return youtube.client(settings, token)
-
-    @override
-    def check(self, content: Content, options: PostSettings) -> None:
-        refuse(self.name, content, options)
-
-    @override
-    def check_media(self, run: Run, media: Mapping[str, Any]) -> None:
-        refuse_media(self.name, run.kind, media)
 
     @override
     def prepare(self, run: Run) -> None:

@@ -21,7 +21,6 @@ from . import errors
 from .settings import MetaSettings
 
 
-HOUR_S: Final = 3600
 FULL: Final = 100
 
 Call = Callable[[Request], Awaitable[Response]]
@@ -37,7 +36,7 @@ class Graph:
 
     def __init__(self, vendor: Vendor[Any], *, kind: str, throttled: int) -> None:
         self._vendor, self._kind, self._throttled = vendor, kind, throttled
-        self._hour = Window(vendor.clock, HOUR_S)
+        self._hour = Window(vendor.clock, vendor.settings.hour_s)
 
     def route(self, method: str, path: str, call: Call) -> BaseRoute:
         """Return the route of *call*, below every version."""
@@ -79,6 +78,7 @@ class Graph:
         settings = self._settings
         if settings.usage_percent is not None:
             return settings.usage_percent
+        self._hour.span_s = settings.hour_s
         return self._hour.count(account) * FULL // settings.calls_per_hour
 
     def _usage(self, request: Request) -> dict[str, Any]:

@@ -86,6 +86,7 @@ class MetaSettings(Settings):
         needs_proof: Whether each call must bring ``appsecret_proof``.
         versions: Those that exist, the oldest first; an older one is served by it.
         calls_per_hour: For one account; each answer tells the percentage.
+        hour_s: How long that hour is.
         usage_percent: Told in its place.
         regain_minutes: ``estimated_time_to_regain_access`` at 100 per cent.
         fetches_from: The hosts that can be reached from Meta.
@@ -116,6 +117,7 @@ class MetaSettings(Settings):
         "v26.0",
     )
     calls_per_hour: Annotated[int, Field(gt=0)] = 4800
+    hour_s: Annotated[float, Field(gt=0)] = 3600
     usage_percent: NonNegativeInt | None = None
     regain_minutes: NonNegativeInt = 60
     fetches_from: tuple[str, ...] = ("127.0.0.1", "localhost")

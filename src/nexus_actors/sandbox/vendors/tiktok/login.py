@@ -153,7 +153,10 @@ class TikTokLogin:
         token = self._book.live(form.get("refresh_token", ""), "refresh")
         if not token or token.grant.client != client.id:
             raise self._refused("invalid_grant", "Refresh token is invalid or expired.")
-        token.ended = "rotated"
+        grace = self._settings.old_refresh_token_s
+        token.expires_at = min(
+            token.expires_at or grace, self._vendor.clock.now() + grace
+        )
         return self._tokens(token.grant)
 
     def _tokens(self, grant: Grant) -> Response:

@@ -83,6 +83,8 @@ class TikTokSettings(Settings):
     Attributes:
         access_token_s: How long an access token lives; older pages say a day.
         refresh_token_s: How long a refresh token lives that is not used.
+        old_refresh_token_s: For how long after its use a refresh token is still good:
+            the pages say that it stops working at once.
         oauth_error_status: The HTTP status of an error of the token endpoint.
         upload_s: How long an upload URL is good.
         stores_at_most: Of one request's bytes; None is all.  TikTok may keep fewer
@@ -120,6 +122,7 @@ class TikTokSettings(Settings):
     consent: Consent = Consent()
     access_token_s: NonNegativeFloat = 7200
     refresh_token_s: NonNegativeFloat = 15_552_000
+    old_refresh_token_s: NonNegativeFloat = 0
     oauth_error_status: Annotated[int, Field(ge=200, le=599)] = 200
     upload_s: NonNegativeFloat = 3600
     stores_at_most: NonNegativeInt | None = None
