@@ -1,0 +1,1 @@
+"""Analytics: figures of posts and accounts in; rollups, anomalies and reports out."""
