@@ -1,0 +1,1 @@
+"""Analytics, against what a host would write."""
