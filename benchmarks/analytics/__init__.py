@@ -1,1 +1,1 @@
-"""Benchmarks of the analytics domain."""
+"""Analytics, against what a host would write."""

@@ -1,4 +1,4 @@
-"""Analytics: what platforms say of posts; days, weeks and rates of it."""
+"""Analytics: what platforms say of posts; days, weeks, rates and anomalies of it."""
 
 from __future__ import annotations
 
