@@ -43,6 +43,7 @@ def worker_of(domains: Sequence[str] | None) -> tuple[str, int]:
         return MIXED_WORKER
     return WORKERS.get(domains[0], MIXED_WORKER)
 
+
 #: What the workers of a domain do beside their jobs.
 CHORES: Final = {"video": "nexus_actors.video.connect:tidy"}
 
