@@ -230,7 +230,7 @@ def test_queues_are_shown_paused_and_resumed_and_a_key_is_sent_once(
     assert (queue["name"], queue["paused"]) == ("video-processing", True)
     assert (queue["by_priority"], queue["groups"]) == ({"5": 1}, 1)
     assert unknown.returncode == 2
-    assert "no queue 'video'; known: notifications, " in unknown.stderr
+    assert "no queue 'video'; known: analytics-aggregation, " in unknown.stderr
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,9 @@ def test_the_example_succeeds_and_its_events_tell_the_whole_story(
     assert record["state"] == "succeeded"
     assert record["result"]["outputs"].keys() == {"hls", "mp4"}
     told = cli(environ, "events", "--json", "--since", "0", "--no-follow")
-    names = [event["event"] for event in told if event["job"] == job]
+    told_of_job = [event["event"] for event in told if event["job"] == job]
+    assert told_of_job[-1] == "video.processed"
+    names = [name for name in told_of_job if name.startswith("job.")]
     assert names[:2] == ["job.enqueued", "job.started"]
     assert names[-1] == "job.succeeded"
     progress = [e["fraction"] for e in told if e["event"] == "job.progress"]

@@ -70,7 +70,7 @@ def test_the_readme_names_every_benchmark() -> None:
     [
         (
             ("run", "no_such"),
-            "error: no benchmark 'no_such'; known: import_time, ladder",
+            "error: no benchmark 'no_such'; known: analytics/detect, ",
         ),
         (("run", "--scale", "0"), "argument --scale: invalid positive value: '0'"),
         (("run", "--scale", "nan"), "argument --scale: invalid positive value: 'nan'"),

@@ -194,11 +194,12 @@ def test_a_group_begins_anew_when_none_of_it_lives(
         return scrape(broker, folder).by("nexus_test_total", "way")
 
     with process(tmp_path, "3000", "stay") as first:
+        folder = first()
         with (
             process(tmp_path, "3000", "early") as second,
             process(tmp_path, "3001") as other,
         ):
-            folder, others = first(), other()
+            others = other()
             assert second() == folder
         assert folder.stat().st_mode & 0o777 == 0o700
         assert told() == {("known",): 4, ("other",): 2}

@@ -269,7 +269,7 @@ def run(program: str) -> str:
 def test_the_domain_loads_no_numpy_and_no_database() -> None:
     program = "import sys, nexus_actors.analytics; print(*sys.modules)"
 
-    assert not {"numpy", "sqlalchemy", "dramatiq"} & set(run(program).split())
+    assert not {"numpy", "sqlalchemy"} & set(run(program).split())
 
 
 def test_a_missing_numpy_is_named_with_what_installs_it() -> None:
