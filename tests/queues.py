@@ -74,25 +74,6 @@ def make_broker(
 
 
 @pytest.fixture
-def logged(
-    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> Callable[[], str]:
-    """What the log has told so far, as text.
-
-    A logger that was first used after a command had set up the log, in the same
-    process, keeps to the standard library's; others print.
-    """
-    caplog.set_level("INFO")
-    seen: list[str] = []
-
-    def text() -> str:
-        seen.append(capsys.readouterr().out)
-        return "".join(seen) + caplog.text
-
-    return text
-
-
-@pytest.fixture
 def broker(make_broker: MakeBroker) -> RedisBroker:
     return make_broker()
 

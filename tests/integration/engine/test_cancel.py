@@ -231,7 +231,7 @@ def test_an_actor_may_rule_out_another_try_after_its_time_limit(
 
 
 def test_what_blocks_for_another_reason_is_named_and_ends_as_late(
-    broker: RedisBroker, logged: Callable[[], str]
+    broker: RedisBroker, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gate = threading.Event()
 
@@ -248,16 +248,22 @@ def test_what_blocks_for_another_reason_is_named_and_ends_as_late(
 
     actor = make_actor(block, time_limit=200, max_retries=0)
     actor.declare_on(broker)
+    seen = ""
+
+    def is_named() -> bool:
+        nonlocal seen
+        seen += capsys.readouterr().out
+        return "job.does_not_end" in seen
 
     with working(broker):
         message = actor.send(number=1)
-        until(lambda: "job.does_not_end" in logged())
+        until(is_named)
         assert running(message, broker)
         gate.set()
         record = ended(message, broker)
 
-    assert f"{__file__}:" in logged()
-    assert "in test_what_blocks" in logged()
+    assert f"{__file__}:" in seen
+    assert "in test_what_blocks" in seen
     assert record.error is not None
     assert (record.state, record.error["code"]) == ("dead", "time_limit")
 

@@ -22,6 +22,7 @@ from sqlalchemy import text
 import publishing
 from conftest import StartWorker, Worker, until
 from databases import OpenDatabase, PostgreSQL
+from nexus_actors import setup
 from nexus_actors.core import clock
 from nexus_actors.core.credentials import Credential, DatabaseCredentialStore
 from nexus_actors.core.database import Database, upgrade
@@ -129,7 +130,7 @@ def test_scheduled_posts_go_out_once_whatever_is_restarted_meanwhile(
                 access_token=Secret(f"IGAA-{id_}"), obtained_at=clock.now()
             )
             store.put("instagram", account, token)
-        make_broker(url=redis.url)
+        setup(broker=make_broker(url=redis.url), domains=["social"])
 
         begins, chance = clock.now() + timedelta(minutes=10), random.Random(7)
         due = {
