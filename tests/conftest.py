@@ -69,8 +69,8 @@ def logging_restored() -> Iterator[None]:
         structlog.reset_defaults()
         structlog.contextvars.clear_contextvars()
         for name, module in list(sys.modules.items()):
-            log = getattr(module, "log", None)
-            if name.startswith("nexus_actors.") and hasattr(log, "__dict__"):
+            log = vars(module).get("log") if name.startswith("nexus_actors.") else None
+            if hasattr(log, "__dict__"):
                 vars(log).pop("bind", None)  # a logger keeps what it once was
 
 

@@ -70,6 +70,9 @@ def make_broker(
 
     yield make
     for broker in made:
+        for actor in broker.actors.values():
+            if isinstance(actor, Actor) and actor.broker is broker:
+                vars(actor)["_bound"] = None  # else a later test sends to this one
         broker.close()
 
 
