@@ -82,7 +82,7 @@ def collect(body: dict[str, Any]) -> dict[str, Any]:
     core, settings = CoreSettings.load(), AnalyticsSettings.load()
     collector = collectors.get(request.platform)()
     database = open_database(core)
-    access = _access(request, collector, core, settings, database)
+    access = _access(request, collector, core, database)
     at = clock.now()
     found, reading = collector.read_account(access)
     snapshots = Snapshots(database)
@@ -165,7 +165,6 @@ def _access(
     request: CollectMetricsRequest,
     collector: Collector,
     core: CoreSettings,
-    settings: AnalyticsSettings,
     database: Database,
 ) -> Access:
     """Return what acts for the account.
@@ -184,7 +183,7 @@ def _access(
             stop=stop,
         )
     platform, account = request.platform, request.account
-    tokens = open_tokens(core, database, settings.credential_store, _told_of_account)
+    tokens = open_tokens(core, database, platforms, _told_of_account)
 
     def renew(rejected: str) -> str:
         return tokens.token_of(tokens.renew(platform, account, rejected=rejected))

@@ -12,15 +12,6 @@ from nexus_actors.core.settings import Settings, own
 class AnalyticsSettings(Settings):
     """How figures are collected and kept."""
 
-    credential_store: Annotated[
-        str | None,
-        own(
-            "CREDENTIAL_STORE",
-            "the host's own `CredentialStore`, as module:Class; as for the social "
-            "domain",
-        ),
-        Field(pattern=r"^[\w.]+:\w+$"),
-    ] = None
     listed_days: Annotated[
         int,
         own(

@@ -17,6 +17,15 @@ class PlatformSettings(Settings):
     Each platform's ``…_url`` stands in place of all of its hosts.
     """
 
+    credential_store: Annotated[
+        str | None,
+        own(
+            "CREDENTIAL_STORE",
+            "the host's own `CredentialStore`, as module:Class; by default the "
+            "accounts are in the database",
+        ),
+        Field(pattern=r"^[\w.]+:\w+$"),
+    ] = None
     youtube_client_id: Annotated[
         str | None, shared("YOUTUBE_CLIENT_ID", "of the Google project's OAuth client")
     ] = None

@@ -67,7 +67,7 @@ def _open(_url: str, _redis: str, _forced: bool) -> Database:
 def open_tokens(
     core: CoreSettings,
     database: Database,
-    host_store: str | None,
+    platforms: PlatformSettings,
     on_loss: Callable[[str, str, str], None],
 ) -> Tokens:
     """Return the accounts' tokens.
@@ -75,17 +75,18 @@ def open_tokens(
     Args:
         core: Of the environment.
         database: Of the environment.
-        host_store: The host's own store, as ``module:Class``.
+        platforms: Of the environment; with the host's own store, if there is one.
         on_loss: Hears of an account that only its owner can mend.
 
     Raises:
         ConfigurationError: ``NEXUS_SECRET_KEY`` is not set, or there is no such store.
     """
-    if host_store is not None:
-        store = _host_store(host_store)
+    store: CredentialStore
+    if platforms.credential_store is not None:
+        store = _host_store(platforms.credential_store)
     else:
         store = DatabaseCredentialStore(database, Keyring.from_settings(core))
-    return Tokens(store, database, PlatformSettings.load(), on_loss)
+    return Tokens(store, database, platforms, on_loss)
 
 
 @cache

@@ -7,16 +7,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 from nexus_actors.core import clock
 from nexus_actors.core.credentials import (
     AccountState,
-    CredentialStore,
-    DatabaseCredentialStore,
 )
 from nexus_actors.core.database import Database
 from nexus_actors.core.errors import (
@@ -39,6 +35,7 @@ from nexus_actors.engine.instruments import counter
 from nexus_actors.platforms.gate import Gate
 from nexus_actors.platforms.settings import PlatformSettings
 from nexus_actors.platforms.tokens import Tokens
+from nexus_actors.platforms.vault import open_database, open_tokens
 
 from .base import Publisher, describe_error, publishers
 from .models import (
@@ -112,16 +109,11 @@ class Desk:
             ConfigurationError: One of them is wrong.
         """
         core, platforms = CoreSettings.load(), PlatformSettings.load()
-        settings, database = SocialSettings.load(), _database(core)
+        settings, database = SocialSettings.load(), open_database(core)
         ring = Keyring.from_settings(core) if core.secret_key else None
-        store: CredentialStore | None = None
-        if settings.credential_store is not None:
-            store = _host_store(settings.credential_store)
-        elif ring is not None:
-            store = DatabaseCredentialStore(database, ring)
         tokens = None
-        if store is not None:
-            tokens = Tokens(store, database, platforms, _told_of_account)
+        if ring is not None or platforms.credential_store is not None:
+            tokens = open_tokens(core, database, platforms, _told_of_account)
         return cls(core, settings, platforms, Publications(database, ring), tokens)
 
     def accounts(self) -> Tokens:
@@ -134,38 +126,6 @@ class Desk:
             Keyring.from_settings(self.core)  # says what is missing
             raise ConfigurationError("NEXUS_SECRET_KEY is not set")
         return self.tokens
-
-
-def _database(core: CoreSettings) -> Database:
-    url = core.database_url.get_secret_value() if core.database_url else ""
-    return _open_database(url, core.redis_host, core.sqlite_forced)
-
-
-@cache
-def _host_store(path: str) -> CredentialStore:
-    """Return the host's store of accounts; made once for a process.
-
-    Raises:
-        ConfigurationError: There is none of that name.
-    """
-    module, _, name = path.partition(":")
-    try:
-        found = getattr(import_module(module), name)()
-    except (ImportError, AttributeError, TypeError) as error:
-        raise ConfigurationError(
-            f"NEXUS_CREDENTIAL_STORE: {path} cannot be made: {error}"
-        ) from error
-    if not isinstance(found, CredentialStore):
-        raise ConfigurationError(
-            f"NEXUS_CREDENTIAL_STORE: {path} is no subclass of CredentialStore"
-        )
-    return found
-
-
-@cache
-def _open_database(_url: str, _redis: str, _forced: bool) -> Database:
-    """Open the database of these settings; once for a process."""
-    return Database.connect(CoreSettings.load())
 
 
 def publish(body: dict[str, Any], settings: dict[str, Any] | None) -> dict[str, Any]:

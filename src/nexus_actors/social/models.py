@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AliasChoices,
@@ -14,26 +14,18 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    field_serializer,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
 
-from nexus_actors.core.keyring import PREFIX, Keyring, Secret
+from nexus_actors.core.keyring import Secret
 from nexus_actors.core.models import Model
-from nexus_actors.core.settings import CoreSettings
 from nexus_actors.core.urls import is_web
+from nexus_actors.platforms.vault import MessageToken, open_token
 
-
-#: What a sealed credential of a message is for; it opens nowhere else.
-IN_MESSAGE: Final = "credentials in a message"
 
 Kind = Literal["video", "reel", "story", "photo", "carousel", "draft", "link"]
 Privacy = Literal["public", "unlisted", "private", "friends", "followers"]
-
-
-def _secret(value: object) -> object:
-    return Secret(value) if isinstance(value, str) else value
 
 
 class _Message(Model):
@@ -57,16 +49,8 @@ class Credentials(_Message):
             not given.
     """
 
-    access_token: Annotated[Secret, BeforeValidator(_secret)]
+    access_token: MessageToken
     account_id: str | None = None
-
-    @field_serializer("access_token", when_used="json")
-    def _sealed(self, value: Secret) -> str:
-        text = value.get_secret_value()
-        settings = CoreSettings.load()
-        if text.startswith(f"{PREFIX}:") or settings.secret_key is None:
-            return text
-        return Keyring.from_settings(settings).seal(text, context=IN_MESSAGE)
 
     def token(self) -> Secret:
         """Return the token as the platform knows it.
@@ -74,11 +58,7 @@ class Credentials(_Message):
         Raises:
             ConfigurationError: It is sealed, and ``NEXUS_SECRET_KEY`` does not open it.
         """
-        text = self.access_token.get_secret_value()
-        if not text.startswith(f"{PREFIX}:"):
-            return self.access_token
-        ring = Keyring.from_settings(CoreSettings.load())
-        return Secret(ring.unseal(text, context=IN_MESSAGE))
+        return Secret(open_token(self.access_token))
 
 
 class Caption(_Message):

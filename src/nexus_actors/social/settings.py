@@ -16,15 +16,6 @@ class SocialSettings(Settings):
     ffprobe: Annotated[
         Path | None, own("FFPROBE", "the ffprobe program; found on PATH by default")
     ] = None
-    credential_store: Annotated[
-        str | None,
-        own(
-            "CREDENTIAL_STORE",
-            "the host's own `CredentialStore`, as module:Class; by default the "
-            "accounts are in the database",
-        ),
-        Field(pattern=r"^[\w.]+:\w+$"),
-    ] = None
     chunk_bytes: Annotated[
         int,
         own("SOCIAL_CHUNK_BYTES", "of one part of an upload, where we may choose"),
