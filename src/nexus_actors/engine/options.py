@@ -16,9 +16,8 @@ from nexus_actors.core.errors import InvalidRequestError
 DEFAULT_PRIORITY: Final = 5
 
 #: Those that an actor has for its messages: a host that only sends knows them, too.
-SENT_ALONG: Final = (
-    *("dedupe_for", "dedupe_key", "find_by", "group", "priority"),
-    "track",
+SENT_ALONG: Final = frozenset(
+    ("dedupe_for", "dedupe_key", "find_by", "group", "priority", "track")
 )
 
 #: The longest name of a group, a key, or what a job is found by; in characters.
@@ -44,9 +43,9 @@ def chosen(
         body: Returns the arguments by name.
     """
     found = {}
-    for name in SENT_ALONG:
-        if name not in asked and name not in of_actor:
-            continue
+    names = [name for name in asked if name in SENT_ALONG]
+    names += [name for name in of_actor if name in SENT_ALONG and name not in asked]
+    for name in names:
         value = asked.get(name)
         if value is None:
             value = of_actor.get(name)

@@ -155,8 +155,8 @@ local function let_in(queue, priority, group)
   redis.call('sadd', key(queue, '.bands'), priority)
 end
 
--- Lets an id wait: at the end of its priority and group, or before all others of these.
-local function put(queue, id, message, in_front)
+-- Lets ids wait: at the end of their priority and group, or before all others of these.
+local function put_all(queue, ids, message, in_front)
   local priority = message and message.priority or DEFAULT_PRIORITY
   local group = message and message.group or ''
   local list = list_of(queue, priority, group)
@@ -165,10 +165,16 @@ local function put(queue, id, message, in_front)
   elseif list ~= key(queue) then
     redis.call('sadd', key(queue, '.bands'), priority)
   end
-  redis.call(in_front and 'lpush' or 'rpush', list, id)
-  if hint(key(queue, '.wake')) == 1 then -- it was quiet until now
-    redis.call('sadd', QUEUES, queue)
+  redis.call(in_front and 'lpush' or 'rpush', list, unpack(ids))
+  for _ = 1, math.min(#ids, MAX_HINTS) do
+    if hint(key(queue, '.wake')) == 1 then -- it was quiet until now
+      redis.call('sadd', QUEUES, queue)
+    end
   end
+end
+
+local function put(queue, id, message, in_front)
+  put_all(queue, {id}, message, in_front)
 end
 
 local function schedule(queue, job, due, body)
