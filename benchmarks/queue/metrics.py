@@ -10,17 +10,17 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 from benchmarks.runner import BenchmarkError, Contestants, Line, scaled
 from nexus_actors import CoreSettings
 from nexus_actors.engine.metrics import VARIABLE, Exporter
 
 from .drain import drain
-from .stage import Side, Workers, sides, workers
+from .stage import QUEUE, Workers, sides, workers
 
 
 UNIT = "µs of a processor for a job"
@@ -28,9 +28,9 @@ BETTER = "lower"
 PEER = "nexus-actors"
 ROUNDS = 40
 JOBS = 5000
-LINES = (
-    Line(contestant="nexus-actors with metrics", peer="nexus-actors", at_most=1.02),
-)
+MEASURED = "nexus-actors with metrics"
+LINES = (Line(contestant=MEASURED, peer="nexus-actors", at_most=1.02),)
+
 
 #: How often somebody asks for the metrics, in seconds.
 SCRAPE_S = 1.0
@@ -59,11 +59,16 @@ def cpu_s(running: Workers) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def counted(exporter: Exporter) -> float:
+    """Return of how many jobs the worker has kept how long they took."""
+    labels = {"actor": "job", "queue": QUEUE}
+    name = "nexus_message_duration_seconds_count"
+    return exporter.registry.get_sample_value(name, labels) or 0
+
+
 @contextmanager
-def scraped(side: Side, folder: Path) -> Iterator[None]:
-    """Ask for the metrics of *side* again and again."""
-    settings = {"redis_url": side.url, "redis_namespace": "measured"}
-    exporter = Exporter(CoreSettings.load(settings), folder)
+def scraped(exporter: Exporter) -> Iterator[None]:
+    """Ask for the metrics again and again."""
     ended = threading.Event()
 
     def ask() -> None:
@@ -81,17 +86,30 @@ def scraped(side: Side, folder: Path) -> Iterator[None]:
 
 @contextmanager
 def contestants(scale: float) -> Iterator[Contestants]:
-    """Both sides, each with its worker."""
+    """One worker, which keeps metrics or does not."""
     jobs = scaled(JOBS, scale)
-    names = ("nexus-actors", "nexus-actors with metrics")
-    with tempfile.TemporaryDirectory() as folder, sides(*names) as made:
-        os.environ[VARIABLE] = folder  # of the workers
+    with tempfile.TemporaryDirectory() as name, sides(MEASURED) as made:
+        os.environ[VARIABLE] = name  # of the worker
         try:
-            with (
-                workers(made.values()) as running,
-                scraped(made[names[1]], Path(folder)),
-            ):
-                by_name: Mapping[str, Workers] = dict(zip(names, running, strict=True))
-                yield {name: partial(used, by_name[name], jobs) for name in names}
+            with workers(made.values()) as [running]:
+
+                def without() -> float:
+                    return used(running, jobs)
+
+                def with_metrics() -> float:
+                    before = counted(exporter)
+                    side.keep_metrics(on=True)
+                    with scraped(exporter):
+                        taken = used(running, jobs)
+                    side.keep_metrics(on=False)
+                    if counted(exporter) < before + jobs:
+                        raise BenchmarkError("the worker has not kept its metrics")
+                    return taken
+
+                side: Any = running.side
+                side.keep_metrics(on=False)
+                settings = {"redis_url": side.url, "redis_namespace": side.namespace}
+                exporter = Exporter(CoreSettings.load(settings), Path(name))
+                yield {PEER: without, MEASURED: with_metrics}
         finally:
             del os.environ[VARIABLE]

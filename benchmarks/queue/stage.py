@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,6 @@ FOLDER: Final = Path(__file__).parent
 ROOT: Final = FOLDER.parents[1]
 
 QUEUE: Final = "benchmark"
-ACTOR: Final = "job"
 THREADS: Final = 8
 
 #: How long a worker may take to do something, in seconds.
@@ -52,9 +51,21 @@ def job(sent: float | None = None) -> None:
         broker.client.rpush("waited", f"{os.getpid()} {waited}")
 
 
-def declare(broker: dramatiq.Broker) -> Any:
-    """Make `job` an actor of *broker*, as a host does."""
-    return dramatiq.actor(actor_name=ACTOR, queue_name=QUEUE, broker=broker)(job)
+def switch(on: bool) -> None:
+    """Begin or cease to keep metrics in this worker."""
+    broker: Any = dramatiq.get_broker()
+    if on:
+        Measured.metrics.before_worker_boot(broker, broker.worker)
+    else:
+        Measured.metrics.after_worker_shutdown(broker, broker.worker)
+    broker.client.rpush("switched", int(on))
+
+
+def declare(broker: dramatiq.Broker, work: Callable[..., None] = job) -> Any:
+    """Make *work* an actor of *broker*, as a host does."""
+    return dramatiq.actor(actor_name=work.__name__, queue_name=QUEUE, broker=broker)(
+        work
+    )
 
 
 class Side(ABC):
@@ -196,9 +207,23 @@ class Untracked(Ours):
 
 
 class Measured(Ours):
-    """Our broker, whose workers keep metrics, as those of `nexus_actors.worker` do."""
+    """Our broker, whose workers keep metrics, as those of `nexus_actors.worker` do.
 
-    namespace = "measured"
+    They can be told not to: two processes that do the same differ by some in a hundred.
+    """
+
+    metrics = MetricsMiddleware(lambda: "benchmark")
+
+    def __init__(self, name: str, url: str) -> None:
+        super().__init__(name, url)
+        self._switch = declare(self.broker, switch)
+
+    def keep_metrics(self, *, on: bool) -> None:
+        """Let the worker, which has nothing to do, begin or cease to keep them."""
+        self._switch.send(on=on)
+        if not self.redis.blpop(["switched"], timeout=LIMIT_S):
+            raise BenchmarkError(f"no worker took a message in {LIMIT_S} s")
+        self.wait_until_empty()
 
 
 class BullMQ(Side):
@@ -377,6 +402,7 @@ if "BENCH_BROKER" in os.environ and __name__ != "__main__":
         configure("INFO", "json", env="production")  # as `nexus_actors.worker` does
     _broker = _side.make_broker(os.environ["BENCH_REDIS"])
     if issubclass(_side, Measured):
-        _broker.add_middleware(MetricsMiddleware(lambda: "benchmark"))
+        _broker.add_middleware(Measured.metrics)
+        declare(_broker, switch)
     dramatiq.set_broker(_broker)
     declare(_broker)
