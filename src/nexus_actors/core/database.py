@@ -9,14 +9,13 @@ import fcntl
 import os
 import socket
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from .commits import GroupCommit
 from .errors import (
     ConfigurationError,
     MissingExtraError,
@@ -24,6 +23,7 @@ from .errors import (
     ResourceError,
 )
 from .settings import CoreSettings, default_state_dir
+from .together import Call, CallInterruptedError, Together
 from .urls import split_authority
 
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
 
 T = TypeVar("T")
+
+Operation = Callable[["Connection"], Any]
 
 #: The revision that this release works with, the newest in ``migrations``.  Numbers
 #: of four digits, so that older and newer can be told apart without Alembic.
@@ -55,9 +57,10 @@ class Database:
 
     engine: Engine
     name: str
-    _commits: GroupCommit = field(
-        default_factory=GroupCommit, init=False, repr=False, compare=False
-    )
+    _commits: Together[Operation] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_commits", Together(self._commit))  # it is frozen
 
     @classmethod
     def connect(cls, settings: CoreSettings) -> Database:
@@ -141,10 +144,33 @@ class Database:
             RemoteUnavailableError: The server does not answer.
             ResourceError: The SQLite file is locked for long, or its disk is full.
         """
-        if self.path:
-            return self._commits.run(self.begin, operation)
-        with self.begin() as connection:
-            return operation(connection)
+        if not self.path:
+            with self.begin() as connection:
+                return operation(connection)
+        try:
+            result: T = self._commits.run(operation)
+        except CallInterruptedError:
+            raise ResourceError("the thread that was writing was interrupted") from None
+        return result
+
+    def _commit(self, calls: Sequence[Call[Operation]]) -> None:
+        """Write what several threads want, as if each had a transaction of its own.
+
+        A commit waits for the disk, and SQLite has one writer at a time.  If it fails,
+        each is written by itself: none suffers from another.
+        """
+        try:
+            with self.begin() as connection:
+                results = [call.wanted(connection) for call in calls]
+        except Exception as error:  # noqa: BLE001 - raised by the thread whose it is
+            if len(calls) == 1:
+                calls[0].error = error
+                return
+            for call in calls:
+                self._commit([call])
+            return
+        for call, result in zip(calls, results, strict=True):
+            call.end(result)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -14,7 +14,6 @@ returned.
 from __future__ import annotations
 
 import hashlib
-import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,6 +23,8 @@ from importlib.resources import files
 from typing import Any, Final, Literal
 
 import redis
+
+from nexus_actors.core.together import Call, CallInterruptedError, Together
 
 
 Name = Literal[
@@ -75,20 +76,6 @@ def text_of(name: str) -> str:
 #: How long a connection counts as just used, in seconds.
 KEPT_S: Final = 1.0
 
-#: The answer of what was not answered.
-_UNKNOWN: Final = object()
-
-
-class _Call:
-    """What a thread wants to be sent; it waits until it is answered, or to lead."""
-
-    def __init__(self, command: tuple[Any, ...]) -> None:
-        self.command = command
-        self.answer: Any = _UNKNOWN
-        self.leads = False
-        self.turn = threading.Lock()
-        self.turn.acquire()
-
 
 class Scripts:
     """Runs the scripts for one namespace; Redis keeps them, and is told when not.
@@ -100,9 +87,7 @@ class Scripts:
     def __init__(self, client: redis.Redis, namespace: str) -> None:
         self._pool = client.connection_pool
         self._namespace = namespace
-        self._gathering = threading.Lock()
-        self._gathered: list[_Call] = []
-        self._is_led = False
+        self._together = Together(self._send)
         self._kept: Any = None
         self._kept_since = 0.0
 
@@ -184,60 +169,35 @@ class Scripts:
         Raises:
             redis.RedisError: It did not run, or its answer was lost.
         """
-        call = _Call(self._command(name, args))
         try:
-            with self._gathering:
-                self._gathered.append(call)
-                call.leads = not self._is_led
-                self._is_led = True
-            if not call.leads:
-                call.turn.acquire()
-        finally:  # also when dramatiq interrupts this thread: the others wait
-            if call.leads:
-                self._lead()
-        if call.answer is _UNKNOWN:
-            raise redis.ConnectionError("the thread that sent it was interrupted")
-        if isinstance(call.answer, redis.exceptions.NoScriptError):
+            return self._together.run(self._command(name, args))
+        except redis.exceptions.NoScriptError:
             return self(name, *args)
-        if isinstance(call.answer, redis.RedisError):
-            raise call.answer
-        return call.answer
+        except CallInterruptedError:
+            raise redis.ConnectionError(
+                "the thread that sent it was interrupted"
+            ) from None
 
-    def _lead(self) -> None:
-        """Send what has gathered, and let the first of those that came later lead."""
-        with self._gathering:
-            calls, self._gathered = self._gathered, []
-        try:
-            self._send(calls)
-        finally:
-            with self._gathering:
-                following = self._gathered[:1]
-                self._is_led = bool(following)
-            for call in following:
-                call.leads = True
-            for call in (*following, *calls[1:]):  # the first is this thread's own
-                call.turn.release()
-
-    def _send(self, calls: Sequence[_Call]) -> None:
+    def _send(self, calls: Sequence[Call[tuple[Any, ...]]]) -> None:
         refused: redis.ResponseError | None = None
         try:
             with self._kept_connection() as connection:
                 connection.send_packed_command(
-                    connection.pack_commands([call.command for call in calls])
+                    connection.pack_commands([call.wanted for call in calls])
                 )
                 for call in calls:
                     try:
-                        call.answer = connection.read_response()
+                        call.end(connection.read_response())
                     except redis.ResponseError as error:
-                        call.answer = error
+                        call.error = error
                         refused = error if is_replica(error) else refused
                 if refused:  # not kept: it would lead to the same server
                     self._leave(connection)
                     raise refused
         except redis.RedisError as error:
             for call in calls:
-                if call.answer is _UNKNOWN:
-                    call.answer = error
+                if not call.ended and call.error is None:
+                    call.error = error
 
     @contextmanager
     def _kept_connection(self) -> Iterator[Any]:
