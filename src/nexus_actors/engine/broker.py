@@ -7,25 +7,21 @@ written by the script that moves its message.
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import socket
 import threading
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from itertools import chain, groupby
+from itertools import chain
 from typing import Any, Final
 
 import dramatiq
 import redis
 from dramatiq import (
-    JSONEncoder,
     Message,
     MessageProxy,
     Middleware,
     Worker,
-    get_encoder,
 )
 from dramatiq.brokers.redis import RedisBroker as StockRedisBroker
 from dramatiq.common import q_name
@@ -41,7 +37,7 @@ from nexus_actors.core.errors import InvalidRequestError, UnsupportedFeatureErro
 from nexus_actors.core.logs import get_logger
 from nexus_actors.core.settings import CoreSettings
 
-from . import jobs, options
+from . import jobs, messages, options
 from .connection import check_server, close, connect, unavailable
 from .consumer import Consumer
 from .cron import Entry
@@ -266,18 +262,19 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         job.delivery.successor, job.delivery.due = message, due
         return True
 
-    def _store(
-        self, messages: Sequence[Message[Any]], due: int | None
-    ) -> dict[str, str]:
-        """Store *messages*; return which were not, and whose jobs hold their keys."""
-        starts = range(0, len(messages), BATCH)
-        steps = (self._step(messages[at : at + BATCH], due) for at in starts)
+    def _store(self, stored: Sequence[Message[Any]], due: int | None) -> dict[str, str]:
+        """Store *stored*; return which were not, and whose jobs hold their keys."""
+        starts = range(0, len(stored), BATCH)
+        steps = (
+            messages.stored(stored[at : at + BATCH], due, self.settings.job_ttl_s)
+            for at in starts
+        )
         try:
             answers = self.run.in_turn("enqueue", steps)
         except redis.RedisError as error:
             raise unavailable(self.client, error) from error
         holders = {}
-        for message, answer in zip(messages, chain(*answers), strict=True):
+        for message, answer in zip(stored, chain(*answers), strict=True):
             if isinstance(answer, bytes):
                 holders[message.message_id] = holder = answer.decode()
                 log.info(
@@ -287,42 +284,6 @@ class RedisBroker(OwnBroker, StockRedisBroker):
                 log.info("job.already_known", message_id=message.message_id)
         return holders
 
-    def _step(self, messages: Sequence[Message[Any]], due: int | None) -> list[Any]:
-        """Return what the script is told to store *messages*."""
-        when = "" if due is None else due
-        arguments: list[Any] = [clock.now_ms(), MAX_EVENTS, when]
-        for common, alike in groupby(messages, self.common_to):
-            run = list(alike)
-            own = zip(
-                (message.message_id for message in run),
-                encode_all(run),
-                (message.message_timestamp for message in run),
-                strict=True,
-            )
-            arguments += [*common, len(run), *chain(*own)]
-        return arguments
-
-    def common_to(self, message: Message[Any]) -> tuple[Any, ...]:
-        """Return what the script that stores *message* is told of it and its likes."""
-        wanted, find_by = message.options, message.options.get("find_by")
-        priority = wanted.get("priority")
-        return (
-            message.queue_name,
-            int(wanted.get("track") is not False),
-            message.actor_name,
-            DEFAULT_PRIORITY if priority is None else priority,
-            _origin(message.actor_name, message.queue_name),
-            wanted.get("group") or "",
-            _key_of(message),
-            wanted.get("dedupe_for") or "",
-            jobs.encode_index(find_by, self.settings.job_ttl_s) if find_by else "",
-        )
-
-    @staticmethod
-    def own_to(message: Message[Any]) -> tuple[Any, ...]:
-        """Return what the script that stores *message* is told of it alone."""
-        return message.message_id, encode(message), message.message_timestamp
-
     def prepare(self, message: Message[Any] | MessageProxy) -> Message[Any]:
         """Return *message* as it will be stored: under its own id, as of now.
 
@@ -330,28 +291,10 @@ class RedisBroker(OwnBroker, StockRedisBroker):
             InvalidRequestError: An option is not what it is to be, or the name of the
                 queue is one of the broker's own keys.
         """
-        actor = self.actors.get(message.actor_name)
-        of_actor = actor.options if actor else {}
-        own = options.chosen(message.options, of_actor, lambda: _body(message, actor))
-        if own:
-            options.check(own)
         queue_name = q_name(message.queue_name)
         if queue_name not in self.queues:
             options.check_queue(queue_name)
-        kept = {**message.options, **own, "redis_message_id": message.message_id}
-        kept.pop("eta", None)
-        # its class is frozen, and to make one by its own way takes four times as long
-        prepared: Message[Any] = Message.__new__(Message)
-        prepared.__dict__.update(
-            queue_name=queue_name,
-            actor_name=message.actor_name,
-            args=message.args,
-            kwargs=message.kwargs,
-            options=kept,
-            message_id=message.message_id,
-            message_timestamp=message.message_timestamp,
-        )
-        return prepared
+        return messages.prepared(message, self.actors.get(message.actor_name))
 
     # Ending
 
@@ -366,7 +309,7 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         arguments += [clock.now_ms(), MAX_EVENTS]
         arguments += [int(and_take), self.lease.worker, self.name]
         arguments.append(self._counted(message, run))
-        if run.tracked or run.outcome != "ack" or _key_of(message):
+        if run.tracked or run.outcome != "ack" or messages.key_of(message):
             arguments += self._end_of(message, run)
         taken: list[Any]
         done, *taken = self.run.together("settle", *arguments)
@@ -387,8 +330,8 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         if run.successor:
             now = clock.now_ms()
             run.successor.options["eta"] = now if run.due is None else run.due
-            following = [run.successor.message_id, encode(run.successor)]
-        following += [_key_of(message), "" if run.due is None else run.due]
+            following = [run.successor.message_id, messages.encode(run.successor)]
+        following += [messages.key_of(message), "" if run.due is None else run.due]
         following.append(json.dumps(run.why) if run.why else "")
         if run.tracked:
             ttl_s = 0 if run.outcome == "again" else self.settings.job_ttl_s
@@ -482,50 +425,6 @@ def counted_as(run: Delivery, actor: str) -> str:
     return f"processed:{how}:{actor}" + (f"\n{kind}:{why}:{actor}" if why else "")
 
 
-_compact = json.JSONEncoder(separators=(",", ":"))
-
-
-def encode(message: Message[Any]) -> bytes:
-    """Return *message* as it is stored: as dramatiq does, whose way is longer."""
-    if type(get_encoder()) is not JSONEncoder:  # the host has chosen another
-        return message.encode()
-    # the fields in the order that dramatiq's own messages have
-    return _compact.encode(vars(message)).encode()
-
-
-#: How a message's text begins.
-_HEAD: Final = b'{"queue_name":'
-
-
-def encode_all(messages: Sequence[Message[Any]]) -> list[bytes]:
-    """Return *messages* as `encode` does each, in two thirds of the time."""
-    if type(get_encoder()) is JSONEncoder:
-        text = _compact.encode([vars(message) for message in messages]).encode()
-        parts = text[len(_HEAD) + 1 : -2].split(b"}," + _HEAD)
-        if len(parts) == len(messages):  # else one has the like within its arguments
-            return [_HEAD + part + b"}" for part in parts]
-    return [encode(message) for message in messages]
-
-
-def _body(
-    message: Message[Any] | MessageProxy, actor: dramatiq.Actor[..., Any] | None
-) -> dict[str, Any]:
-    """Return the arguments of a message by their names."""
-    if not message.args or actor is None:
-        return message.kwargs
-    try:
-        bound = inspect.signature(actor.fn).bind_partial(*message.args)
-    except TypeError as error:
-        raise InvalidRequestError(f"{message.actor_name}: {error}") from None
-    return {**bound.arguments, **message.kwargs}
-
-
-def _key_of(message: Message[Any] | MessageProxy) -> str:
-    """Return the key that the job may hold, as the scripts know it, or nothing."""
-    key = message.options.get("dedupe_key")
-    return f"{message.actor_name}:{key}" if key else ""
-
-
 def _following(message: Message[Any], holders: dict[str, str]) -> Message[Any]:
     """Return *message*; if another job holds its key, with that job's id."""
     holder = holders.get(message.message_id)
@@ -535,11 +434,6 @@ def _following(message: Message[Any], holders: dict[str, str]) -> Message[Any]:
         message_id=holder, options={"redis_message_id": holder}
     )
     return copy
-
-
-@lru_cache(maxsize=256)
-def _origin(actor: str, queue: str) -> str:
-    return json.dumps({"actor": actor, "queue": queue})
 
 
 def _middleware(settings: CoreSettings) -> list[Middleware]:

@@ -19,6 +19,7 @@ from dramatiq import Message
 from nexus_actors.core import clock
 from nexus_actors.core.errors import ConfigurationError
 
+from . import messages
 from .events import MAX_EVENTS
 
 
@@ -95,6 +96,7 @@ class Entry:
             message_timestamp=due,
         )
         message = broker.prepare(message)
-        stored = (*broker.common_to(message), *broker.own_to(message))
+        common = messages.common_to(message, broker.settings.job_ttl_s)
+        stored = (*common, *messages.own_to(message))
         now = clock.now_ms()
         broker.run("cron", self.actor, due, now, MAX_EVENTS, *stored)
