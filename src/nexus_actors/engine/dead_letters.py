@@ -9,10 +9,8 @@ They are kept for ``NEXUS_DEAD_TTL_S`` seconds, and of each queue the newest
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby, islice
@@ -22,11 +20,12 @@ from dramatiq.errors import DecodeError
 
 from nexus_actors.core import clock
 from nexus_actors.core.errors import InvalidRequestError
-from nexus_actors.core.logs import REDACTED, SECRET_NAME, redact
+from nexus_actors.core.logs import redact
 
 from .connection import translated
 from .consumer import decode
 from .events import MAX_EVENTS
+from .excerpts import Stored, instant, mapping, read_object, short, text
 
 
 if TYPE_CHECKING:
@@ -37,14 +36,6 @@ READ_AT_ONCE: Final = 20
 
 #: How many letters one step deletes since they are too old or too many.
 TRIM_AT_ONCE: Final = 200
-
-#: What a message's arguments are cut down to where they are shown.
-MOST_CHARS: Final = 500
-MOST_ITEMS: Final = 50
-MOST_LEVELS: Final = 6
-
-#: Of a URL the part that often is a secret: all behind the host.
-URL_REST: Final = re.compile(r"(https?://[^/\s?#]+)[/?#]\S*", re.IGNORECASE)
 
 #: The last line of a traceback.
 RAISED: Final = re.compile(r"([A-Za-z_][\w.]*)(?:: (.*))?")
@@ -106,6 +97,8 @@ class Selection:
         error: The type or the code of the error.
         since: Died then or later.
         before: Died earlier.
+        registered: Of queues that our senders and workers use.  Those of others, which
+            a plain dramatiq worker has left, are found by a look at every key of Redis.
     """
 
     ids: tuple[str, ...] = ()
@@ -115,6 +108,7 @@ class Selection:
     error: str | None = None
     since: datetime | None = None
     before: datetime | None = None
+    registered: bool = False
 
     def fits(self, letter: DeadLetter) -> bool:
         """Tell whether *letter*, of the right queue, id and time, is meant."""
@@ -280,7 +274,7 @@ def _places(broker: RedisBroker, selection: Selection) -> list[_Place]:
     least = "-inf" if selection.since is None else clock.to_ms(selection.since)
     most = "+inf" if selection.before is None else f"({clock.to_ms(selection.before)}"
     found: list[_Place] = []
-    for queue in _queues(broker) if selection.queue is None else [selection.queue]:
+    for queue in _queues(broker, selection):
         key = f"{broker.namespace}:{queue}.XQ"
         pairs: Any = broker.client.zrangebyscore(key, least, most, withscores=True)
         found += [
@@ -292,8 +286,14 @@ def _places(broker: RedisBroker, selection: Selection) -> list[_Place]:
     return sorted(found, reverse=True)
 
 
-def _queues(broker: RedisBroker) -> list[str]:
-    """Return the queues with dead letters, whoever has left them."""
+def _queues(broker: RedisBroker, selection: Selection) -> list[str]:
+    """Return the queues that may have what is meant."""
+    if selection.queue is not None:
+        return [selection.queue]
+    if selection.registered:
+        sets = [f"{broker.namespace}:{key}" for key in ("__queues__", "__dead__")]
+        known: Any = broker.client.sunion(sets)
+        return sorted({name.decode() for name in known} | broker.queues)
     plain = re.sub(r"([\\*?\[\]])", r"\\\1", broker.namespace)
     keys = broker.client.scan_iter(match=f"{plain}:*.XQ", count=1_000, _type="zset")
     start = len(broker.namespace) + 1
@@ -318,63 +318,23 @@ def _read(broker: RedisBroker, places: list[_Place]) -> list[tuple[DeadLetter, b
 
 
 def _letter(place: _Place, body: bytes, meta: bytes | None) -> DeadLetter:
-    message, why = _object(body), _object(meta or b"")
-    options = _mapping(message.get("options"))
-    traceback = _text(why.get("traceback") or options.get("traceback"), 20_000)
+    stored, why = Stored.read(body), read_object(meta or b"")
+    traceback = text(why.get("traceback"), 20_000) or stored.traceback
     return DeadLetter(
         id=place.id,
-        job=_text(message.get("message_id")),
+        job=stored.job,
         queue=place.queue,
-        actor=_text(message.get("actor_name")),
-        reason=_text(why.get("reason")) or "unknown",
-        error=_mapping(why.get("error")) or _raised(traceback),
-        attempts=_whole(options.get("retries", 0)) + 1 if message else None,
-        died_at=_time(place.ms),
-        sent_at=_time(message.get("message_timestamp")),
+        actor=stored.actor,
+        reason=text(why.get("reason")) or "unknown",
+        error=mapping(why.get("error")) or _raised(traceback),
+        attempts=None if stored.attempts is None else stored.attempts + 1,
+        died_at=instant(place.ms),
+        sent_at=stored.sent_at,
         bytes=len(body),
         cursor=place.cursor,
-        arguments=_arguments(message) if message else None,
+        arguments=stored.arguments,
         traceback=traceback and str(redact(traceback)),
     )
-
-
-def _arguments(message: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _shown(message.get(name)) for name in ("args", "kwargs")}
-
-
-def _shown(value: Any, level: int = 0) -> Any:
-    """Return *value* short, and without secrets."""
-    if isinstance(value, str):
-        return _short(str(redact(URL_REST.sub(r"\1/…", value[: 10 * MOST_CHARS]))))
-    if not isinstance(value, dict | list):
-        is_odd = isinstance(value, float) and not math.isfinite(value)
-        return str(value) if is_odd else value
-    if level >= MOST_LEVELS:
-        return "…"
-    if isinstance(value, dict):
-        items = islice(value.items(), MOST_ITEMS)
-        shown = {_short(key): _named(key, item, level + 1) for key, item in items}
-        return shown | _rest(len(value))
-    shown_items = [_shown(item, level + 1) for item in value[:MOST_ITEMS]]
-    return shown_items + list(_rest(len(value)))
-
-
-def _named(name: str, value: Any, level: int) -> Any:
-    return REDACTED if SECRET_NAME.search(name) else _shown(value, level)
-
-
-def _short(text: str) -> str:
-    return _plain(text if len(text) <= MOST_CHARS else f"{text[:MOST_CHARS]}…")
-
-
-def _plain(text: str) -> str:
-    """Return *text* without the halves of characters that JSON lets through."""
-    return text.encode(errors="replace").decode()
-
-
-def _rest(length: int) -> dict[str, str]:
-    more = length - MOST_ITEMS
-    return {f"… and {more} more": "…"} if more > 0 else {}
 
 
 def _raised(traceback: str | None) -> dict[str, Any] | None:
@@ -386,36 +346,9 @@ def _raised(traceback: str | None) -> dict[str, Any] | None:
     return {
         "type": told[1].rpartition(".")[2],
         "code": "unexpected",
-        "message": _short(str(redact(told[2] or told[1]))),
+        "message": short(str(redact(told[2] or told[1]))),
         "retryable": True,
     }
-
-
-def _object(data: bytes) -> dict[str, Any]:
-    """Return the JSON object that *data* is; if it is none, an empty one."""
-    try:
-        return _mapping(json.loads(data))
-    except (ValueError, RecursionError):
-        return {}
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: Any, most: int = MOST_CHARS) -> str | None:
-    return _plain(value[-most:]) if isinstance(value, str) and value else None
-
-
-def _whole(value: Any) -> int:
-    return value if isinstance(value, int) and 0 <= value < 1 << 31 else 0
-
-
-def _time(ms: Any) -> datetime | None:
-    try:
-        return clock.from_ms(int(ms))
-    except (TypeError, ValueError, OverflowError, OSError):
-        return None
 
 
 def _revived(letter: DeadLetter, body: bytes) -> Iterable[Any]:

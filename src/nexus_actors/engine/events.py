@@ -14,10 +14,11 @@ import json
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -50,6 +51,12 @@ BLOCK_MS: Final = 1_000
 
 #: What a group hears in place of events that it never heard.
 TRIMMED: Final = "events.trimmed"
+
+#: How many events are read at once by who looks back.
+READ_AT_ONCE: Final = 1_000
+
+#: By how much the clocks of those who tell may differ for who looks back, in ms.
+CLOCKS_DIFFER_MS: Final = 60_000
 
 #: For how long a consumer without news, and without work, is remembered, in ms.
 FORGET_MS: Final = 3_600_000
@@ -131,6 +138,58 @@ def listen(  # noqa: PLR0913 - each a choice of the listener
         with translated(broker.client):
             since = _last_id(broker.client, key)
     return _follow(broker.client, key, since, wait)
+
+
+def history(
+    job_id: str, *, since: datetime | None = None, broker: RedisBroker | None = None
+) -> list[Event]:
+    """Return what the stream still tells of a job, the oldest first.
+
+    Args:
+        job_id: The job's id.
+        since: When the job was sent, if that is known: what is older is not read.
+        broker: Whose events; by default those of the broker in use.
+
+    Raises:
+        BrokerUnavailable: Redis does not answer.
+        UnsupportedFeatureError: The broker in use tells no events.
+    """
+    broker, wanted = broker or jobs.keeper(), job_id.encode()
+    first = 0 if since is None else clock.to_ms(since) - CLOCKS_DIFFER_MS
+    with translated(broker.client):
+        young = takewhile(lambda e: int(e[1][b"at"]) >= first, _newest(broker))
+        found = [_event(*entry) for entry in young if entry[1].get(b"job") == wanted]
+    return found[::-1]
+
+
+def latest(
+    limit: int = 50, *, names: Collection[str], broker: RedisBroker | None = None
+) -> list[Event]:
+    """Return the newest *limit* events of these names that the stream still has.
+
+    Raises:
+        BrokerUnavailable: Redis does not answer.
+        UnsupportedFeatureError: The broker in use tells no events.
+    """
+    broker, wanted = broker or jobs.keeper(), {name.encode() for name in names}
+    with translated(broker.client):
+        found = (
+            _event(event_id, fields)
+            for event_id, fields in _newest(broker)
+            if fields.get(b"event") in wanted
+        )
+        return list(islice(found, limit))
+
+
+def _newest(broker: RedisBroker) -> Iterator[tuple[bytes, Mapping[bytes, bytes]]]:
+    """Yield all events as they are stored, the newest first."""
+    key, last = f"{broker.namespace}:events", "+"
+    while True:
+        found: Any = broker.client.xrevrange(key, max=last, count=READ_AT_ONCE)
+        yield from found
+        if len(found) < READ_AT_ONCE:
+            return
+        last = f"({found[-1][0].decode()}"
 
 
 def emit(name: str, body: Mapping[str, Any], *, job: str = "") -> None:

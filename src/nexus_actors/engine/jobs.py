@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from .broker import RedisBroker
     from .delivery import Delivery
+    from .excerpts import Stored
 
 
 State = Literal[
@@ -316,6 +317,32 @@ def get(job_id: str, *, broker: KeepsJobs | None = None) -> JobRecord | None:
     with translated(broker.client):
         raw = broker.client.hgetall(f"{broker.namespace}:job:{job_id}")
     return JobRecord.from_hash(job_id, raw) if raw else None
+
+
+def stored(job_id: str, *, broker: RedisBroker | None = None) -> Stored | None:
+    """Return what the message of a job says, as long as it waits, runs or is dead.
+
+    Messages that plain dramatiq has sent are found where their names in the queue are
+    those of their jobs.
+
+    Raises:
+        BrokerUnavailable: Redis does not answer.
+        UnsupportedFeatureError: The broker in use keeps no job records.
+    """
+    from .connection import translated
+    from .excerpts import Stored
+
+    broker = broker or keeper()
+    base = broker.namespace
+    with translated(broker.client):
+        known: Any = broker.client.sunion([f"{base}:__queues__", f"{base}:__dead__"])
+        queues = {name.decode() for name in known} | broker.queues
+        keys = [f"{q}{kind}" for q in sorted(queues) for kind in (".msgs", ".XQ.msgs")]
+        pipeline = broker.client.pipeline(transaction=False)
+        for key in ("__schedule__.msgs", *keys):
+            pipeline.hget(f"{base}:{key}", job_id)
+        found = [body for body in pipeline.execute() if body is not None]
+    return Stored.read(found[0]) if found else None
 
 
 def find(*, broker: KeepsJobs | None = None, **found_by: str | int) -> list[JobRecord]:

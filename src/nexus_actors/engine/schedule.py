@@ -62,8 +62,12 @@ class Scheduled:
         }
 
 
-def upcoming(limit: int = 100, *, broker: RedisBroker | None = None) -> list[Scheduled]:
+def upcoming(
+    limit: int = 100, *, offset: int = 0, broker: RedisBroker | None = None
+) -> list[Scheduled]:
     """Return the next *limit* jobs that wait for their time, the first due first.
+
+    *offset* leaves out the first ones.
 
     Raises:
         BrokerUnavailable: Redis does not answer.
@@ -72,11 +76,27 @@ def upcoming(limit: int = 100, *, broker: RedisBroker | None = None) -> list[Sch
     broker = broker or _own()
     key = f"{broker.namespace}:__schedule__"
     with translated(broker.client):
-        due: Any = broker.client.zrange(key, 0, limit - 1, withscores=True)
+        last = offset + limit - 1
+        due: Any = broker.client.zrange(key, offset, last, withscores=True)
         ids = [job for job, _ in due]
         bodies: Any = broker.client.hmget(f"{key}.msgs", ids) if ids else []
     pairs = zip(due, bodies, strict=True)
     return [_scheduled(job, at, body) for (job, at), body in pairs if body]
+
+
+def get(job_id: str, *, broker: RedisBroker | None = None) -> Scheduled | None:
+    """Return a job that waits for its time, or ``None`` if it does not.
+
+    Raises:
+        BrokerUnavailable: Redis does not answer.
+        UnsupportedFeatureError: The broker in use has no schedule.
+    """
+    broker = broker or _own()
+    key = f"{broker.namespace}:__schedule__"
+    with translated(broker.client):
+        due: Any = broker.client.zscore(key, job_id)
+        body: Any = broker.client.hget(f"{key}.msgs", job_id)
+    return None if due is None or not body else _scheduled(job_id.encode(), due, body)
 
 
 def _scheduled(job: bytes, due_ms: float, body: bytes) -> Scheduled:

@@ -222,6 +222,9 @@ def test_what_a_stock_worker_has_left_is_shown_and_runs_again(
 
     [letter] = dead_letters.find(Selection(queue="tests"))
 
+    assert (
+        dead_letters.find(Selection(registered=True)) == []
+    )  # nobody of ours knows it
     assert (letter.job, letter.actor) == (message.message_id, "fail")
     assert (letter.reason, letter.attempts) == ("unknown", 2)
     assert letter.error is not None
@@ -234,6 +237,8 @@ def test_what_a_stock_worker_has_left_is_shown_and_runs_again(
     with working(broker):
         assert ended(message, broker).state == "succeeded"
     assert runs.is_set()
+    bury(broker, "second")
+    assert ids(dead_letters.find(Selection(registered=True))) == ["second"]
     stock.close()
 
 
