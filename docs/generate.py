@@ -34,6 +34,7 @@ from nexus_actors.core.errors import (
 from nexus_actors.core.guard import GuardSettings, Place
 from nexus_actors.core.keyring import Secret
 from nexus_actors.core.settings import CoreSettings, Settings
+from nexus_actors.dashboard.settings import DashboardSettings
 from nexus_actors.engine.instruments import instruments
 from nexus_actors.notifications.settings import ALL as NOTIFICATION_SETTINGS
 from nexus_actors.platforms.settings import PlatformSettings
@@ -111,6 +112,7 @@ def settings_page() -> str:
             settings_section(titled(model), model) for model in NOTIFICATION_SETTINGS
         )
         + settings_section("URLs that users supply", GuardSettings)
+        + settings_section("Dashboard", DashboardSettings)
     )
 
 

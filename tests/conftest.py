@@ -32,6 +32,7 @@ pytest_plugins = [
     "screening",
     "servers",
     "swarms",
+    "dashboards",
 ]
 
 ROOT = Path(__file__).resolve().parents[1]

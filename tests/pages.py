@@ -21,7 +21,10 @@ from typing import Final
 
 
 #: Commands that run until they are stopped: on the page, in a terminal of their own.
-SERVERS: Final = ("dramatiq ", "nexus-actors worker", "python -m http.server")
+SERVERS: Final = (
+    *("dramatiq ", "nexus-actors dashboard", "nexus-actors worker"),
+    "python -m http.server",
+)
 
 #: What the pages call the reader's Redis and the reader's video.
 REDIS_URL: Final = "redis://127.0.0.1:6379/0"

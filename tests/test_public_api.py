@@ -13,7 +13,10 @@ from nexus_actors.app import DOMAINS
 from nexus_actors.core import errors
 
 
-PUBLIC = ["nexus_actors", *(path.rpartition(".")[0] for path in DOMAINS.values())]
+PUBLIC = [
+    *("nexus_actors", "nexus_actors.dashboard"),
+    *(path.rpartition(".")[0] for path in DOMAINS.values()),
+]
 
 
 @pytest.fixture(params=PUBLIC)

@@ -20,6 +20,7 @@ from nexus_actors.core.errors import (
 )
 
 from .analytics import analytics
+from .dashboard import dashboard
 from .db import db
 from .dead import dead
 from .demo import demo
@@ -46,7 +47,19 @@ def cli(context: click.Context, *, verbose: bool) -> None:
 
 
 for command in (
-    *(analytics, db, dead, demo, doctor, events, exporter, health, job, oauth),
+    *(
+        analytics,
+        dashboard,
+        db,
+        dead,
+        demo,
+        doctor,
+        events,
+        exporter,
+        health,
+        job,
+        oauth,
+    ),
     *(publications, queues, sandbox, schedule, send, templates, worker),
 ):
     cli.add_command(command)

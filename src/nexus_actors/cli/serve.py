@@ -69,22 +69,22 @@ class Site:
         self._server.should_exit = True
 
 
-def listen(port: int) -> socket.socket:
-    """Take *port* of loopback; 0 is any free one.
+def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
+    """Take *port* of an address of this machine; 0 is any free one.
 
     Raises:
-        ConfigurationError: The port is taken.
+        ConfigurationError: It is taken, or there is no such address.
     """
-    listener = socket.socket()
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind(("127.0.0.1", port))
+        listener.bind((host, port))
         listener.listen()  # now, so that two commands never believe to have one port
     except OSError as error:
         listener.close()
         reason = (error.strerror or str(error)).lower()
         raise ConfigurationError(
-            f"port {port} of 127.0.0.1 cannot be used: {reason}; "
+            f"port {port} of {host} cannot be used: {reason}; "
             "give another with --port, or 0 for any"
         ) from error
     return listener
