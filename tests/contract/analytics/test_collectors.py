@@ -7,15 +7,28 @@ from pathlib import Path
 import pytest
 
 from collecting import make_posts
+from nexus_actors.analytics.adapters.facebook import FacebookCollector
 from nexus_actors.analytics.adapters.instagram import InstagramCollector
 from nexus_actors.analytics.adapters.tiktok import TikTokCollector
 from nexus_actors.analytics.adapters.youtube import YouTubeCollector
+from nexus_actors.sandbox.vendors.facebook.vendor import Facebook
 from nexus_actors.sandbox.vendors.instagram.vendor import Instagram
 from nexus_actors.sandbox.vendors.tiktok.vendor import TikTok
 from nexus_actors.sandbox.vendors.youtube.vendor import YouTube
 from nexus_actors.testing.contracts import CollectorContract
 from nexus_actors.testing.sandbox import SandboxClient
 from publishing import QUICK, TOKENS
+
+
+class TestFacebookCollector(CollectorContract):
+    adapter = FacebookCollector
+    vendor = Facebook
+    quick = QUICK["facebook"]
+    access_token = TOKENS["facebook"][0]
+
+    @pytest.fixture
+    def posts(self, platform: SandboxClient, clip: Path) -> list[str]:
+        return make_posts(platform, "facebook", clip, 2)
 
 
 class TestInstagramCollector(CollectorContract):
