@@ -6,16 +6,22 @@ from typing import TYPE_CHECKING
 
 from nexus_actors.core.lazy import lazy_names
 
-from .actors import aggregate_metrics, collect_metrics, sweep_snapshots
+from .actors import (
+    aggregate_metrics,
+    collect_due,
+    collect_metrics,
+    sweep_collections,
+    sweep_snapshots,
+)
 
 
 if TYPE_CHECKING:
     from .base import Access, Collector, Page, collectors
     from .engagement import Base, Rate, Rates, Weights, rate, rates
-    from .figures import Day, Figures, PostFigures, Week
+    from .figures import Day, Figures, PostFigures, ReportedDay, Week
     from .metrics import Break, Kind, Metric, State
     from .models import AggregateMetricsRequest, CollectMetricsRequest
-    from .readings import AccountReading, PostReading
+    from .readings import AccountReading, DayReading, PostReading
     from .settings import AnalyticsSettings
 else:
     __getattr__, __dir__ = lazy_names(
@@ -23,10 +29,10 @@ else:
         {
             ".base": ("Access", "Collector", "Page", "collectors"),
             ".engagement": ("Base", "Rate", "Rates", "Weights", "rate", "rates"),
-            ".figures": ("Day", "Figures", "PostFigures", "Week"),
+            ".figures": ("Day", "Figures", "PostFigures", "ReportedDay", "Week"),
             ".metrics": ("Break", "Kind", "Metric", "State"),
             ".models": ("AggregateMetricsRequest", "CollectMetricsRequest"),
-            ".readings": ("AccountReading", "PostReading"),
+            ".readings": ("AccountReading", "DayReading", "PostReading"),
             ".settings": ("AnalyticsSettings",),
         },
     )
@@ -42,6 +48,7 @@ __all__ = [
     "CollectMetricsRequest",
     "Collector",
     "Day",
+    "DayReading",
     "Figures",
     "Kind",
     "Metric",
@@ -50,13 +57,16 @@ __all__ = [
     "PostReading",
     "Rate",
     "Rates",
+    "ReportedDay",
     "State",
     "Week",
     "Weights",
     "aggregate_metrics",
+    "collect_due",
     "collect_metrics",
     "collectors",
     "rate",
     "rates",
+    "sweep_collections",
     "sweep_snapshots",
 ]

@@ -23,6 +23,8 @@ def collect_metrics(  # noqa: PLR0913 - what a message may say
     post_id: str | None = None,
     post_ids: Sequence[str] = (),
     time_zone: str | None = None,
+    days: bool = False,
+    watch: bool | None = None,
 ) -> dict[str, Any]:
     """Read the figures of posts and of their account, and keep them.
 
@@ -38,8 +40,30 @@ def collect_metrics(  # noqa: PLR0913 - what a message may say
             "post_id": post_id,
             "post_ids": post_ids,
             "time_zone": time_zone,
+            "days": days,
+            "watch": watch,
         }
     )
+
+
+@actor(
+    queue_name=QUEUE,
+    request=f"{_MODELS}:CollectDueRequest",
+    time_limit=float("inf"),  # each part of it is short
+)
+def collect_due(*, account: int) -> dict[str, Any]:
+    """Read what is due of an account that is read by itself."""
+    from .connect import collect_due as collect
+
+    return collect(account)
+
+
+@actor(queue_name=QUEUE, request=f"{_MODELS}:SweepCollectionsRequest", cron="* * * * *")
+def sweep_collections() -> dict[str, Any]:
+    """Go on with accounts that are due: their alarm, or their worker, was lost."""
+    from .connect import sweep_collections as sweep
+
+    return sweep()
 
 
 @actor(

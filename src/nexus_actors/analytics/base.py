@@ -7,16 +7,20 @@ all platforms and stands in `connect`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import ClassVar, Final
 
-from nexus_actors.core.errors import AuthorizationError
+from nexus_actors.core import clock
+from nexus_actors.core.errors import AuthorizationError, Postponed
 from nexus_actors.core.http import Answer, ApiClient, Call
 from nexus_actors.core.registry import Registry
+from nexus_actors.platforms.gate import Gate
 from nexus_actors.platforms.settings import PlatformSettings
 
-from .readings import AccountReading, PostReading
+from .readings import AccountReading, DayReading, PostReading
+from .refusals import Refusals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +39,9 @@ class Access:
         renew: Gives another token than the one that was refused; of a token that came
             with the message there is no other.
         stop: Called often; raises if the job must stop.
+        gate: What each call passes: budgets and circuits.
+        refusals: The names of metrics that are not taken, which may grow.
+        formats: Of posts that are known already: some platforms must be asked by it.
     """
 
     make_client: Callable[[PlatformSettings, str], ApiClient]
@@ -42,25 +49,69 @@ class Access:
     token: str
     renew: Callable[[str], str] | None = None
     stop: Callable[[], None] = lambda: None
+    gate: Gate | None = None
+    refusals: Refusals = field(default_factory=Refusals)
+    formats: Mapping[str, str] = field(default_factory=dict)
 
-    def send(self, call: Call) -> Answer:
+    def send(
+        self,
+        call: Call,
+        *,
+        base_url: str | None = None,
+        examine: Callable[[Answer], None] = lambda _: None,
+    ) -> Answer:
         """Make a call that reads.
 
+        Args:
+            call: What is asked.
+            base_url: Another one than the client has.
+            examine: Raises the error that an answer is, beside what the client sees.
+
         Raises:
-            NexusError: As `ApiClient.send` does.
+            NexusError: As `ApiClient.send` does; that there is no room for the call
+                only after a wait that is longer than a few seconds.
         """
         try:
-            return self._send(call)
+            return self._send(call, base_url, examine)
         except AuthorizationError as error:
             if error.code != "token_expired" or self.renew is None:
                 raise
         renew, self.renew = self.renew, None  # once
         self.token = renew(self.token)
-        return self._send(call)
+        return self._send(call, base_url, examine)
 
-    def _send(self, call: Call) -> Answer:
+    def _send(
+        self, call: Call, base_url: str | None, examine: Callable[[Answer], None]
+    ) -> Answer:
         client = self.make_client(self.platforms, self.token)
-        return client.send(call, check=self.stop)
+        if base_url is not None:
+            client = replace(client, base_url=base_url)
+        if self.gate is not None:
+            client = replace(client, on_call=self._enter, on_answer=self.gate.read)
+
+        def make() -> Answer:
+            answer = client.send(call, check=self.stop)
+            examine(answer)
+            return answer
+
+        return make() if self.gate is None else self.gate.watch(make)
+
+    def _enter(self, call: Call) -> None:
+        """Wait for room, if that is not long."""
+        while True:
+            self.stop()
+            assert self.gate is not None  # noqa: S101 - called where there is one
+            try:
+                return self.gate.enter(call)
+            except Postponed as error:
+                wait_s = (error.until - clock.now()).total_seconds()
+                if error.code != "budget" or wait_s > PATIENCE_S:
+                    raise
+                clock.sleep(max(0.0, wait_s))
+
+
+#: How long a job waits for room by itself; a longer wait is another run.
+PATIENCE_S: Final = 5.0
 
 
 class Collector(ABC):
@@ -71,10 +122,12 @@ class Collector(ABC):
 
     Attributes:
         batch: How many posts one call can name.
+        day_zone: Of the platform's own days.
     """
 
     name: ClassVar[str]
     batch: ClassVar[int]
+    day_zone: ClassVar[str] = "UTC"
 
     @staticmethod
     @abstractmethod
@@ -93,12 +146,32 @@ class Collector(ABC):
     def list_posts(self, access: Access, account: str, cursor: str | None) -> Page:
         """Return the figures of a part of the account's posts, the newest first."""
 
+    def read_days(
+        self,
+        access: Access,  # noqa: ARG002 - for those that have any
+        account: str,  # noqa: ARG002
+        *,
+        since: date,  # noqa: ARG002
+        until: date,  # noqa: ARG002
+        posts: Sequence[str] = (),  # noqa: ARG002
+    ) -> Sequence[DayReading]:
+        """Return what the platform itself says of the days from *since* to *until*.
+
+        Days of which it says nothing yet are left out.  Most platforms have figures of
+        an account's days, and some of those of its *posts*.
+        """
+        return ()
+
 
 #: All collectors, by platform.
 collectors: Final[Registry[Collector]] = Registry(
     "collector",
     Collector,
     {
+        "facebook": (
+            "nexus_actors.analytics.adapters.facebook:FacebookCollector",
+            None,
+        ),
         "instagram": (
             "nexus_actors.analytics.adapters.instagram:InstagramCollector",
             None,

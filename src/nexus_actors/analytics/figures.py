@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from nexus_actors.core import clock
 
 from .errors import NotCollectedError
-from .metrics import COLUMNS, METRICS, Reading, State, state_of
+from .metrics import COLUMNS, METRICS, Reading, State, latency_ms, state_of
 
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from nexus_actors.core.database import Database
 
 _NAMES: Final = {metric.code: metric.name for metric in METRICS.values()}
+
+DAY_MS: Final = 86_400_000
 
 #: How far a snapshot may be from the age that is asked for.
 NEAR: Final = timedelta(hours=18)
@@ -69,6 +71,24 @@ class Week:
     imputed: bool
     is_break: bool
     unfinished: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedDay:
+    """One metric of one day, as the platform itself tells it.
+
+    Attributes:
+        day: As the platform counts days: of TikTok UTC, of the others Pacific time.
+        value: Of the whole account, also of posts that were never collected, or of
+            *post*; a number, or why there is none.
+        final: Whether late figures are in.
+    """
+
+    day: date
+    metric: str
+    value: Reading
+    post: str | None
+    final: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +184,60 @@ class Figures:
                 correction=row["correction"],
                 days=row["days"],
                 **_flags(row),
+            )
+            for row in rows
+        ]
+
+    def reported(
+        self,
+        platform: str,
+        account: str,
+        *,
+        since: date,
+        until: date,
+        posts: bool = False,
+    ) -> list[ReportedDay]:
+        """Return what the platform itself has told of the days from *since* to *until*.
+
+        Args:
+            platform: Whose.
+            account: Whose.
+            since: The first day.
+            until: The last day.
+            posts: Whether of its posts, and not of the account as a whole.
+
+        Raises:
+            NotCollectedError: The account is not known.
+        """
+        from sqlalchemy import select
+
+        from nexus_actors.core.tables import analytics_posts
+        from nexus_actors.core.tables import reported_days as table
+
+        from .calendar import to_date, to_day
+
+        number, post = self.number(platform, account), analytics_posts.c
+        query = (
+            select(*table.c, post.external_id)
+            .outerjoin(analytics_posts, post.id == table.c.post_id)
+            .where(
+                table.c.account_id == number,
+                table.c.post_id != 0 if posts else table.c.post_id == 0,
+                table.c.day.between(to_day(since), to_day(until)),
+            )
+            .order_by(table.c.day, post.external_id, table.c.metric)
+        )
+        with self.database.read() as connection:
+            rows = connection.execute(query).mappings().all()
+        late_ms = latency_ms(platform) + DAY_MS
+        return [
+            ReportedDay(
+                day=to_date(row["day"]),
+                metric=_NAMES[row["metric"]],
+                value=State(row["state"]) if row["value"] is None else row["value"],
+                post=row["external_id"],
+                # its end in any zone, at the latest
+                final=row["collected_ms"] >= (row["day"] + 1) * DAY_MS + late_ms,
             )
             for row in rows
         ]

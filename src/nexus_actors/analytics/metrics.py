@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import IntEnum, StrEnum
-from typing import Final
+from typing import Any, Final
 
 
 class Kind(StrEnum):
@@ -94,8 +94,12 @@ def _midnight_ms(day: date) -> int:
 TIKTOK: Final = "tiktok.display"
 TIKTOK_BUSINESS: Final = "tiktok.business"
 YOUTUBE: Final = "youtube.data"
+YOUTUBE_DAYS: Final = "youtube.analytics"
 INSTAGRAM: Final = "instagram.insights"
+INSTAGRAM_DAYS: Final = "instagram.account"
 FACEBOOK: Final = "facebook.insights"
+FACEBOOK_NODE: Final = "facebook.fields"
+FACEBOOK_DAYS: Final = "facebook.page"
 
 _ALL: Final = (
     Metric(
@@ -107,8 +111,11 @@ _ALL: Final = (
             TIKTOK: "view_count",
             TIKTOK_BUSINESS: "video_views",
             YOUTUBE: "viewCount",
+            YOUTUBE_DAYS: "views",
             INSTAGRAM: "views",
+            INSTAGRAM_DAYS: "views",
             FACEBOOK: "post_media_view",
+            FACEBOOK_DAYS: "page_media_view",
         },
     ),
     Metric(
@@ -119,7 +126,9 @@ _ALL: Final = (
         names={
             TIKTOK_BUSINESS: "reach",
             INSTAGRAM: "reach",
+            INSTAGRAM_DAYS: "reach",
             FACEBOOK: "post_total_media_view_unique",
+            FACEBOOK_DAYS: "page_total_media_view_unique",
         },
     ),
     Metric(
@@ -131,8 +140,10 @@ _ALL: Final = (
             TIKTOK: "like_count",
             TIKTOK_BUSINESS: "likes",
             YOUTUBE: "likeCount",
+            YOUTUBE_DAYS: "likes",
             INSTAGRAM: "likes",
-            FACEBOOK: "reactions",
+            INSTAGRAM_DAYS: "likes",
+            FACEBOOK_NODE: "reactions",
         },
     ),
     Metric(
@@ -144,8 +155,10 @@ _ALL: Final = (
             TIKTOK: "comment_count",
             TIKTOK_BUSINESS: "comments",
             YOUTUBE: "commentCount",
+            YOUTUBE_DAYS: "comments",
             INSTAGRAM: "comments",
-            FACEBOOK: "comments",
+            INSTAGRAM_DAYS: "comments",
+            FACEBOOK_NODE: "comments",
         },
     ),
     Metric(
@@ -156,8 +169,10 @@ _ALL: Final = (
         names={
             TIKTOK: "share_count",
             TIKTOK_BUSINESS: "shares",
+            YOUTUBE_DAYS: "shares",
             INSTAGRAM: "shares",
-            FACEBOOK: "shares",
+            INSTAGRAM_DAYS: "shares",
+            FACEBOOK_NODE: "shares",
         },
     ),
     Metric(
@@ -165,7 +180,11 @@ _ALL: Final = (
         code=6,
         kind=Kind.COUNTER,
         column=True,
-        names={TIKTOK_BUSINESS: "favorites", INSTAGRAM: "saved"},
+        names={
+            TIKTOK_BUSINESS: "favorites",
+            INSTAGRAM: "saved",
+            INSTAGRAM_DAYS: "saves",
+        },
     ),
     Metric(
         name="watch_ms",
@@ -175,17 +194,33 @@ _ALL: Final = (
         column=True,
         names={
             TIKTOK_BUSINESS: ("total_time_watched", 1000),
+            YOUTUBE_DAYS: ("estimatedMinutesWatched", 60_000),
             INSTAGRAM: "ig_reels_video_view_total_time",
             FACEBOOK: "post_video_view_time",
+            FACEBOOK_DAYS: "page_video_view_time",
         },
     ),
-    Metric(name="reposts", code=8, kind=Kind.COUNTER, names={INSTAGRAM: "reposts"}),
-    Metric(name="clicks", code=9, kind=Kind.COUNTER, names={FACEBOOK: "post_clicks"}),
+    Metric(
+        name="reposts",
+        code=8,
+        kind=Kind.COUNTER,
+        names={INSTAGRAM: "reposts", INSTAGRAM_DAYS: "reposts"},
+    ),
+    Metric(
+        name="clicks",
+        code=9,
+        kind=Kind.COUNTER,
+        names={INSTAGRAM_DAYS: "profile_links_taps", FACEBOOK: "post_clicks"},
+    ),
     Metric(
         name="profile_visits",
         code=10,
         kind=Kind.COUNTER,
-        names={TIKTOK_BUSINESS: "profile_views", INSTAGRAM: "profile_visits"},
+        names={
+            TIKTOK_BUSINESS: "profile_views",
+            INSTAGRAM: "profile_visits",
+            FACEBOOK_DAYS: "page_views_total",
+        },
     ),
     Metric(
         name="avg_watch_ms",
@@ -194,8 +229,24 @@ _ALL: Final = (
         unit="ms",
         names={
             TIKTOK_BUSINESS: ("average_time_watched", 1000),
+            YOUTUBE_DAYS: ("averageViewDuration", 1000),
             INSTAGRAM: "ig_reels_avg_watch_time",
             FACEBOOK: "post_video_avg_time_watched",
+        },
+    ),
+    Metric(
+        name="engaged_views",
+        code=12,
+        kind=Kind.COUNTER,
+        names={YOUTUBE_DAYS: "engagedViews"},
+    ),
+    Metric(
+        name="engagements",
+        code=13,
+        kind=Kind.COUNTER,
+        names={
+            INSTAGRAM_DAYS: "total_interactions",
+            FACEBOOK_DAYS: "page_post_engagements",
         },
     ),
     Metric(
@@ -207,7 +258,7 @@ _ALL: Final = (
             TIKTOK_BUSINESS: "followers_count",
             YOUTUBE: "subscriberCount",
             INSTAGRAM: "followers_count",
-            FACEBOOK: "followers_count",
+            FACEBOOK_NODE: "followers_count",
         },
     ),
     Metric(
@@ -215,6 +266,24 @@ _ALL: Final = (
         code=33,
         kind=Kind.GAUGE,
         names={TIKTOK: "video_count", YOUTUBE: "videoCount", INSTAGRAM: "media_count"},
+    ),
+    Metric(
+        name="followers_gained",
+        code=34,
+        kind=Kind.DAILY,
+        names={
+            YOUTUBE_DAYS: "subscribersGained",
+            FACEBOOK_DAYS: "page_daily_follows_unique",
+        },
+    ),
+    Metric(
+        name="followers_lost",
+        code=35,
+        kind=Kind.DAILY,
+        names={
+            YOUTUBE_DAYS: "subscribersLost",
+            FACEBOOK_DAYS: "page_daily_unfollows_unique",
+        },
     ),
 )
 
@@ -229,6 +298,9 @@ COUNTERS: Final = tuple(n for n in COLUMNS if METRICS[n].kind is Kind.COUNTER)
 
 #: Those of an account that are levels.
 GAUGES: Final = tuple(m.name for m in _ALL if m.kind is Kind.GAUGE)
+
+#: What stands in the database for what is rolled up.
+CODES: Final = {name: METRICS[name].code for name in (*COUNTERS, *GAUGES)}
 
 #: The breaks that are known, the oldest first.
 BREAKS: Final = (
@@ -296,22 +368,33 @@ def latency_ms(platform: str) -> int:
 
 def post_names(api: str) -> dict[str, tuple[str, int]]:
     """Return what an API calls the metrics of a post: ours, and the factor to it."""
-    return _names(api, levels=False)
+    return _names(api, set(Kind) - {Kind.GAUGE})
 
 
 def account_names(api: str) -> dict[str, tuple[str, int]]:
     """Return what an API calls the levels of an account, likewise."""
-    return _names(api, levels=True)
+    return _names(api, {Kind.GAUGE})
 
 
-def _names(api: str, *, levels: bool) -> dict[str, tuple[str, int]]:
+def day_names(api: str) -> dict[str, tuple[str, int]]:
+    """Return what an API calls what an account got on a day, likewise."""
+    return _names(api, set(Kind))
+
+
+def _names(api: str, kinds: set[Kind]) -> dict[str, tuple[str, int]]:
     found = {}
     for metric in _ALL:
-        if api in metric.names and (metric.kind is Kind.GAUGE) is levels:
+        if api in metric.names and metric.kind in kinds:
             name = metric.names[api]
             vendor, factor = (name, 1) if isinstance(name, str) else name
             found[vendor] = (metric.name, factor)
     return found
+
+
+def reading_of(value: Any, factor: int, otherwise: State) -> Reading:
+    """Return a vendor's number in our unit; what is none has the state *otherwise*."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return round(value * factor) if is_number else otherwise
 
 
 def pack(states: Mapping[str, State]) -> int:

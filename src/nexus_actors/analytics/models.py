@@ -36,7 +36,8 @@ class CollectMetricsRequest(_Message):
     """The body of `collect_metrics`.
 
     Attributes:
-        platform: ``instagram``, ``tiktok``, ``youtube``, or another package's.
+        platform: ``facebook``, ``instagram``, ``tiktok``, ``youtube``, or another
+            package's.
         account: An account in the credential store; or *access_token*.
         access_token: When ``NEXUS_SECRET_KEY`` is set, the message carries it
             encrypted.
@@ -44,6 +45,9 @@ class CollectMetricsRequest(_Message):
         post_ids: Likewise, of several; without any, all posts of the last 90 days.
         time_zone: That of the account's days and weeks, such as ``Europe/Berlin``; kept
             for later messages.  UTC until one is given.
+        days: Whether to read, too, what the platform itself says of the last days.
+        watch: Whether the account is read by itself from now on: young posts often,
+            old ones rarely.  For a connected account only; none changes nothing.
     """
 
     platform: Platform
@@ -52,6 +56,8 @@ class CollectMetricsRequest(_Message):
     post_id: Name | None = None
     post_ids: Annotated[tuple[Name, ...], Field(max_length=10_000)] = ()
     time_zone: Name | None = None
+    days: bool = False
+    watch: bool | None = None
 
     @model_validator(mode="after")
     def _one_owner(self) -> Self:
@@ -59,6 +65,8 @@ class CollectMetricsRequest(_Message):
             raise ValueError("give account or access_token")
         if self.post_id is not None and self.post_ids:
             raise ValueError("give post_id or post_ids")
+        if self.watch is not None and self.account is None:
+            raise ValueError("watch needs an account that is connected")
         return self
 
     @field_validator("time_zone")
@@ -86,6 +94,7 @@ class CollectMetricsResult(Model):
     Attributes:
         account: As it is called from now on, in `aggregate_metrics` and all figures.
         posts: How many posts have new figures.
+        days: Of how many days the platform has told.
         missing: Posts that were named and that the platform does not show: deleted,
             private, or another account's.
     """
@@ -93,7 +102,37 @@ class CollectMetricsResult(Model):
     platform: str
     account: str
     posts: int
+    days: int = 0
     missing: tuple[str, ...] = ()
+
+
+class CollectDueRequest(_Message):
+    """The body of `collect_due`, which is sent by itself.
+
+    Attributes:
+        account: What the database calls the account.
+    """
+
+    account: int
+
+
+class CollectDueResult(Model):
+    """How many posts were read, and of how many days was told; or why none."""
+
+    posts: int = 0
+    days: int = 0
+    skipped: str | None = None
+
+
+class SweepCollectionsRequest(Model):
+    """The body of `sweep_collections`: nothing."""
+
+
+class SweepCollectionsResult(Model):
+    """Of how many accounts it was overdue to read them; or why none was looked for."""
+
+    sent: int = 0
+    skipped: str | None = None
 
 
 class AggregateMetricsRequest(_Message):

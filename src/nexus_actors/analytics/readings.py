@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 
 from .metrics import Reading
 
@@ -33,3 +33,18 @@ class AccountReading:
     """The levels of an account, as read at one instant; likewise."""
 
     values: Mapping[str, Reading] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayReading:
+    """What a platform itself says of a day of an account, or of one of its posts.
+
+    Attributes:
+        day: As the platform counts days: see `Collector.day_zone`.
+        values: Likewise; the amounts of that day alone.
+        post: The platform's name for the post; None of the account as a whole.
+    """
+
+    day: date
+    values: Mapping[str, Reading]
+    post: str | None = None

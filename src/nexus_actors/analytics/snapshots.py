@@ -18,7 +18,8 @@ from nexus_actors.core.errors import InvalidRequestError
 
 from .errors import TimeZoneFixedError
 from .metrics import COLUMNS, METRICS, Reading, State, pack
-from .readings import AccountReading, PostReading
+from .readings import AccountReading, DayReading, PostReading
+from .schedule import has_moved, next_ms
 
 
 if TYPE_CHECKING:
@@ -201,6 +202,57 @@ class Snapshots:
             )
             self._mark_account(connection, owner, at_ms)
 
+    def write_days(
+        self, owner: Owner, days: Sequence[DayReading], *, at: datetime
+    ) -> None:
+        """Keep what the platform itself says of days; of posts that are known.
+
+        What was known of a day is not forgotten because it is withheld later, and an
+        older reading that comes late changes nothing.
+        """
+        from sqlalchemy import case, func
+
+        from nexus_actors.core.tables import reported_days as table
+
+        query = self.database.insert(table)
+        new = query.excluded
+        is_known = new.value.is_(None) & table.c.value.is_not(None)
+        query = query.on_conflict_do_update(
+            index_elements=list(table.primary_key),
+            set_={
+                "value": func.coalesce(new.value, table.c.value),
+                "state": case((is_known, table.c.state), else_=new.state),
+                "collected_ms": new.collected_ms,
+            },
+            where=table.c.collected_ms <= new.collected_ms,
+        )
+        at_ms = clock.to_ms(at)
+        with self.database.begin() as connection:
+            self._see(connection, owner, at_ms)
+            numbers = self._numbers(connection, owner, {d.post for d in days if d.post})
+            rows = [
+                row
+                for day in days
+                if day.post is None or day.post in numbers
+                for row in _day_rows(owner, numbers.get(day.post or "", 0), day, at_ms)
+            ]
+            for part in _parts(rows):
+                connection.execute(query, part)
+
+    def _numbers(
+        self, connection: Connection, owner: Owner, ids: set[str]
+    ) -> dict[str, int]:
+        from sqlalchemy import select
+
+        from nexus_actors.core.tables import analytics_posts as table
+
+        found: dict[str, int] = {}
+        for part in _parts(sorted(ids)):
+            mine = (table.c.account_id == owner.id, table.c.external_id.in_(part))
+            query = select(table.c.external_id, table.c.id).where(*mine)
+            found |= {row.external_id: row.id for row in connection.execute(query)}
+        return found
+
     def insert(self, connection: Connection, rows: Sequence[Row]) -> None:
         """Write rows, sorted by post and none twice; a newer one in a slot stays."""
         if rows:
@@ -246,8 +298,12 @@ class Snapshots:
         posts: dict[str, PostReading],
         at_ms: int,
     ) -> dict[str, int]:
-        """Note the posts, and from when on they have changed; return their numbers."""
-        from sqlalchemy import case, func, select
+        """Note the posts, from when on they have changed, and when they are due again.
+
+        Returns:
+            Their numbers.
+        """
+        from sqlalchemy import case, func
 
         from nexus_actors.core.tables import analytics_posts as table
 
@@ -255,6 +311,7 @@ class Snapshots:
         query = self.database.insert(table)
         new = query.excluded
         published = func.coalesce(new.published_ms, table.c.published_ms)
+        is_older = table.c.seen_ms > new.seen_ms
         query = query.on_conflict_do_update(
             index_elements=[table.c.account_id, table.c.external_id],
             set_={
@@ -267,27 +324,46 @@ class Snapshots:
                     (table.c.stale_ms < new.stale_ms, table.c.stale_ms),
                     else_=new.stale_ms,
                 ),
+                "due_ms": case((is_older, table.c.due_ms), else_=new.due_ms),
+                "seen_ms": case((is_older, table.c.seen_ms), else_=new.seen_ms),
             },
         )
-        noted = [
-            {
-                "account_id": owner.id,
-                "external_id": id_,
-                "published_ms": _ms(posts[id_].published_at),
-                "duration_ms": posts[id_].duration_ms,
-                "format": posts[id_].format,
-                "stale_ms": begins,
-            }
-            for id_ in sorted(posts)
-        ]
         numbers: dict[str, int] = {}
-        for part in _parts(noted):
-            connection.execute(query, part)
-            names = [one["external_id"] for one in part]
-            mine = (table.c.account_id == owner.id, table.c.external_id.in_(names))
-            known = select(table.c.external_id, table.c.id).where(*mine)
-            numbers |= {row.external_id: row.id for row in connection.execute(known)}
+        for part in _parts(sorted(posts)):
+            before = self._last_views(connection, owner, part)
+            noted = [
+                {
+                    "account_id": owner.id,
+                    "external_id": id_,
+                    "published_ms": _ms(posts[id_].published_at),
+                    "duration_ms": posts[id_].duration_ms,
+                    "format": posts[id_].format,
+                    "stale_ms": begins,
+                    "seen_ms": at_ms,
+                    "due_ms": _due(posts[id_], before.get(id_), at_ms),
+                }
+                for id_ in part
+            ]
+            connection.execute(query, noted)
+            numbers |= self._numbers(connection, owner, {*part})
         return numbers
+
+    def _last_views(
+        self, connection: Connection, owner: Owner, ids: Sequence[str]
+    ) -> dict[str, tuple[int | None, int | None]]:
+        """Return when posts were published, and the views that were last seen."""
+        from sqlalchemy import select
+
+        from nexus_actors.core.tables import analytics_posts, post_snapshots
+
+        posts, known = analytics_posts.c, post_snapshots.c
+        last = (known.post_id == posts.id) & (known.slot == posts.seen_ms // HOUR_MS)
+        query = (
+            select(posts.external_id, posts.published_ms, known.views)
+            .select_from(analytics_posts.outerjoin(post_snapshots, last))
+            .where(posts.account_id == owner.id, posts.external_id.in_(ids))
+        )
+        return {id_: (at, views) for id_, at, views in connection.execute(query)}
 
     def _note_gone(
         self, connection: Connection, owner: Owner, gone: Sequence[str], at_ms: int
@@ -300,7 +376,7 @@ class Snapshots:
                 table.c.external_id.in_(part),
                 table.c.gone_ms.is_(None),
             )
-            connection.execute(query.values(gone_ms=at_ms))
+            connection.execute(query.values(gone_ms=at_ms, due_ms=None))
 
 
 #: The columns of an account's snapshots.
@@ -329,6 +405,15 @@ def insert_sql(database: Database, table: Table, names: Iterable[str]) -> str:
     return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 - likewise
 
 
+def run_many(
+    database: Database, connection: Connection, statement: str, rows: list[Row]
+) -> None:
+    """Run a statement, with marks as SQLite has them, for each row if there is any."""
+    if rows:
+        text = statement if database.path else statement.replace("?", "%s")
+        connection.exec_driver_sql(text, rows)
+
+
 def _row(number: int, post: PostReading, at_ms: int) -> Row:
     states = {n: v for n, v in post.values.items() if isinstance(v, State)}
     given = {n: State.VALUE for n in post.values if n not in states}
@@ -340,6 +425,34 @@ def _row(number: int, post: PostReading, at_ms: int) -> Row:
         pack(states | given),
         _json(_extra(post.values, COLUMNS)),
     )
+
+
+def _day_rows(
+    owner: Owner, post: int, reading: DayReading, at_ms: int
+) -> list[dict[str, int | None]]:
+    from .calendar import to_day
+
+    return [
+        {
+            "account_id": owner.id,
+            "post_id": post,
+            "day": to_day(reading.day),
+            "metric": METRICS[name].code,
+            "value": _number(value),
+            "state": int(value if isinstance(value, State) else State.VALUE),
+            "collected_ms": at_ms,
+        }
+        for name, value in sorted(reading.values.items())
+    ]
+
+
+def _due(
+    post: PostReading, before: tuple[int | None, int | None] | None, at_ms: int
+) -> int | None:
+    """Return when a post is read next, after a reading at *at_ms*."""
+    published, views = before or (None, None)
+    moved = has_moved(views, _number(post.values.get("views")))
+    return next_ms(_ms(post.published_at) or published, at_ms, moved=moved)
 
 
 def _number(value: Reading | None) -> int | None:

@@ -6,6 +6,7 @@ import csv
 import sys
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import Any, Final
 
 import click
@@ -41,17 +42,27 @@ def analytics() -> None:
 )
 @click.option("--post", "posts", multiple=True, help="Its id; by default, all.")
 @click.option("--time-zone", help="Of the account's days, such as Europe/Berlin.")
-def collect(
+@click.option("--days", is_flag=True, help="Also what the platform says of last days.")
+@click.option(
+    "--watch/--no-watch",
+    default=None,
+    help="Read a connected account by itself from now on, or no more.",
+)
+def collect(  # noqa: PLR0913 - one for each option
     platform: str,
+    *,
     account: str | None,
     access_token: str | None,
     posts: tuple[str, ...],
     time_zone: str | None,
+    days: bool,
+    watch: bool | None,
 ) -> None:
     """Read the figures of an account's posts now, and keep them."""
     from nexus_actors.analytics import collect_metrics
 
     given: dict[str, Any] = {"account": account, "time_zone": time_zone}
+    given |= {"days": days, "watch": watch}
     if account is None:
         given["access_token"] = access_token
     print_json(collect_metrics(platform=platform, post_ids=list(posts), **given))
@@ -69,7 +80,7 @@ def rollup(platform: str | None, account: str | None, *, rebuild: bool) -> None:
 
 
 @analytics.command()
-@click.argument("what", type=click.Choice(["days", "weeks", "posts"]))
+@click.argument("what", type=click.Choice(["days", "weeks", "posts", "reported"]))
 @click.argument("platform")
 @click.option("--account", required=True, help="As `collect` has told it.")
 @click.option("--since", type=date, help="The first day; by default 30 days ago.")
@@ -81,23 +92,22 @@ def export(
     since: datetime | None,
     until: datetime | None,
 ) -> None:
-    """Print an account's days, weeks or posts as CSV."""
+    """Print as CSV an account's days, weeks or posts, or what the platform reported."""
     from nexus_actors.analytics import Figures
     from nexus_actors.core.settings import CoreSettings
     from nexus_actors.platforms.vault import open_database
 
     figures = Figures(open_database(CoreSettings.load()))
     today = clock.now()
-    span = {
-        "since": (since or today - SPAN).date(),
-        "until": (until or today).date(),
-    }
+    first, last = (since or today - SPAN).date(), (until or today).date()
     if what == "posts":
         _write(_posts(figures, platform, account))
     elif what == "days":
-        _write(_rows(figures.days(platform, account, **span)))
+        _write(_rows(figures.days(platform, account, since=first, until=last)))
+    elif what == "reported":
+        _write(_rows(figures.reported(platform, account, since=first, until=last)))
     else:
-        _write(_rows(figures.weeks(platform, account, **span)))
+        _write(_rows(figures.weeks(platform, account, since=first, until=last)))
 
 
 def _posts(figures: Any, platform: str, account: str) -> Iterable[dict[str, Any]]:
@@ -139,6 +149,8 @@ def _write(rows: Iterable[dict[str, Any]]) -> None:
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return None  # why there is no figure
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str) and value.startswith(FORMULA):

@@ -32,9 +32,12 @@ def oauth() -> None:
     "--redirect-uri",
     help="Where the platform sends you back to; by default to this machine.",
 )
+@click.option("--figures", is_flag=True, help="Let figures be collected, too.")
 @click.option("--port", default=0, help="Of this machine; by default any free one.")
 @click.option("--timeout", default=300.0, help="How long to wait for you, in seconds.")
-def login(platform: str, redirect_uri: str | None, port: int, timeout: float) -> None:
+def login(
+    platform: str, *, redirect_uri: str | None, figures: bool, port: int, timeout: float
+) -> None:
     """Connect the account that you choose in your browser."""
     from nexus_actors.social.accounts import begin_login, finish_login
 
@@ -42,7 +45,7 @@ def login(platform: str, redirect_uri: str | None, port: int, timeout: float) ->
         # Facebook knows no numbers for this machine
         host = "localhost" if platform == "facebook" else "127.0.0.1"
         uri = redirect_uri or f"http://{host}:{receiver.server_port}/callback"
-        begun = begin_login(platform, redirect_uri=uri)
+        begun = begin_login(platform, redirect_uri=uri, figures=figures)
         click.echo(f"Open this address in your browser:\n{begun.url}", err=True)
         if urlsplit(uri).hostname in LOOPBACK:
             came_back = receiver.wait(timeout)

@@ -120,6 +120,8 @@ class Call:
             seen it and did not answer, its outcome is unknown.
         undone_on_5xx: An answer of 5xx proves that nothing has happened.
         accept: Statuses that are answers rather than errors, beside 2xx.
+        counts: As how many calls the server counts it, which is more than one of a
+            batch.
     """
 
     method: str
@@ -133,6 +135,7 @@ class Call:
     idempotent: bool | None = None
     undone_on_5xx: bool = False
     accept: Collection[int] = ()
+    counts: int = 1
 
     def __str__(self) -> str:
         parts = urlsplit(self.target)
@@ -207,6 +210,8 @@ class ApiClient:
     Attributes:
         name: How errors call the server.
         headers: Sent with each call, such as ``Authorization``.
+        on_call: Shown each call before it is made, also one that is made again; what
+            it raises is raised in place of that.
         on_answer: Shown each answer first, whatever it says: reads the limits that
             stand in headers.
     """
@@ -215,6 +220,7 @@ class ApiClient:
     base_url: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = USUAL
+    on_call: Callable[[Call], None] | None = None
     on_answer: Callable[[Answer], None] | None = None
     session: Session | None = None
 
@@ -283,6 +289,8 @@ class ApiClient:
         check: Callable[[], None] | None,
         pour: Callable[[requests.Response], None] | None = None,
     ) -> Answer:
+        if self.on_call:
+            self.on_call(call)
         with Exchange(self.limits, check) as exchange:
             try:
                 answer = self._transfer(call, pour)

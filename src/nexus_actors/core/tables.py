@@ -116,6 +116,13 @@ analytics_accounts = Table(
     Column("seen_ms", BigInteger, nullable=False),
     Column("rolled_ms", BigInteger, nullable=False),
     Column("stale_day", Integer),
+    Column("due_ms", BigInteger),
+    Column("lease_ms", BigInteger),
+    Column("listed_ms", BigInteger),
+    Column("days_ms", BigInteger),
+    Column("refusals", JSON),
+    Column("round", JSON),
+    Index("nexus_analytics_accounts_by_due", "due_ms"),
     Index("nexus_analytics_accounts_by_name", "platform", "account", unique=True),
 )
 
@@ -132,6 +139,9 @@ analytics_posts = Table(
     Column("stale_ms", BigInteger),
     Column("opens_ms", BigInteger),
     Column("sealed_day", Integer),
+    Column("seen_ms", BigInteger),
+    Column("due_ms", BigInteger),
+    Index("nexus_analytics_posts_by_due", "account_id", "due_ms"),
     Index("nexus_analytics_posts_by_name", "account_id", "external_id", unique=True),
     Index("nexus_analytics_posts_by_account", "account_id", "id"),
 )
@@ -203,6 +213,20 @@ account_days = Table(
     Column("correction", BigInteger, nullable=False),
     Column("posts", Integer, nullable=False),
     Column("flags", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What a platform itself says of a day; post 0 is the account as a whole.
+reported_days = Table(
+    "nexus_reported_days",
+    metadata,
+    Column("account_id", Integer, primary_key=True, autoincrement=False),
+    Column("post_id", Integer, primary_key=True, autoincrement=False),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("metric", Integer, primary_key=True, autoincrement=False),
+    Column("value", BigInteger),
+    Column("state", Integer, nullable=False),
+    Column("collected_ms", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 

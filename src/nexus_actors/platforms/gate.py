@@ -12,6 +12,7 @@ Redis it stands open: it spares the platform, and nothing depends on it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -167,21 +168,23 @@ class Gate:
     def _spend(self, call: Call) -> None:
         found = counting(self._limits(), call)
         for cost in sorted({limit.cost for limit in found}):
-            same = [self._budget(limit) for limit in found if limit.cost == cost]
-            spend(*same, calls=cost)
+            calls = cost * call.counts
+            same = [self._budget(x, at_once=calls) for x in found if x.cost == cost]
+            spend(*same, calls=min(calls, *(budget.burst for budget in same)))
 
     def _limits(self) -> tuple[Limit, ...]:
         known = LIMITS.get(self.platform, ())
         return self.settings.limits.get(self.platform, known)
 
-    def _budget(self, limit: Limit) -> Budget:
+    def _budget(self, limit: Limit, *, at_once: int = 1) -> Budget:
+        """Return the budget that a limit is; it has room for so many calls at once."""
         who = "app" if limit.per == "app" else self.account[:MAX_NAME]
         most = max(limit.cost, int(limit.limit * self.settings.limits_share))
         return Budget(
             f"{self.platform}:{who}:{limit.name}",
             limit=most,
             window_s=limit.window_s,
-            burst=min(limit.burst, most),
+            burst=min(max(limit.burst, at_once), most),
         )
 
     def _heed(self, usage: Usage, limit: Limit) -> None:
@@ -212,6 +215,11 @@ class Gate:
             what()
         except BrokerUnavailable as error:
             log.warning("platforms.gate_open", reason=error.message)
+
+
+def unnamed(token: str) -> str:
+    """Return what stands for the account of a token that came with a message."""
+    return hashlib.sha256(f"nexus token:{token}".encode()).hexdigest()[:32]
 
 
 def _is_guarded() -> bool:

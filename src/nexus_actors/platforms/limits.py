@@ -107,12 +107,14 @@ _TIKTOK: Final = (
         window_s=MINUTE_S,
         burst=10,
     ),
-    Limit(
-        name="list",
-        calls="POST /v2/video/list/*",
-        limit=600,
-        window_s=MINUTE_S,
-        burst=100,
+    # "Rate Limits": each of these for itself
+    *(
+        Limit(name=name, calls=calls, limit=600, window_s=MINUTE_S, burst=100)
+        for name, calls in {
+            "list": "POST /v2/video/list/*",
+            "query": "POST /v2/video/query/*",
+            "user": "GET /v2/user/info/*",
+        }.items()
     ),
 )
 
@@ -127,6 +129,24 @@ _YOUTUBE: Final = (
         limit=100,
         window_s=DAY_S,
         burst=10,
+        per="app",
+    ),
+    # revision history of 2026-06-03: a bucket of its own
+    Limit(
+        name="stats",
+        calls="GET /youtube/v3/videos:batchGetStats",
+        limit=10_000,
+        window_s=DAY_S,
+        burst=1000,
+        per="app",
+    ),
+    # of the Analytics API, whose quota only the project's console tells
+    Limit(
+        name="reports",
+        calls="GET /v2/reports",
+        limit=720,
+        window_s=MINUTE_S,
+        burst=100,
         per="app",
     ),
     *(

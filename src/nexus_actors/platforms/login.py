@@ -110,6 +110,8 @@ class Login(ABC):
     #: What is asked for, and those without which nothing can be published.
     scopes: ClassVar[tuple[str, ...]]
     needed: ClassVar[frozenset[str]]
+    #: What collecting figures needs beside.
+    figures: ClassVar[tuple[str, ...]] = ()
     #: What parts them in a URL.
     separator: ClassVar[str] = ","
     page: ClassVar[tuple[str, str]]

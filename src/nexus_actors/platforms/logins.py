@@ -30,6 +30,7 @@ class YouTubeLogin(Login):
     platform = "youtube"
     model = "stable"
     scopes = (youtube.UPLOAD, youtube.READONLY)
+    figures = (youtube.ANALYTICS,)
     needed = frozenset(scopes)
     separator = " "
     page = ("accounts.google.com", "/o/oauth2/v2/auth")
@@ -92,6 +93,7 @@ class TikTokLogin(Login):
     platform = "tiktok"
     model = "rotating"
     scopes = ("user.info.basic", "video.list", "video.publish", "video.upload")
+    figures = ("user.info.stats",)
     needed = frozenset({"user.info.basic", "video.publish"})
     page = ("www.tiktok.com", "/v2/auth/authorize/")
 
@@ -149,6 +151,7 @@ class InstagramLogin(Login):
     platform = "instagram"
     model = "extension"
     scopes = ("instagram_business_basic", "instagram_business_content_publish")
+    figures = ("instagram_business_manage_insights",)
     needed = frozenset(scopes)
     page = ("www.instagram.com", "/oauth/authorize")
 
@@ -216,6 +219,7 @@ class FacebookLogin(Login):
     platform = "facebook"
     model = "extension"
     scopes = ("pages_show_list", "pages_read_engagement", "pages_manage_posts")
+    figures = ("read_insights",)
     needed = frozenset(scopes)
     page = ("www.facebook.com", "/{version}/dialog/oauth")
 

@@ -7,20 +7,24 @@ Source: Meta for Developers, "Handling Errors", "Instagram Platform: Error Codes
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final
 
 from typing_extensions import override
 
 from nexus_actors.core import clock
-from nexus_actors.core.errors import NexusError
-from nexus_actors.core.http import Answer, ApiClient
+from nexus_actors.core.errors import NexusError, RemoteUnavailableError
+from nexus_actors.core.http import Answer, ApiClient, Call
+from nexus_actors.core.logs import get_logger
 
 from .limits import Per, Usage
 from .settings import PlatformSettings
 from .verdicts import Verdict, body_of, error_of, field
 
+
+log = get_logger(__name__)
 
 #: The sub-code, and what it means; it comes before the code.
 SUBCODES: Final[Mapping[int, Verdict]] = {
@@ -119,6 +123,9 @@ USAGE_HEADERS: Final[Mapping[str, Per]] = {
     "X-Business-Use-Case-Usage": "account",
 }
 
+#: How many calls one batch may make.
+BATCH: Final = 50
+
 #: An object that cannot be found; on reading, a known fault that passes.
 NOT_FOUND: Final = (100, 33)
 
@@ -130,12 +137,29 @@ class MetaClient(ApiClient):
     def judge(self, answer: Answer) -> NexusError | None:
         if answer.status in answer.call.accept:
             return None
+        asked, served = self.version, answer.headers.get("facebook-api-version")
+        if served is not None and served != asked:
+            _warn(asked, served)
         return refusal(answer) or super().judge(answer)
+
+    @property
+    def version(self) -> str:
+        """The version of the API that is asked for."""
+        return self.base_url.rpartition("/")[2]
 
     @override
     def request_id(self, answer: Answer) -> str | None:
         found = field(body_of(answer), "error", "fbtrace_id")
         return answer.headers.get("x-fb-trace-id") if found is None else str(found)
+
+
+@cache
+def _warn(asked: str, served: str) -> None:
+    """Tell once that a version has expired: Meta serves the next one, and says nothing.
+
+    What a field or a metric means may differ there.
+    """
+    log.warning("platforms.version_expired", asked=asked, served=served)
 
 
 def refusal(answer: Answer) -> NexusError | None:
@@ -174,6 +198,34 @@ def client(settings: PlatformSettings, platform: str, token: str) -> MetaClient:
         f"/{settings.meta_version}",
         headers={"Authorization": f"Bearer {token}"},
     )
+
+
+def batch(paths: Sequence[str]) -> Call:
+    """Return the call that makes several which read, each of which counts.
+
+    Source: Graph API, "Batch Requests".
+    """
+    asked = [{"method": "GET", "relative_url": path} for path in paths]
+    form = {"batch": json.dumps(asked), "include_headers": "false"}
+    return Call("POST", "/", form=form, idempotent=True, counts=len(paths))
+
+
+def batched(answer: Answer) -> list[Answer | None]:
+    """Return the answers to the calls of a batch; of one not made in time, none.
+
+    Raises:
+        RemoteUnavailableError: It is no list of answers.
+    """
+    found = answer.json()
+    if not isinstance(found, list):
+        raise RemoteUnavailableError(f"{answer.call}: no list of answers")
+    return [_inner(answer, one) if isinstance(one, dict) else None for one in found]
+
+
+def _inner(answer: Answer, one: Mapping[str, Any]) -> Answer:
+    call = Call("GET", answer.call.target)
+    body = str(one.get("body") or "").encode()
+    return Answer(answer.server, call, int(one.get("code") or 0), {}, body)
 
 
 def usages(answer: Answer) -> list[Usage]:

@@ -28,6 +28,7 @@ UPLOAD: Final = AUTH + "youtube.upload"
 MANAGE: Final = AUTH + "youtube"
 FORCE_SSL: Final = AUTH + "youtube.force-ssl"
 READONLY: Final = AUTH + "youtube.readonly"
+ANALYTICS: Final = AUTH + "yt-analytics.readonly"
 
 #: Where the day of the quotas begins.
 PACIFIC: Final = ZoneInfo("America/Los_Angeles")

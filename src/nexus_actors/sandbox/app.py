@@ -8,9 +8,9 @@ from contextlib import suppress
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -24,9 +24,10 @@ from starlette.responses import (
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from .base import Clock, Refusal, Settings, Vendor
+from .base import Clock, Refusal, Settings, Vendor, iso
 from .callbacks import Callbacks
 from .faults import FAULTS, Fault, FaultScript, Scripted, explain
+from .growth import DAY_S
 from .requests import RequestLog
 from .vendors import VENDORS
 from .wire import Answer, Wire, ask
@@ -154,6 +155,8 @@ class Sandbox:
                 Route("/_sandbox/clock", self._put_clock, methods=["PUT"]),
                 Route("/_sandbox/callbacks", self._get_callbacks, methods=["GET"]),
                 Route("/_sandbox/callbacks", self._post_callbacks, methods=["POST"]),
+                Route("/_sandbox/growth", self._get_growth, methods=["GET"]),
+                Route("/_sandbox/growth", self._post_growth, methods=["POST"]),
                 Route("/_sandbox/reset", self._post_reset, methods=["POST"]),
                 *(
                     Mount(f"/_sandbox/{name}", routes=vendor.controls())
@@ -243,6 +246,19 @@ class Sandbox:
         sent = await self.callbacks.send(again=wanted.again)
         return JSONResponse([asdict(callback) for callback in sent])
 
+    async def _get_growth(self, _: Request) -> Response:
+        now = self.clock.now()
+        growing = {n: v for n, v in self.vendors.items() if v.world is not None}
+        return JSONResponse({name: _truth(v, now) for name, v in growing.items()})
+
+    async def _post_growth(self, request: Request) -> Response:
+        order = GrowthOrder.model_validate_json(await request.body())
+        if order.vendor not in self.vendors:
+            raise ValueError(f"no vendor {order.vendor!r}")
+        now, span_s = self.clock.now(), order.days * DAY_S
+        times = [now - span_s * (1 - n / order.posts) for n in range(order.posts)]
+        return JSONResponse(self.vendors[order.vendor].plant(times))
+
     async def _post_reset(self, _: Request) -> Response:
         self.reset()
         return Response(status_code=204)
@@ -257,6 +273,35 @@ POLICY: Final = (
 
 #: What ``PUT /_sandbox/settings`` takes: by vendor, the fields that change.
 CHANGES: Final = TypeAdapter(dict[str, dict[str, Any]])
+
+
+def _truth(vendor: Vendor[Any], now: float) -> dict[str, Any]:
+    """Return what was put into a vendor's figures on purpose."""
+    world, posts = vendor.world, vendor.made()
+    if world is None or not posts:
+        return {"unusual": [], "falls": []}
+    since = min(post.at for post in posts)
+    falls = [(post, world.fall_of(post)) for post in posts]
+    return {
+        "unusual": [
+            day
+            for account in sorted({post.account for post in posts})
+            for day in world.planted(account, since, now)
+        ],
+        "falls": [
+            {"post": post.name, "at": iso(fall[0]), "share": fall[1]}
+            for post, fall in falls
+            if fall and fall[0] <= now
+        ],
+    }
+
+
+class GrowthOrder(Settings):
+    """Wants posts without media, evenly over the last days."""
+
+    vendor: str
+    posts: Annotated[int, Field(ge=1, le=100_000)]
+    days: Annotated[float, Field(gt=0)] = 90
 
 
 class ClockChange(Settings):

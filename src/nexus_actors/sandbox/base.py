@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
@@ -15,6 +15,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
 from .media import Media
+
+
+if TYPE_CHECKING:
+    from .growth import Made, World
 
 
 class Settings(BaseModel):
@@ -184,6 +188,22 @@ class Vendor(ABC, Generic[S]):
 
     def posts(self) -> list[Post]:
         """Return the posts of a vendor that has any, in the order of their making."""
+        return []
+
+    @property
+    def world(self) -> World | None:
+        """Return the figures of a vendor whose posts have any."""
+        return None
+
+    def made(self) -> list[Made]:
+        """Return the posts that have figures, the oldest first."""
+        return []
+
+    def plant(self, _: Sequence[float]) -> list[str]:
+        """Make posts without media, as if they had been published then; return ids.
+
+        A vendor that has no posts makes none.
+        """
         return []
 
     def url(self, request: Request, path: str) -> str:

@@ -32,17 +32,23 @@ from .connect import Desk
 log = get_logger(__name__)
 
 
-def begin_login(platform: str, *, redirect_uri: str | None = None) -> Start:
+def begin_login(
+    platform: str, *, redirect_uri: str | None = None, figures: bool = False
+) -> Start:
     """Return where to send the creator, and what to keep until they are back.
 
     Args:
         platform: ``youtube``, ``tiktok``, ``instagram`` or ``facebook``.
         redirect_uri: Where they are sent back to; by default as set.
+        figures: Whether to ask, too, for what collecting figures needs; the platform
+            must have allowed the app to.
 
     Raises:
         ConfigurationError: There is no such login, or the app is not set up.
     """
-    return login_of(platform).start(redirect_uri=redirect_uri)
+    login = login_of(platform)
+    scopes = (*login.scopes, *login.figures) if figures else ()
+    return login.start(redirect_uri=redirect_uri, scopes=scopes)
 
 
 def finish_login(

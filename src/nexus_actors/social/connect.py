@@ -32,7 +32,7 @@ from nexus_actors.core.logs import get_logger
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.engine import events, jobs
 from nexus_actors.engine.instruments import counter
-from nexus_actors.platforms.gate import Gate
+from nexus_actors.platforms.gate import Gate, unnamed
 from nexus_actors.platforms.settings import PlatformSettings
 from nexus_actors.platforms.tokens import Tokens
 from nexus_actors.platforms.vault import open_database, open_tokens
@@ -42,7 +42,6 @@ from .models import (
     PublishPostRequest,
     RefreshCredentialsResult,
     SweepPublicationsResult,
-    digest,
 )
 from .publications import (
     ACTIVE,
@@ -438,7 +437,7 @@ def _gate(desk: Desk, row: Publication, token: str | None) -> Gate:
     """Return what the calls of a publication pass."""
     who = row.account or row.request.get("account_id")
     if who is None:
-        who = digest("token", token or "")[:32]
+        who = unnamed(token or "")
     return Gate(
         platform=row.platform, account=who, part=row.id, settings=desk.platforms
     )

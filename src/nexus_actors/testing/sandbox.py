@@ -91,6 +91,24 @@ class SandboxClient:
         sent: list[dict[str, Any]] = self._call("POST", "callbacks", {"again": again})
         return sent
 
+    def plant(self, vendor: str, posts: int, *, days: float = 90) -> list[str]:
+        """Make posts without media, evenly over the last days; return their ids.
+
+        The oldest is the first.
+        """
+        order = {"vendor": vendor, "posts": posts, "days": days}
+        ids: list[str] = self._call("POST", "growth", order)
+        return ids
+
+    def growth(self) -> dict[str, dict[str, list[dict[str, Any]]]]:
+        """Return by vendor what was put into its figures on purpose.
+
+        That is the ``unusual`` days of accounts, and the ``falls`` of posts, as far as
+        the settings have any.
+        """
+        truth: dict[str, dict[str, list[dict[str, Any]]]] = self._call("GET", "growth")
+        return truth
+
     def reset(self) -> None:
         """Forget all: requests, truth, faults, settings, clock."""
         self._call("POST", "reset")

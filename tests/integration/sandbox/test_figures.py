@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from collecting import bearer, make_posts
-from nexus_actors.sandbox.growth import figures
+from nexus_actors.sandbox.growth import Growth, Made, World
 from nexus_actors.testing.sandbox import SandboxClient
 from publishing import QUICK
 
@@ -35,15 +35,50 @@ def get(platform: SandboxClient, what: str, **params: str) -> Any:
     return requests.get(url, params=params, headers=bearer("youtube"), timeout=30)
 
 
+AT = 1_790_000_000.0
+HOUR = 3600.0
+
+
+def post(name: str = "post", account: str = "us") -> Made:
+    return Made(name=name, account=account, at=AT)
+
+
 def test_a_post_grows_fast_at_first_and_never_shrinks() -> None:
-    ages = [hours * 3600 for hours in (0, 1, 24, 48, 24 * 30)]
-    seen = [figures("seed", "post", age) for age in ages]
+    ages = [hours * HOUR for hours in (0, 1, 24, 48, 24 * 30)]
+    world = World(seed="seed", growth=Growth())
+    seen = [world.figures(post(), AT + age) for age in ages]
 
     assert [one.views for one in seen] == sorted(one.views for one in seen)
     assert seen[0].views == seen[0].likes == 0
     assert seen[2].views - seen[1].views > seen[3].views - seen[2].views
-    assert seen == [figures("seed", "post", age) for age in ages]
-    assert seen[4] != figures("another", "post", ages[4])
+    assert seen == list(world.course(post(), [AT + age for age in ages]))
+    other = World(seed="another", growth=Growth())
+    assert seen[4] != other.figures(post(), AT + ages[4])
+
+
+def test_what_is_put_into_the_figures_on_purpose_is_told() -> None:
+    growth = Growth(unusual=0.1, falls=0.5, season=(1, 1, 1, 1, 1, 2, 2), late_s=HOUR)
+    world, plain = (World(seed="s", growth=g) for g in (growth, Growth(late_s=HOUR)))
+    now = AT + 60 * 24 * HOUR
+    midnights = [day * 86_400.0 for day in range(int(AT // 86_400) + 1, 20_800)]
+
+    days = world.planted("us", AT, now)
+    falls = {n: world.fall_of(post(f"p{n}")) for n in range(40)}
+    told = [[*w.course(post("p0"), midnights)] for w in (world, plain)]
+
+    assert 1 <= len(days) <= 15
+    assert {day["factor"] for day in days} <= {3, 2, 0.4, 0.2}
+    assert 10 <= sum(fall is not None for fall in falls.values()) <= 30
+    # a fall is a level that is lower than the one before it
+    number, (at, share) = next((n, fall) for n, fall in falls.items() if fall)
+    seen = [at + HOUR - 60, at + HOUR + 60]
+    before, after = (f.views for f in world.course(post(f"p{number}"), seen))
+    assert after == pytest.approx(before * (1 - share), rel=0.02, abs=2)
+    # what was late is all there in the end
+    assert told[1][-1] == World(seed="s", growth=Growth()).figures(
+        post("p0"), midnights[-1] - HOUR
+    )
+    assert told[0] != told[1]
 
 
 def test_tiktok_tells_of_its_creators_public_videos_alone(

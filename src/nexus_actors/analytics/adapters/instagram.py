@@ -1,41 +1,47 @@
-"""Instagram: media insights, for accounts of Instagram Login.
+"""Instagram: media insights and the account's days, for accounts of Instagram Login.
 
 What is not known yet is an empty list, a story with few viewers is an error, and one
 name that is not taken fails the whole call.  Source: Instagram Platform, "Instagram
-Media Insights" and "IG User".
+Media Insights", "Instagram Account Insights" and "IG User"; Graph API, "Batch
+Requests".
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from nexus_actors.analytics.base import Access, Collector, Page
+from nexus_actors.analytics.graph import (
+    Told,
+    insights_of,
+    is_gone,
+    is_name,
+    read_all,
+)
 from nexus_actors.analytics.metrics import (
     INSTAGRAM,
+    INSTAGRAM_DAYS,
     Reading,
     State,
     account_names,
+    day_names,
     post_names,
+    reading_of,
 )
-from nexus_actors.analytics.readings import AccountReading, PostReading
-from nexus_actors.core.errors import (
-    AuthorizationError,
-    RejectedError,
-    RemoteUnavailableError,
-)
+from nexus_actors.analytics.readings import AccountReading, DayReading, PostReading
+from nexus_actors.core.errors import AuthorizationError, NexusError, RejectedError
 from nexus_actors.core.http import ApiClient, Call
-from nexus_actors.core.logs import get_logger
 from nexus_actors.platforms import meta
 from nexus_actors.platforms.settings import PlatformSettings
 from nexus_actors.platforms.verdicts import field
 
 
-log = get_logger(__name__)
-
 _POST: Final = post_names(INSTAGRAM)
 _ACCOUNT: Final = account_names(INSTAGRAM)
+_DAYS: Final = day_names(INSTAGRAM_DAYS)
 
 _WATCHED: Final = {"watch_ms", "avg_watch_ms"}
 
@@ -48,24 +54,25 @@ LACKS: Final[Mapping[str, set[str]]] = {
 
 _NODE: Final = "id,timestamp,media_product_type"
 
-#: How many posts a page of the list has.
-PAGE: Final = 25
-
-#: What an object that is not there, or not ours, is refused with.
-GONE: Final = "100/33"
-
-#: What a name that is not taken is refused with.
-NO_SUCH: Final = "100/None"
-
 #: What a story with fewer than five viewers is refused with.
 TOO_FEW: Final = "10/None"
 
+#: What those who follow from now on, and those who do so no more, are called.
+FOLLOWS: Final = "follows_and_unfollows"
+_FOLLOWERS: Final = {"FOLLOWER": "followers_gained", "NON_FOLLOWER": "followers_lost"}
+
+PACIFIC: Final = ZoneInfo("America/Los_Angeles")
+
 
 class InstagramCollector(Collector):
-    """Reads post by post: there is no call for several."""
+    """Reads fifty posts with one call, of which each counts.
+
+    Of a post that was never seen its kind is asked first: the metrics follow from it.
+    """
 
     name = "instagram"
-    batch = 1
+    batch = meta.BATCH
+    day_zone = PACIFIC.key
 
     @staticmethod
     def make_client(settings: PlatformSettings, token: str) -> ApiClient:
@@ -75,84 +82,184 @@ class InstagramCollector(Collector):
         wanted = {"fields": ",".join(["user_id", *_ACCOUNT])}
         me = access.send(Call("GET", "/me", params=wanted)).json()
         values = {
-            name: _reading(me.get(vendor), State.WITHHELD)
-            for vendor, (name, _) in _ACCOUNT.items()
+            name: reading_of(me.get(vendor), factor, State.WITHHELD)
+            for vendor, (name, factor) in _ACCOUNT.items()
         }
         return str(me["user_id"]), AccountReading(values=values)
 
     def read_posts(self, access: Access, ids: Sequence[str]) -> Sequence[PostReading]:
-        nodes = (self._node(access, id_) for id_ in ids)
-        return [self._post(access, node) for node in nodes if node is not None]
+        formats = {id_: access.formats.get(id_, "").upper() for id_ in ids}
+        nodes: dict[str, Mapping[str, Any]] = {
+            id_: {"id": id_, "media_product_type": product}
+            for id_, product in formats.items()
+            if product in LACKS
+        }
+        unknown = [id_ for id_ in ids if id_ not in nodes]
+        if unknown:
+            told = read_all(access, [f"{id_}?fields={_NODE}" for id_ in unknown])
+            found = zip(unknown, map(_there, told), strict=True)
+            nodes |= {id_: node for id_, node in found if node is not None}
+        return self._posts(access, [nodes[id_] for id_ in ids if id_ in nodes])
 
     def list_posts(self, access: Access, account: str, cursor: str | None) -> Page:
-        params: dict[str, str | int] = {"fields": _NODE, "limit": PAGE}
+        params: dict[str, str | int] = {"fields": _NODE, "limit": self.batch}
         if cursor is not None:
             params["after"] = cursor
         call = Call("GET", f"/{account}/media", params=params)
         answer = access.send(call).json()
-        posts = tuple(self._post(access, node) for node in field(answer, "data") or [])
+        posts = self._posts(access, field(answer, "data") or [])
         more = field(answer, "paging", "next")
         after = field(answer, "paging", "cursors", "after") if more else None
-        return Page(posts=posts, cursor=after)
+        return Page(posts=tuple(posts), cursor=after)
 
-    def _node(self, access: Access, id_: str) -> Mapping[str, Any] | None:
-        call = Call("GET", f"/{id_}", params={"fields": _NODE})
-        try:
-            found: Mapping[str, Any] = access.send(call).json()
-        except RemoteUnavailableError as error:
-            if error.details.get("reason") != GONE:
-                raise
-            return None  # asked several times by now
-        return found
-
-    def _post(self, access: Access, node: Mapping[str, Any]) -> PostReading:
-        product = str(node.get("media_product_type"))
-        lacks = LACKS.get(product, set())
-        names = [vendor for vendor, (name, _) in _POST.items() if name not in lacks]
-        values = self._values(access, str(node["id"]), names)
-        at = node.get("timestamp")
-        return PostReading(
-            id=str(node["id"]),
-            values=values,
-            published_at=datetime.fromisoformat(at) if at else None,
-            format=product.lower(),
-        )
+    def _posts(
+        self, access: Access, nodes: Sequence[Mapping[str, Any]]
+    ) -> list[PostReading]:
+        """Return the posts with their insights; those that are gone are left out."""
+        products = {str(n["id"]): str(n.get("media_product_type")) for n in nodes}
+        values = self._values(access, products)
+        return [
+            PostReading(
+                id=id_,
+                values=values[id_],
+                published_at=_instant(node.get("timestamp")),
+                format=products[id_].lower(),
+            )
+            for node in nodes
+            if (id_ := str(node["id"])) in values
+        ]
 
     def _values(
-        self, access: Access, id_: str, names: Sequence[str]
-    ) -> dict[str, Reading]:
-        """Return the figures of these names; a name not taken costs itself alone."""
-        params = {"metric": ",".join(names)}
-        try:
-            answer = access.send(Call("GET", f"/{id_}/insights", params=params)).json()
-        except AuthorizationError as error:
-            if error.details.get("reason") != TOO_FEW or "viewers" not in error.message:
-                raise
-            return {_POST[vendor][0]: State.WITHHELD for vendor in names}
-        except RejectedError as error:
-            if error.details.get("reason") != NO_SUCH:
-                raise
-            return self._halves(access, id_, names)
-        told = {
-            str(item["name"]): field(item, "values", 0, "value")
-            for item in field(answer, "data") or []
-        }
-        return {
-            _POST[vendor][0]: _reading(told.get(vendor), State.NOT_YET)
-            for vendor in names
-        }
+        self, access: Access, products: Mapping[str, str]
+    ) -> dict[str, dict[str, Reading]]:
+        """Return the figures by post; a name not taken costs itself alone."""
+        found: dict[str, dict[str, Reading]] = {}
+        waiting = dict(products)
+        while waiting:
+            asked = {p: _left(access, p) for p in {*waiting.values()}}
+            paths = [_insights(id_, asked[p]) for id_, p in waiting.items()]
+            told = dict(zip(waiting, read_all(access, paths), strict=True))
+            refused: dict[str, tuple[str, RejectedError]] = {}
+            for id_, product in list(waiting.items()):
+                one = told[id_]
+                if isinstance(one, RejectedError) and is_name(one):
+                    refused.setdefault(product, (id_, one))
+                    continue
+                del waiting[id_]
+                if not is_gone(one):
+                    found[id_] = _readings(product, one, asked[product])
+            for product, (id_, error) in refused.items():
+                self._search(access, id_, product, asked[product], error)
+        return found
 
-    def _halves(
-        self, access: Access, id_: str, names: Sequence[str]
-    ) -> dict[str, Reading]:
-        if len(names) == 1:
-            [name] = names
-            log.warning("analytics.metric_refused", platform=self.name, metric=name)
-            return {_POST[name][0]: State.NOT_SUPPORTED}
-        half = len(names) // 2
-        first = self._values(access, id_, names[:half])
-        return first | self._values(access, id_, names[half:])
+    def _search(
+        self,
+        access: Access,
+        id_: str,
+        product: str,
+        names: Sequence[str],
+        error: RejectedError,
+    ) -> None:
+        def ask(part: Sequence[str]) -> object:
+            return access.send(Call("GET", f"/{_insights(id_, part)}"))
+
+        api = f"{INSTAGRAM}/{product}"
+        access.refusals.search(api, names, ask, error, is_name=is_name)
+
+    def read_days(
+        self,
+        access: Access,
+        account: str,
+        *,
+        since: date,
+        until: date,
+        posts: Sequence[str] = (),  # noqa: ARG002 - those have no days
+    ) -> Sequence[DayReading]:
+        span = range((until - since).days + 1)
+        days = [since + timedelta(days=number) for number in span]
+
+        def ask(names: Sequence[str]) -> list[Told]:
+            # a total is of the whole span: each day is a call
+            metric = f"metric={','.join(names)}"
+            paths = [f"{account}/insights?{metric}&{_span(day)}" for day in days]
+            told = read_all(access, paths)
+            if error := next((t for t in told if isinstance(t, NexusError)), None):
+                raise error
+            return told
+
+        told = access.refusals.ask(INSTAGRAM_DAYS, _DAYS, ask, is_name=is_name) or []
+        api = f"{INSTAGRAM_DAYS}/{FOLLOWS}"
+
+        def ask_follows(names: Sequence[str]) -> list[Told]:
+            return ask([f"{name}&breakdown=follow_type" for name in names])
+
+        follows = access.refusals.ask(api, [FOLLOWS], ask_follows, is_name=is_name)
+        found = []
+        for number, day in enumerate(days):
+            values = _totals(told[number]) if told else {}
+            values |= _follows(follows[number]) if follows else {}
+            if any(not isinstance(value, State) for value in values.values()):
+                found.append(DayReading(day=day, values=values))
+        return found
 
 
-def _reading(value: Any, otherwise: State) -> Reading:
-    return round(value) if isinstance(value, int | float) else otherwise
+def _there(told: Told) -> Mapping[str, Any] | None:
+    if not isinstance(told, NexusError):
+        return told
+    if is_gone(told):
+        return None
+    raise told
+
+
+def _instant(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _wanted(product: str) -> dict[str, tuple[str, int]]:
+    lacks = LACKS.get(product, set())
+    return {v: known for v, known in _POST.items() if known[0] not in lacks}
+
+
+def _left(access: Access, product: str) -> list[str]:
+    return access.refusals.left(f"{INSTAGRAM}/{product}", _wanted(product))
+
+
+def _insights(id_: str, names: Sequence[str]) -> str:
+    return f"{id_}/insights?metric={','.join(names)}"
+
+
+def _readings(product: str, told: Told, asked: Sequence[str]) -> dict[str, Reading]:
+    names = _wanted(product)
+    if not isinstance(told, NexusError):
+        return insights_of(told, names, asked)
+    few = isinstance(told, AuthorizationError) and "viewers" in told.message
+    if not few or told.details.get("reason") != TOO_FEW:
+        raise told
+    return {name: State.WITHHELD for name, _ in names.values()}
+
+
+def _span(day: date) -> str:
+    begins, ends = (
+        datetime(d.year, d.month, d.day, tzinfo=PACIFIC)
+        for d in (day, day + timedelta(days=1))
+    )
+    span = f"since={begins.timestamp():.0f}&until={ends.timestamp():.0f}"
+    return f"period=day&metric_type=total_value&{span}"
+
+
+def _totals(told: Any) -> dict[str, Reading]:
+    values: dict[str, Reading] = {}
+    for item in field(told, "data") or []:
+        if known := _DAYS.get(str(item.get("name"))):
+            value = field(item, "total_value", "value")
+            values[known[0]] = reading_of(value, known[1], State.NOT_YET)
+    return values
+
+
+def _follows(told: Any) -> dict[str, Reading]:
+    results = field(told, "data", 0, "total_value", "breakdowns", 0, "results")
+    return {
+        name: reading_of(result.get("value"), 1, State.WITHHELD)
+        for result in results or []
+        if (name := _FOLLOWERS.get(str(field(result, "dimension_values", 0))))
+    }

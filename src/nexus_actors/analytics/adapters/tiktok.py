@@ -13,13 +13,13 @@ from typing import Any, Final
 from nexus_actors.analytics.base import Access, Collector, Page
 from nexus_actors.analytics.metrics import (
     TIKTOK,
-    Reading,
     State,
     account_names,
     post_names,
+    reading_of,
 )
 from nexus_actors.analytics.readings import AccountReading, PostReading
-from nexus_actors.core.errors import AuthorizationError
+from nexus_actors.core.errors import AuthorizationError, RejectedError
 from nexus_actors.core.http import Call
 from nexus_actors.platforms import tiktok
 from nexus_actors.platforms.verdicts import field
@@ -28,7 +28,7 @@ from nexus_actors.platforms.verdicts import field
 _POST: Final = post_names(TIKTOK)
 _ACCOUNT: Final = account_names(TIKTOK)
 
-_FIELDS: Final = ",".join(["id", "create_time", "duration", *_POST])
+_FIELDS: Final = ("id", "create_time", "duration")
 
 
 class TikTokCollector(Collector):
@@ -48,20 +48,14 @@ class TikTokCollector(Collector):
                 access, ["open_id"]
             )  # the levels have a scope of their own
         values = {
-            name: _count(user.get(vendor), State.WITHHELD)
-            for vendor, (name, _) in _ACCOUNT.items()
+            name: reading_of(user.get(vendor), factor, State.WITHHELD)
+            for vendor, (name, factor) in _ACCOUNT.items()
         }
         return str(user["open_id"]), AccountReading(values=values)
 
     def read_posts(self, access: Access, ids: Sequence[str]) -> Sequence[PostReading]:
-        call = Call(
-            "POST",
-            "/v2/video/query/",
-            params={"fields": _FIELDS},
-            json={"filters": {"video_ids": list(ids)}},
-            idempotent=True,
-        )
-        return _posts(access.send(call).json())
+        body = {"filters": {"video_ids": list(ids)}}
+        return _posts(*_read(access, "/v2/video/query/", body))
 
     def list_posts(
         self,
@@ -71,17 +65,11 @@ class TikTokCollector(Collector):
     ) -> Page:
         # milliseconds, where create_time is seconds; a page may hold fewer than asked
         after = {} if cursor is None else {"cursor": int(cursor)}
-        call = Call(
-            "POST",
-            "/v2/video/list/",
-            params={"fields": _FIELDS},
-            json={"max_count": self.batch, **after},
-            idempotent=True,
-        )
-        answer = access.send(call).json()
+        body = {"max_count": self.batch, **after}
+        answer, names = _read(access, "/v2/video/list/", body)
         more = field(answer, "data", "has_more") is True
         following = str(field(answer, "data", "cursor")) if more else None
-        return Page(posts=_posts(answer), cursor=following)
+        return Page(posts=_posts(answer, names), cursor=following)
 
     def _user(self, access: Access, names: Sequence[str]) -> Mapping[str, Any]:
         call = Call("GET", "/v2/user/info/", params={"fields": ",".join(names)})
@@ -89,17 +77,35 @@ class TikTokCollector(Collector):
         return user
 
 
-def _posts(answer: Any) -> tuple[PostReading, ...]:
+def _read(access: Access, path: str, body: Any) -> tuple[Any, Sequence[str]]:
+    """Return what is said of videos, and which figures were asked for."""
+
+    def ask(names: Sequence[str]) -> tuple[Any, Sequence[str]]:
+        params = {"fields": ",".join([*_FIELDS, *names])}
+        call = Call("POST", path, params=params, json=body, idempotent=True)
+        return access.send(call).json(), names
+
+    return access.refusals.ask(TIKTOK, _POST, ask, is_name=_is_name) or ask(())
+
+
+def _is_name(error: RejectedError) -> bool:
+    is_invalid = error.details.get("reason") in {"invalid_param", "invalid_params"}
+    return is_invalid and "field" in error.message.lower()
+
+
+def _posts(answer: Any, asked: Sequence[str]) -> tuple[PostReading, ...]:
     videos = field(answer, "data", "videos") or []
-    return tuple(_post(video) for video in videos)
+    return tuple(_post(video, asked) for video in videos)
 
 
-def _post(video: Mapping[str, Any]) -> PostReading:
+def _post(video: Mapping[str, Any], asked: Sequence[str]) -> PostReading:
     made = video.get("create_time")
     seconds = video.get("duration")
     values = {
-        name: _count(video.get(vendor), State.NOT_YET)
-        for vendor, (name, _) in _POST.items()
+        name: reading_of(video.get(vendor), factor, State.NOT_YET)
+        if vendor in asked
+        else State.NOT_SUPPORTED
+        for vendor, (name, factor) in _POST.items()
     }
     return PostReading(
         id=str(video["id"]),
@@ -108,7 +114,3 @@ def _post(video: Mapping[str, Any]) -> PostReading:
         duration_ms=seconds * 1000 if seconds else None,
         format="video",
     )
-
-
-def _count(value: Any, otherwise: State) -> Reading:
-    return int(value) if isinstance(value, int) else otherwise

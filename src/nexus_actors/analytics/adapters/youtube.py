@@ -1,26 +1,32 @@
-"""YouTube: the Data API, which has lifetime counters alone.
+"""YouTube: lifetime counters of the Data API, and days of the Analytics API.
 
-What a creator hides is left out of an answer, and numbers are text.  Daily figures,
-watch time and shares are in the Analytics API.  Source: YouTube Data API v3, "Videos:
-list", "Channels: list", "PlaylistItems: list" and "Quota Calculator".
+What a creator hides is left out of an answer of the Data API, where numbers are text.
+The Analytics API tells of whole days only, two or three later, and may have negative
+amounts.  Source: YouTube Data API v3, "Videos: batchGetStats", "Channels: list",
+"PlaylistItems: list", "Quota Calculator" and revision history; YouTube Analytics API,
+"Reports: Query", "Data Model" and "Channel Reports".
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
+from http import HTTPStatus
 from typing import Any, Final
 
 from nexus_actors.analytics.base import Access, Collector, Page
 from nexus_actors.analytics.metrics import (
     YOUTUBE,
+    YOUTUBE_DAYS,
     Reading,
     State,
     account_names,
+    day_names,
     post_names,
+    reading_of,
 )
-from nexus_actors.analytics.readings import AccountReading, PostReading
+from nexus_actors.analytics.readings import AccountReading, DayReading, PostReading
 from nexus_actors.core.errors import RejectedError
 from nexus_actors.core.http import Call
 from nexus_actors.platforms import youtube
@@ -30,16 +36,35 @@ from nexus_actors.platforms.verdicts import field
 _API: Final = "/youtube/v3"
 _POST: Final = post_names(YOUTUBE)
 _ACCOUNT: Final = account_names(YOUTUBE)
+_DAYS: Final = day_names(YOUTUBE_DAYS)
+
+#: Where the Analytics API is.
+ANALYTICS_HOST: Final = "youtubeanalytics.googleapis.com"
+
+#: How many videos one report names: 500 may be, in a URL that is twice as long.
+REPORTED: Final = 200
+
+#: What is no figure of a video's day.
+_OF_CHANNEL: Final = frozenset({"followers_gained", "followers_lost"})
+
+#: What a report is refused with that has a name which is not taken; the client gives
+#: no reason for those that it does not know.
+_REFUSALS: Final = frozenset({None, "badRequest", "invalid", "invalidParameter"})
 
 #: A duration as ISO 8601 has it: days, hours, minutes and seconds.
 _DURATION: Final = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 
 
 class YouTubeCollector(Collector):
-    """Reads a channel's uploads; one unit of the quota for each call."""
+    """Reads a channel's uploads.
+
+    Statistics have a quota of their own; whatever else is asked costs a unit of that
+    by which the channel publishes.
+    """
 
     name = "youtube"
     batch = 50
+    day_zone = youtube.PACIFIC.key
     make_client = staticmethod(youtube.client)
 
     def read_account(self, access: Access) -> tuple[str, AccountReading]:
@@ -54,8 +79,9 @@ class YouTubeCollector(Collector):
         return str(channel["id"]), AccountReading(values=values)
 
     def read_posts(self, access: Access, ids: Sequence[str]) -> Sequence[PostReading]:
-        params = {"part": "snippet,contentDetails,statistics", "id": ",".join(ids)}
-        answer = access.send(Call("GET", f"{_API}/videos", params=params)).json()
+        params = {"part": "id,snippet,contentDetails,statistics", "id": ",".join(ids)}
+        call = Call("GET", f"{_API}/videos:batchGetStats", params=params)
+        answer = access.send(call).json()
         return [_post(item) for item in field(answer, "items") or []]
 
     def list_posts(self, access: Access, account: str, cursor: str | None) -> Page:
@@ -73,9 +99,64 @@ class YouTubeCollector(Collector):
         posts = tuple(self.read_posts(access, ids)) if ids else ()
         return Page(posts=posts, cursor=field(answer, "nextPageToken"))
 
+    def read_days(
+        self,
+        access: Access,
+        account: str,
+        *,
+        since: date,
+        until: date,
+        posts: Sequence[str] = (),
+    ) -> Sequence[DayReading]:
+        span = {"startDate": since.isoformat(), "endDate": until.isoformat()}
+        span |= {"ids": f"channel=={account}"}
+        found = _days(access, _DAYS, {"dimensions": "day", "sort": "day"} | span)
+        of_video = {
+            v: known for v, known in _DAYS.items() if known[0] not in _OF_CHANNEL
+        }
+        for at in range(0, len(posts), REPORTED):
+            videos = ",".join(posts[at : at + REPORTED])
+            asked = {"dimensions": "video,day", "filters": f"video=={videos}"}
+            found += _days(access, of_video, asked | span)
+        return found
+
+
+def _days(
+    access: Access, names: Mapping[str, tuple[str, int]], asked: Mapping[str, str]
+) -> list[DayReading]:
+    """Return the days of a report; it ends with the last that has all figures."""
+
+    def ask(metrics: Sequence[str]) -> Any:
+        params = {"metrics": ",".join(metrics), **asked}
+        base_url = access.platforms.at("youtube", ANALYTICS_HOST)
+        call = Call("GET", "/v2/reports", params=params)
+        return access.send(call, base_url=base_url).json()
+
+    api = f"{YOUTUBE_DAYS}/{asked['dimensions']}"
+    answer = access.refusals.ask(api, names, ask, is_name=_is_name)
+    columns = [str(header["name"]) for header in field(answer, "columnHeaders") or []]
+    rows = [dict(zip(columns, row, strict=True)) for row in field(answer, "rows") or []]
+    return [
+        DayReading(
+            day=date.fromisoformat(row["day"]),
+            post=row.get("video"),
+            values={
+                name: reading_of(row[vendor], factor, State.NOT_YET)
+                for vendor, (name, factor) in names.items()
+                if vendor in row
+            },
+        )
+        for row in rows
+    ]
+
+
+def _is_name(error: RejectedError) -> bool:
+    is_bad = error.details.get("status") == HTTPStatus.BAD_REQUEST
+    return is_bad and error.details.get("reason") in _REFUSALS
+
 
 def _post(item: Mapping[str, Any]) -> PostReading:
-    published = field(item, "snippet", "publishedAt")
+    published = field(item, "snippet", "publishTime")
     return PostReading(
         id=str(item["id"]),
         values=_readings(field(item, "statistics"), _POST),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Final
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -126,7 +128,24 @@ class CollectorContract:
 
         assert account
         assert int(reading.values["followers"]) > 0
-        assert reading.values["posts"] == len(posts)
+        assert reading.values.get("posts", len(posts)) == len(posts)
+
+    def test_days_are_some_of_those_that_were_asked_for(self, posts: list[str]) -> None:
+        collector, access = self.adapter(), self.access()
+        account, _ = collector.read_account(access)
+        today = datetime.now(ZoneInfo(collector.day_zone)).date()
+        since, until = today - timedelta(days=6), today - timedelta(days=3)
+
+        found = collector.read_days(
+            access, account, since=since, until=until, posts=posts
+        )
+
+        assert all(since <= one.day <= until for one in found)
+        assert {one.post for one in found} <= {None, *posts}
+        for one in found:
+            for name, value in one.values.items():
+                assert name in METRICS
+                assert isinstance(value, State) or type(value) is int
 
     @pytest.mark.usefixtures("platform")
     def test_a_token_that_is_not_good_is_told_as_such(self) -> None:

@@ -47,6 +47,7 @@ class FacebookSettings(MetaSettings):
         schedule_min_s: How soon a post may be scheduled.
         schedule_max_s: How late; another page says 75 days.
         refuses_duplicates: Whether the same text twice in a row is refused.
+        page_insights_after_s: How long after its end a day has a Page's figures.
         listed_after_s: How much later than it was made a post is listed.
     """
 
@@ -61,4 +62,5 @@ class FacebookSettings(MetaSettings):
     schedule_min_s: NonNegativeFloat = 600
     schedule_max_s: NonNegativeFloat = 2_592_000
     refuses_duplicates: bool = True
+    page_insights_after_s: NonNegativeFloat = 0
     listed_after_s: NonNegativeFloat = 0

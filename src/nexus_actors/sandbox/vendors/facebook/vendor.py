@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import date
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -14,11 +15,13 @@ from starlette.routing import BaseRoute
 
 from nexus_actors.sandbox.base import Clock, Post, Vendor
 from nexus_actors.sandbox.forms import Form, read_form
+from nexus_actors.sandbox.growth import Figures, Made, World, followers, total
 from nexus_actors.sandbox.media import FetchError
 from nexus_actors.sandbox.oauth import by_id
 from nexus_actors.sandbox.vendors.meta import errors
 from nexus_actors.sandbox.vendors.meta.graph import (
     Graph,
+    Lazy,
     flag,
     graph_time,
     page_of,
@@ -27,7 +30,7 @@ from nexus_actors.sandbox.vendors.meta.graph import (
 from nexus_actors.sandbox.vendors.meta.login import FacebookLogin
 from nexus_actors.sandbox.vendors.meta.settings import Page
 
-from . import content
+from . import content, insights
 from .content import PagePost, Photo, Showing, Video
 from .settings import RESTRICTIONS, FacebookSettings
 from .videos import Videos
@@ -65,11 +68,39 @@ class Facebook(Vendor[FacebookSettings]):
         every.sort(key=lambda one: one.created_at)
         return [one.post(self.clock) for one in every]
 
+    @property
+    def world(self) -> World:
+        return World(seed=self.settings.seed, growth=self.settings.growth)
+
+    def made(self) -> list[Made]:
+        every: list[Video | PagePost] = [*self._posts.values(), *self._seen_films()]
+        public = [(one, at) for one in every if (at := _seen_at(one)) is not None]
+        posts = [_made(one, at) for one, at in public if at <= self.clock.now()]
+        return sorted(posts, key=lambda post: post.at)
+
+    def _seen_films(self) -> list[Video]:
+        return [v for v in self.videos.all.values() if v.showing]
+
+    def plant(self, times: Sequence[float]) -> list[str]:
+        page, planted = self.settings.pages[0], []
+        for number, at in enumerate(times):
+            if number % 2:
+                film = self.videos.plant(page, f"Planted {number}", at)
+                planted.append(film.post_id)
+                continue
+            id_ = f"{page.id}_{self.new_id()}"
+            text, showing = f"Planted {number}", Showing(at)
+            self._posts[id_] = PagePost(id_, page, "status", text, showing, at)
+            planted.append(id_)
+        return planted
+
     def routes(self) -> Sequence[BaseRoute]:
         route = self.graph.route
         return [
             *self.login.routes(),
             *self.videos.routes(),
+            route("POST", "/", self.graph.batch),
+            route("GET", "/{id}/insights", self.tell_insights),
             route("POST", "/{id}/feed", self.publish),
             route("POST", "/{id}/photos", self.add_photo),
             route("POST", "/{id}/photo_stories", self.add_photo_story),
@@ -270,23 +301,83 @@ class Facebook(Vendor[FacebookSettings]):
         """Return what is seen on the Page, newest first."""
         form = await read_form(request)
         page = self.reader(request, form)
-        films = [
-            (video.seen_at() or 0, video.as_post(self.clock))
-            for video in self.videos.all.values()
-            if video.page.id == page.id
-            and video.kind != "story"
-            and self.is_listed(video.seen_at())
+        every: list[Video | PagePost] = [*self._posts.values(), *self._seen_films()]
+        public = [
+            (at, one)
+            for one in every
+            if one.page.id == page.id
+            and one.kind != "story"
+            and self.is_listed(at := _seen_at(one))
         ]
-        posts = [
-            (post.showing.at or 0, post.node(self.clock))
-            for post in self._posts.values()
-            if post.page.id == page.id
-            and post.kind != "story"
-            and self.is_listed(post.showing.at)
-        ]
-        newest = sorted([*films, *posts], key=lambda pair: -pair[0])
-        nodes = [node for _, node in newest]
+        newest = [one for _, one in sorted(public, key=lambda pair: -(pair[0] or 0))]
+        nodes = Lazy(newest, self._post_node)
         return page_of(request, form, nodes, "message", "created_time")
+
+    def _post_node(self, one: Video | PagePost) -> dict[str, Any]:
+        """Return a post with what people did with it."""
+        if isinstance(one, Video):
+            node, film = one.as_post(self.clock), True
+        else:
+            node, film = one.node(self.clock), False
+        at = _seen_at(one)
+        if at is None:
+            return node
+        now = self.world.figures(_made(one, at), self.clock.now())
+        shares = {"count": now.shares} if now.shares else None  # none is not told
+
+        def told(arguments: dict[str, str]) -> dict[str, Any]:
+            names = [n for n in arguments.get("metric", "").split(",") if n]
+            return {"data": self._insights(node["id"], names, now, at, film=film)}
+
+        return node | {
+            "shares": shares,
+            "comments": _summed(now.comments),
+            "reactions": _summed(now.likes),
+            "insights": told,
+        }
+
+    def _insights(
+        self, id_: str, names: list[str], now: Figures, at: float, *, film: bool
+    ) -> list[dict[str, Any]]:
+        insights.check(names, insights.OF_POST, self.settings.retired_metrics)
+        if self.clock.now() < at + self.settings.insights_after_s:
+            return []
+        has = [name for name in names if film or name not in insights.FILM]
+        return insights.told(id_, has, now)
+
+    async def tell_insights(self, request: Request) -> Response:
+        """Return the figures of a post, or of a Page by day."""
+        form = await read_form(request)
+        id_ = request.path_params["id"]
+        names = [n for n in form.fields.get("metric", "").split(",") if n]
+        one = self._find(id_)
+        page = self.reader(request, form, one.page if one else None)
+        self.login.caller(request, form).need("read_insights")
+        if one:
+            node = self._post_node(one)
+            told = node.get("insights", lambda _: {"data": []})
+            return JSONResponse(told({"metric": ",".join(names)}))
+        insights.check(names, insights.PAGE, self.settings.retired_metrics)
+        days = self._days(page, form)
+        return JSONResponse({"data": insights.told_by_day(page.id, names, days)})
+
+    def _days(self, page: Page, form: Form) -> list[tuple[date, Figures]]:
+        """Return what a Page got on the days that are asked for, and are known."""
+        late_s = self.settings.page_insights_after_s
+        days = [
+            day
+            for day in insights.days_of(form.fields, self.clock.now())
+            if insights.midnight_after(day) + late_s <= self.clock.now()
+        ]
+        if not days:
+            return []
+        bounds = list(insights.bounds(days))
+        mine = [post for post in self.made() if post.account == page.id]
+        courses = [list(self.world.course(post, bounds)) for post in mine]
+        return [
+            (day, total(c[n + 1].minus(c[n]) for c in courses))
+            for n, day in enumerate(days)
+        ]
 
     async def list_scheduled(self, request: Request) -> Response:
         """Return what waits to be seen, the latest first."""
@@ -317,7 +408,10 @@ class Facebook(Vendor[FacebookSettings]):
             return self.videos.read_upload(request)
         form = await read_form(request)
         if id_ == "me":
-            return self.login.me(self.login.caller(request, form), form)
+            caller = self.login.caller(request, form)
+            if caller.page:
+                return JSONResponse(shown(self._page_node(caller.page), form, "name"))
+            return self.login.me(caller, form)
         if one := self._find(id_):
             self.reader(request, form, one.page)
             return JSONResponse(shown(self._node(one, id_), form, "created_time"))
@@ -325,9 +419,12 @@ class Facebook(Vendor[FacebookSettings]):
             self.reader(request, form, photo.page)
             return JSONResponse(shown({"id": id_, "name": None}, form, "name"))
         page = self.reader(request, form)
+        return JSONResponse(shown(self._page_node(page), form, "name"))
+
+    def _page_node(self, page: Page) -> dict[str, Any]:
+        count = followers(self.settings.seed, page.id, self.clock.now())
         node = {"id": page.id, "name": page.name, "username": page.username}
-        counts = {"followers_count": 0, "fan_count": 0}
-        return JSONResponse(shown(node | counts, form, "name"))
+        return node | {"followers_count": count, "fan_count": count}
 
     async def change(self, request: Request) -> Response:
         """Change a film or a post, or publish one that is not yet seen."""
@@ -451,5 +548,26 @@ class Facebook(Vendor[FacebookSettings]):
 
     def _node(self, one: Video | PagePost, id_: str) -> dict[str, Any]:
         if isinstance(one, Video) and one.id != id_:
-            return one.as_post(self.clock)
-        return one.node(self.clock)
+            return self._post_node(one)
+        if isinstance(one, Video):
+            return one.node(self.clock)
+        return self._post_node(one)
+
+
+def _seen_at(one: Video | PagePost) -> float | None:
+    return one.seen_at() if isinstance(one, Video) else one.showing.at
+
+
+def _made(one: Video | PagePost, at: float) -> Made:
+    name = one.post_id if isinstance(one, Video) else one.id
+    return Made(name=name, account=one.page.id, at=at)
+
+
+def _summed(count: int) -> Callable[[dict[str, str]], dict[str, Any]]:
+    """Return a list of which only the sum is told, where that is asked for."""
+
+    def told(arguments: dict[str, str]) -> dict[str, Any]:
+        summary = {"summary": {"total_count": count}}
+        return {"data": []} | (summary if "summary" in arguments else {})
+
+    return told

@@ -7,6 +7,7 @@ windows that Facebook chooses, finish; or a file with one call, which is a post 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import Request
@@ -319,18 +320,37 @@ class Videos:
     # what they have in common
 
     def _new(self, request: Request, page: Page, kind: Any) -> Video:
+        upload = rupload.Upload(
+            self._vendor.media.new(), request.path_params["version"]
+        )
+        return self._add(page, kind, upload, self._vendor.clock.now())
+
+    def _add(
+        self, page: Page, kind: Any, upload: rupload.Upload, created_at: float
+    ) -> Video:
         id_, vendor = self._vendor.new_id(), self._vendor
         video = Video(
             id=id_,
             page=page,
             kind=kind,
-            upload=rupload.Upload(vendor.media.new(), request.path_params["version"]),
+            upload=upload,
             settings=vendor.settings,
-            created_at=vendor.clock.now(),
+            created_at=created_at,
             post_id=f"{page.id}_{vendor.new_id()}",
         )
         self.all[id_] = video
         return video
+
+    def plant(self, page: Page, title: str, at: float) -> Video:
+        """Make a reel without bytes, as if it had been seen from then on."""
+        upload = rupload.Upload(self._nothing, self._vendor.settings.versions[-1], 0)
+        video = self._add(page, "reel", upload, at)
+        video.title, video.showing, video.ready_at = title, Showing(at), at
+        return video
+
+    @cached_property
+    def _nothing(self) -> MediaFile:
+        return self._vendor.media.new()
 
     def _describe(self, video: Video, form: Form) -> None:
         video.title = form.fields.get("title", form.fields.get("name", video.title))

@@ -71,10 +71,9 @@ class InstagramSettings(MetaSettings):
         containers_per_day: Likewise; a carousel is one, and so is each of its items.
         published_again: What a second ``media_publish`` of a container does; nothing
             is documented, so that the sandbox takes the worst.
+        account_insights_after_s: How long after its end a span has an account's
+            figures.
         listed_after_s: How much later than it was made a post is listed.
-        insights_after_s: How much later than it was made a post has figures.
-        retired_metrics: Names of insights that are taken no more.
-        seed: Of the figures of posts and accounts, which grow with time.
     """
 
     instagram_clients: tuple[Client, ...] = (
@@ -95,7 +94,5 @@ class InstagramSettings(MetaSettings):
     quota_total: NonNegativeInt = 50
     containers_per_day: NonNegativeInt = 400
     published_again: Literal["second", "same", "refused"] = "second"
+    account_insights_after_s: NonNegativeFloat = 0
     listed_after_s: NonNegativeFloat = 0
-    insights_after_s: NonNegativeFloat = 0
-    retired_metrics: tuple[str, ...] = ()
-    seed: str = "sandbox"

@@ -12,12 +12,13 @@ from starlette.routing import BaseRoute, Route
 
 from nexus_actors.sandbox.base import Clock, Post, Refusal, Vendor
 from nexus_actors.sandbox.forms import Form, read_form
-from nexus_actors.sandbox.growth import Figures, figures, followers
+from nexus_actors.sandbox.growth import Figures, Made, World, followers, total
 from nexus_actors.sandbox.media import FetchError
 from nexus_actors.sandbox.oauth import by_id
 from nexus_actors.sandbox.vendors.meta import errors, rupload
 from nexus_actors.sandbox.vendors.meta.graph import (
     Graph,
+    Lazy,
     flag,
     graph_time,
     listed,
@@ -80,6 +81,7 @@ class Instagram(Vendor[InstagramSettings]):
             *self.login.routes(),
             *self.facebook.routes(),
             Route("/ig-api-upload/{version}/{id}", self.send, methods=["POST"]),
+            route("POST", "/", self.graph.batch),
             route("POST", "/{id}/media", self.create),
             route("GET", "/{id}/media", self.list_media),
             route("GET", "/{id}/stories", self.list_stories),
@@ -282,15 +284,24 @@ class Instagram(Vendor[InstagramSettings]):
         return JSONResponse(shown(self._node(account, by_facebook=by_facebook), form))
 
     async def tell_insights(self, request: Request) -> Response:
-        """Return the figures of a post; those of accounts are not played."""
+        """Return the figures of a post, or of an account in a span of time."""
         form = await read_form(request)
-        media = self._media.get(request.path_params["id"])
+        id_ = request.path_params["id"]
+        media = self._media.get(id_)
         if not media:
-            raise errors.not_found(request.path_params["id"])
+            account, _ = self._account(request, form, "insights")
+            return JSONResponse({"data": self._of_account(account, form)})
         self._account(request, form, "insights", media.container.account.id)
-        names = [n for n in form.fields.get("metric", "").split(",") if n]
+        names = self._names(form.fields.get("metric", ""))
+        return JSONResponse(self._insights(media, names))
+
+    def _names(self, text: str) -> list[str]:
+        names = [n for n in text.split(",") if n]
         if not names:
             raise errors.refusal(3001, "No metric was specified", subcode=1504028)
+        return names
+
+    def _insights(self, media: Media, names: list[str]) -> dict[str, Any]:
         insights.check(names, media.container.product, self.settings.retired_metrics)
         now = self._figures(media)
         if media.container.product == "STORY" and now.views < insights.STORY_VIEWERS:
@@ -298,16 +309,49 @@ class Instagram(Vendor[InstagramSettings]):
             raise errors.refusal(10, text)
         age_s = self.clock.now() - media.published_at
         known = age_s >= self.settings.insights_after_s
-        return JSONResponse(
-            {"data": insights.told(media.id, names, now) if known else []}
+        return {"data": insights.told(media.id, names, now) if known else []}
+
+    def _of_account(self, account: Account, form: Form) -> list[dict[str, Any]]:
+        names = self._names(form.fields.get("metric", ""))
+        since, until = insights.check_account(
+            names, form.fields, self.settings.retired_metrics
         )
+        if until > self.clock.now() - self.settings.account_insights_after_s:
+            return []
+        mine = [post for post in self.made() if post.account == account.id]
+        courses = (self.world.course(post, (since, until)) for post in mine)
+        added = total(after.minus(before) for before, after in courses)
+        return insights.told_of_account(account.id, names, added, form.fields)
+
+    @property
+    def world(self) -> World:
+        return World(seed=self.settings.seed, growth=self.settings.growth)
+
+    def made(self) -> list[Made]:
+        return [_made(media) for media in self._media.values()]
+
+    def plant(self, times: Sequence[float]) -> list[str]:
+        account, file, planted = self.settings.accounts[0], self.media.new(), []
+        for number, at in enumerate(times):
+            kind = ("REELS", "IMAGE", "CAROUSEL")[number % 3]
+            form = Form({"caption": f"Planted {number}"}, {})
+            container = self._new(account, kind, form)
+            container.file, container.created_at = file, at
+            media = Media(self._id(), container, f"planted{number}", at)
+            container.media = media.id
+            self._media[media.id] = media
+            planted.append(media.id)
+        return planted
 
     def _figures(self, media: Media) -> Figures:
-        age_s = self.clock.now() - media.published_at
-        return figures(self.settings.seed, media.id, age_s)
+        return self.world.figures(_made(media), self.clock.now())
 
     def _media_node(self, media: Media) -> dict[str, Any]:
-        return media.node() | {"like_count": self._figures(media).likes}
+        def told(arguments: dict[str, str]) -> dict[str, Any]:
+            return self._insights(media, self._names(arguments.get("metric", "")))
+
+        likes = self._figures(media).likes
+        return media.node() | {"like_count": likes, "insights": told}
 
     def _node(self, account: Account, *, by_facebook: bool) -> dict[str, Any]:
         count = sum(m.container.account.id == account.id for m in self._media.values())
@@ -339,14 +383,18 @@ class Instagram(Vendor[InstagramSettings]):
         account, _ = self._account(request, form, "read")
         now = self.clock.now()
         found = [
-            self._media_node(media)
-            for media in reversed(self._media.values())
+            media
+            for media in self._newest()
             if media.container.account.id == account.id
             and (media.container.product == "STORY") is stories
             and media.published_at <= now - self.settings.listed_after_s
             and not (stories and media.published_at <= now - DAY_S)
         ]
-        return page_of(request, form, found)
+        return page_of(request, form, Lazy(found, self._media_node))
+
+    def _newest(self) -> list[Media]:
+        # the later of two of one instant comes first
+        return sorted(self._media.values(), key=lambda m: m.published_at)[::-1]
 
     async def limit(self, request: Request) -> Response:
         """Tell how much of the day's posts is used."""
@@ -437,6 +485,11 @@ class Instagram(Vendor[InstagramSettings]):
     def _id(self) -> str:
         self._next_id += 1
         return str(self._next_id)
+
+
+def _made(media: Media) -> Made:
+    account = media.container.account.id
+    return Made(name=media.id, account=account, at=media.published_at)
 
 
 def _not_ready() -> Exception:

@@ -6,16 +6,19 @@ import base64
 import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from nexus_actors.sandbox.base import Refusal, Vendor
-from nexus_actors.sandbox.forms import Form
+from nexus_actors.sandbox.forms import Form, read_form
 from nexus_actors.sandbox.window import Window
+from nexus_actors.sandbox.wire import ask
 
 from . import errors
 from .settings import MetaSettings
@@ -23,7 +26,13 @@ from .settings import MetaSettings
 
 FULL: Final = 100
 
+#: How many calls a batch may make, and how many things a page of a list may have.
+BATCH_MAX: Final = 50
+LIMIT_MAX: Final = 100
+
 Call = Callable[[Request], Awaitable[Response]]
+
+T = TypeVar("T")
 
 
 class Graph:
@@ -37,6 +46,7 @@ class Graph:
     def __init__(self, vendor: Vendor[Any], *, kind: str, throttled: int) -> None:
         self._vendor, self._kind, self._throttled = vendor, kind, throttled
         self._hour = Window(vendor.clock, vendor.settings.hour_s)
+        self._calls = 0
 
     def route(self, method: str, path: str, call: Call) -> BaseRoute:
         """Return the route of *call*, below every version."""
@@ -56,6 +66,33 @@ class Graph:
             return response
 
         return Route("/{version}" + path, endpoint, methods=[method])
+
+    async def batch(self, request: Request) -> Response:
+        """Make several calls, each of which counts; the token is that of all."""
+        form = await read_form(request)
+        calls, version = _bodies(form), request.path_params["version"]
+        routes = Starlette(routes=self._vendor.routes())
+        every = self._settings.batch_fails_every
+        told: list[dict[str, Any] | None] = []
+        for call in calls:
+            self._calls += 1
+            if every and self._calls % every == 0:
+                told.append(None)  # it was not made in time
+                continue
+            path, _, query = str(call.get("relative_url", "")).partition("?")
+            scope = {
+                **request.scope,
+                "method": call.get("method", "GET"),
+                "path": f"/{version}/{path.lstrip('/')}",
+                "root_path": "",
+                "query_string": query.encode(),
+            }
+            answer = await ask(routes, scope, b"", whole=True)
+            assert answer is not None  # noqa: S101 - the request is whole
+            told.append({"code": answer.status, "body": answer.body.decode()})
+            if "nexus.account" in scope:
+                request.scope["nexus.account"] = scope["nexus.account"]
+        return JSONResponse(told)
 
     @property
     def _settings(self) -> MetaSettings:
@@ -112,6 +149,21 @@ def _number(version: str) -> float | None:
     return float(match.group(1)) if match else None
 
 
+def _bodies(form: Form) -> list[dict[str, Any]]:
+    """Return the calls of a batch.
+
+    Raises:
+        Refusal: It is none, or too long.
+    """
+    calls = listed(form, "batch")
+    if not calls or not all(isinstance(call, dict) for call in calls):
+        raise errors.invalid("Param batch must be an array of requests")
+    if len(calls) > BATCH_MAX:
+        text = f"Too many requests in batch message. Maximum batch size is {BATCH_MAX}"
+        raise errors.refusal(100, text)
+    return calls
+
+
 def _usage(percent: int) -> dict[str, Any]:
     return {"call_count": percent, "total_cputime": 0, "total_time": 0}
 
@@ -146,11 +198,21 @@ def listed(form: Form, name: str) -> list[Any]:
     return value
 
 
-Fields = dict[str, "Fields"]
+@dataclass(slots=True)
+class Asked:
+    """A field that is asked for: what of it, and how.
+
+    Attributes:
+        fields: Those inside of it.
+        arguments: Those after a dot: ``.limit(0)``.
+    """
+
+    fields: dict[str, Asked] = field(default_factory=dict)
+    arguments: dict[str, str] = field(default_factory=dict)
 
 
-def asked_fields(text: str) -> Fields:
-    """Return the fields of ``a,b{c,d}``, with those inside them.
+def asked_fields(text: str) -> dict[str, Asked]:
+    """Return the fields of ``a,b.limit(2){c,d}``, with those inside them.
 
     Raises:
         Refusal: The braces do not match.
@@ -161,20 +223,23 @@ def asked_fields(text: str) -> Fields:
     return fields
 
 
-def _read_fields(text: str) -> tuple[Fields, str]:
-    fields: Fields = {}
+_FIELD: Final = re.compile(r"\s*(\w+)((?:\.\w+\([^)]*\))*)\s*")
+
+
+def _read_fields(text: str) -> tuple[dict[str, Asked], str]:
+    fields: dict[str, Asked] = {}
     while text and text[0] != "}":
-        match = re.match(r"\s*([\w.]+)(\([^)]*\))*\s*", text)
+        match = _FIELD.match(text)
         if not match:
             raise errors.refusal(2500, "Syntax error in fields")
-        inner: Fields = {}
+        arguments = dict(re.findall(r"\.(\w+)\(([^)]*)\)", match.group(2)))
+        asked = fields[match.group(1)] = Asked(arguments=arguments)
         text = text[match.end() :]
         if text.startswith("{"):
-            inner, text = _read_fields(text[1:])
+            asked.fields, text = _read_fields(text[1:])
             if not text.startswith("}"):
                 raise errors.refusal(2500, "Syntax error in fields")
             text = text[1:].lstrip()
-        fields[match.group(1)] = inner
         text = text.removeprefix(",")
     return fields, text
 
@@ -189,18 +254,21 @@ def shown(node: dict[str, Any], form: Form, *default: str) -> dict[str, Any]:
     return _picked(node, fields)
 
 
-def _picked(node: dict[str, Any], fields: Fields) -> dict[str, Any]:
+def _picked(node: dict[str, Any], fields: dict[str, Asked]) -> dict[str, Any]:
     found = {"id": node["id"]} if "id" in node else {}
-    for name, inner in fields.items():
+    for name, asked in fields.items():
         if name not in node:
             text = f"Tried accessing nonexisting field ({name})"
             raise errors.invalid(text)
-        if node[name] is not None:  # an empty field is left out
-            found[name] = _inside(node[name], inner)
+        value = node[name]
+        if callable(value):  # it is worked out where it is asked for
+            value = value(asked.arguments)
+        if value is not None:  # an empty field is left out
+            found[name] = _inside(value, asked.fields)
     return found
 
 
-def _inside(value: Any, fields: Fields) -> Any:
+def _inside(value: Any, fields: dict[str, Asked]) -> Any:
     if not fields or not isinstance(value, dict):
         return value
     if isinstance(value.get("data"), list):
@@ -217,7 +285,7 @@ def page_of(
         Refusal: There is no such page.
     """
     try:
-        size = int(form.fields.get("limit", "25"))
+        size = min(int(form.fields.get("limit", "25")), LIMIT_MAX)
         start = _position(form.fields.get("after"))
     except ValueError:
         raise errors.invalid("Invalid cursor or limit") from None
@@ -231,6 +299,23 @@ def page_of(
             following = url.include_query_params(after=after)
             answer["paging"]["next"] = str(following)
     return JSONResponse(answer)
+
+
+class Lazy(Sequence[dict[str, Any]]):
+    """Nodes that are made where they are looked at: a page is a part of many."""
+
+    def __init__(
+        self, things: Sequence[T], make: Callable[[T], dict[str, Any]]
+    ) -> None:
+        self._things, self._make = things, make
+
+    def __len__(self) -> int:
+        return len(self._things)
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return [self._make(thing) for thing in self._things[at]]
+        return self._make(self._things[at])
 
 
 def _cursor(position: int) -> str:

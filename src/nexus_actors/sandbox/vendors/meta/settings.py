@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
 from nexus_actors.sandbox.base import Settings
+from nexus_actors.sandbox.growth import Growth
 from nexus_actors.sandbox.oauth import Client, Consent
 
 
@@ -89,6 +90,11 @@ class MetaSettings(Settings):
         hour_s: How long that hour is.
         usage_percent: Told in its place.
         regain_minutes: ``estimated_time_to_regain_access`` at 100 per cent.
+        batch_fails_every: Every so-manieth call in a batch is not made in time.
+        insights_after_s: How much later than it was made a post has figures.
+        retired_metrics: Names of insights that are taken no more.
+        seed: Of the figures of posts and accounts, which grow with time.
+        growth: How they do.
         fetches_from: The hosts that can be reached from Meta.
         processing_s: From the last byte to the end of processing.
         bytes_field: There are two spellings of how much has arrived.
@@ -120,6 +126,11 @@ class MetaSettings(Settings):
     hour_s: Annotated[float, Field(gt=0)] = 3600
     usage_percent: NonNegativeInt | None = None
     regain_minutes: NonNegativeInt = 60
+    batch_fails_every: NonNegativeInt = 0
+    insights_after_s: NonNegativeFloat = 0
+    retired_metrics: tuple[str, ...] = ()
+    seed: str = "sandbox"
+    growth: Growth = Growth()
     fetches_from: tuple[str, ...] = ("127.0.0.1", "localhost")
     processing_s: NonNegativeFloat = 2
     bytes_field: Literal["bytes_transferred", "bytes_transfered"] = "bytes_transferred"

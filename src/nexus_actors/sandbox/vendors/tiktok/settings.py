@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
 from nexus_actors.sandbox.base import Settings
+from nexus_actors.sandbox.growth import Growth
 from nexus_actors.sandbox.oauth import Client, Consent
 
 
@@ -98,8 +99,10 @@ class TikTokSettings(Settings):
         posts_per_day: Of one creator, within 24 hours.
         drafts_per_day: Likewise, and not finished.
         audited: Whether the app may post what others can see.
+        retired_fields: Names of a video's fields that are taken no more.
         user_cap_reached: Whether as many creators as the app may have posted today.
         seed: Of the figures of posts and accounts, which grow with time.
+        growth: How they do.
     """
 
     clients: tuple[TikTokClient, ...] = (
@@ -135,5 +138,7 @@ class TikTokSettings(Settings):
     posts_per_day: NonNegativeInt = 15
     drafts_per_day: NonNegativeInt = 5
     audited: bool = True
+    retired_fields: tuple[str, ...] = ()
     user_cap_reached: bool = False
     seed: str = "sandbox"
+    growth: Growth = Growth()

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from nexus_actors.sandbox.base import Clock, Post, Vendor
 from nexus_actors.sandbox.forms import json_object
-from nexus_actors.sandbox.growth import Figures, figures, followers
+from nexus_actors.sandbox.growth import Figures, Made, World, followers
 from nexus_actors.sandbox.media import LOOPBACK, FetchError, arriving
 from nexus_actors.sandbox.window import Window
 
@@ -79,6 +79,32 @@ class TikTok(Vendor[TikTokSettings]):
     def posts(self) -> list[Post]:
         sent = [p for p in self._publications.values() if p.committed_at is not None]
         return [publication.post(self.clock) for publication in sent]
+
+    @property
+    def world(self) -> World:
+        return World(seed=self.settings.seed, growth=self.settings.growth)
+
+    def made(self) -> list[Made]:
+        return [
+            _made(id_, publication)
+            for publication in self._publications.values()
+            for id_ in publication.public_ids(self.clock)
+        ]
+
+    def plant(self, times: Sequence[float]) -> list[str]:
+        creator, file = self.settings.creators[0], self.media.new()
+        planted: list[str] = []
+        for number, at in enumerate(times):
+            info = {"title": f"Planted {number}", "privacy_level": posts.PUBLIC}
+            publication = self._new(creator, "v_pub", info, pulled=False)
+            lasts = self.settings.processing_s + self.settings.moderation_s
+            publication.created_at = publication.committed_at = at - lasts
+            publication.files.append(file)
+            publication.post_ids = [self._next_post]
+            self._next_post += 1
+            self._publications[publication.id] = publication
+            planted += map(str, publication.post_ids)
+        return planted
 
     def routes(self) -> Sequence[BaseRoute]:
         publish = "/v2/post/publish"
@@ -347,7 +373,7 @@ class TikTok(Vendor[TikTokSettings]):
         """Return the public videos, newest first."""
         body = await _parsed(request)
         creator = self._authorized(request, "list", "video.list")
-        fields = _fields(request, VIDEO_FIELDS)
+        fields = _fields(request, self._video_fields())
         count, cursor = body.get("max_count", 10), body.get("cursor")
         if type(count) is not int or not 1 <= count <= LISTED_MAX:
             raise errors.invalid("max_count is invalid")
@@ -366,7 +392,7 @@ class TikTok(Vendor[TikTokSettings]):
         """Return those of the asked videos that are the creator's, and public."""
         body = await _parsed(request)
         creator = self._authorized(request, "query", "video.list")
-        fields = _fields(request, VIDEO_FIELDS)
+        fields = _fields(request, self._video_fields())
         ids = _object(body, "filters").get("video_ids")
         if not isinstance(ids, list) or not 1 <= len(ids) <= LISTED_MAX:
             raise errors.invalid("video_ids is invalid")
@@ -376,6 +402,10 @@ class TikTok(Vendor[TikTokSettings]):
         found = [known[id_] for id_ in dict.fromkeys(ids) if id_ in known]
         videos = [self._video(id_, publication, fields) for id_, publication in found]
         return errors.answer({"videos": videos})
+
+    def _video_fields(self) -> dict[str, Any]:
+        retired = self.settings.retired_fields
+        return {n: v for n, v in VIDEO_FIELDS.items() if n not in retired}
 
     def _public(self, creator: Creator) -> list[tuple[int, Publication]]:
         return [
@@ -388,8 +418,7 @@ class TikTok(Vendor[TikTokSettings]):
     def _video(
         self, id_: int, publication: Publication, fields: list[str]
     ) -> dict[str, Any]:
-        age_s = self.clock.now() - _made_at(publication)
-        now = figures(self.settings.seed, str(id_), age_s)
+        now = self.world.figures(_made(id_, publication), self.clock.now())
         return {name: VIDEO_FIELDS[name](id_, publication, now) for name in fields}
 
     async def user_info(self, request: Request) -> Response:
@@ -398,8 +427,10 @@ class TikTok(Vendor[TikTokSettings]):
         for name in names:
             self._authorized(request, None, USER_FIELDS[name])
         creator = self._authorized(request, "user", *(USER_FIELDS[n] for n in names))
-        mine, now, seed = self._public(creator), self.clock.now(), self.settings.seed
-        likes = [figures(seed, str(i), now - _made_at(p)).likes for i, p in mine]
+        now, seed = self.clock.now(), self.settings.seed
+        mine = [post for post in self.made() if post.account == creator.id]
+        counted = mine if "likes_count" in names else []
+        likes = [self.world.figures(post, now).likes for post in counted]
         known = {
             "open_id": creator.id,
             "union_id": f"union-{creator.id}",
@@ -454,6 +485,11 @@ def _check_chunk(request: Request, upload: Upload, size: int | None) -> None:
         refusal = errors.refusal("range", "The range does not match", 416)
         refusal.response.headers.update(upload.progress())
         raise refusal
+
+
+def _made(id_: int, publication: Publication) -> Made:
+    at = _made_at(publication)
+    return Made(name=str(id_), account=publication.creator.id, at=at)
 
 
 def _made_at(publication: Publication) -> float:

@@ -17,7 +17,7 @@ from .settings import YouTubeSettings
 #: Where the day of a quota begins.
 PACIFIC: Final = ZoneInfo("America/Los_Angeles")
 
-Bucket = Literal["uploads", "units"]
+Bucket = Literal["uploads", "units", "stats"]
 
 
 class Quota:
@@ -48,6 +48,15 @@ class Quota:
         if settings.insert_units:
             self._use("units", settings.insert_units, settings.units_per_day)
         self._use("uploads", 1, settings.uploads_per_day)
+
+    def charge_stats(self) -> None:
+        """Use one of the calls of ``batchGetStats``, which have a bucket of their own.
+
+        Raises:
+            Refusal: None is left today, or it was too much this minute.
+        """
+        self._pace()
+        self._use("stats", 1, self._vendor.settings.stats_per_day)
 
     def _use(self, bucket: Bucket, amount: int, limit: int) -> None:
         today = datetime.fromtimestamp(self._vendor.clock.now(), PACIFIC).date()

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
 from nexus_actors.sandbox.base import Settings
+from nexus_actors.sandbox.growth import Growth
 from nexus_actors.sandbox.oauth import Client, Consent
 
 
@@ -15,6 +16,7 @@ UPLOAD: Final = AUTH + "youtube.upload"
 MANAGE: Final = AUTH + "youtube"
 FORCE_SSL: Final = AUTH + "youtube.force-ssl"
 READONLY: Final = AUTH + "youtube.readonly"
+ANALYTICS: Final = AUTH + "yt-analytics.readonly"
 
 #: Every scope that may be asked for.
 SCOPES: Final = (
@@ -22,7 +24,7 @@ SCOPES: Final = (
     MANAGE,
     FORCE_SSL,
     READONLY,
-    AUTH + "yt-analytics.readonly",
+    ANALYTICS,
     AUTH + "yt-analytics-monetary.readonly",
     "openid",
     "email",
@@ -62,7 +64,7 @@ class Channel(Settings):
     email: str = "creator@example.com"
     access_token: str = "ya29.sandbox-access-token"
     refresh_token: str = "1//sandbox-refresh-token"
-    scopes: tuple[str, ...] = (UPLOAD, MANAGE, FORCE_SSL, READONLY)
+    scopes: tuple[str, ...] = (UPLOAD, MANAGE, FORCE_SSL, READONLY, ANALYTICS)
     state: Literal["open", "none", "suspended", "closed"] = "open"
     may_set_thumbnails: bool = True
     long_uploads: Literal["allowed", "eligible", "disallowed"] = "allowed"
@@ -88,6 +90,9 @@ class YouTubeSettings(Settings):
         listed_after_s: How much later than it was made a video is listed.
         uploads_per_day: Of the project; each session that is opened counts.
         units_per_day: Of the project, for everything else.
+        stats_per_day: Calls of ``batchGetStats``, likewise.
+        reports_late_days: After how many days the Analytics API tells of one.
+        retired_metrics: Names of metrics that reports take no more.
         insert_units: What ``videos.insert`` costs of these; 1600 in an older project.
         uploads_per_channel: Within 24 hours.
         requests_per_minute: Of the project; None is no limit.
@@ -97,6 +102,7 @@ class YouTubeSettings(Settings):
         comments_off: Whether creators have turned comments off.
         subscribers_hidden: Whether channels hide how many have subscribed.
         seed: Of the figures of videos and channels, which grow with time.
+        growth: How they do.
     """
 
     clients: tuple[Client, ...] = (
@@ -121,6 +127,9 @@ class YouTubeSettings(Settings):
     listed_after_s: NonNegativeFloat = 0
     uploads_per_day: NonNegativeInt = 100
     units_per_day: NonNegativeInt = 10_000
+    stats_per_day: NonNegativeInt = 10_000
+    reports_late_days: NonNegativeInt = 2
+    retired_metrics: tuple[str, ...] = ()
     insert_units: NonNegativeInt = 0
     uploads_per_channel: NonNegativeInt = 100
     requests_per_minute: NonNegativeInt | None = None
@@ -130,3 +139,4 @@ class YouTubeSettings(Settings):
     comments_off: bool = False
     subscribers_hidden: bool = False
     seed: str = "sandbox"
+    growth: Growth = Growth()

@@ -12,13 +12,14 @@ from starlette.routing import BaseRoute, Route
 
 from nexus_actors.sandbox.base import Clock, Post, Vendor
 from nexus_actors.sandbox.forms import Part, split
-from nexus_actors.sandbox.growth import figures, followers
+from nexus_actors.sandbox.growth import Made, World, followers
 
 from . import errors, uploads, videos
 from .listing import asked_parts, listing, parsed, section
 from .login import GoogleLogin
 from .playlists import Playlists
 from .quota import Quota
+from .reports import Reports
 from .settings import FORCE_SSL, MANAGE, READONLY, UPLOAD, Channel, YouTubeSettings
 from .uploads import Session, Sessions
 from .videos import Video
@@ -56,6 +57,7 @@ class YouTube(Vendor[YouTubeSettings]):
         self.sessions = Sessions(self)
         self.videos: dict[str, Video] = {}
         self.playlists = Playlists(self)
+        self.reports = Reports(self)
 
     def configure(self, changes: dict[str, Any]) -> None:
         super().configure(changes)
@@ -67,6 +69,32 @@ class YouTube(Vendor[YouTubeSettings]):
             video.post(titles.get(video.channel, video.channel), self.clock)
             for video in self.videos.values()
         ]
+
+    @property
+    def world(self) -> World:
+        return World(seed=self.settings.seed, growth=self.settings.growth)
+
+    def made(self) -> list[Made]:
+        return [_made(video) for video in self.videos.values()]
+
+    def plant(self, times: Sequence[float]) -> list[str]:
+        channel, file = self.settings.channels[0], self.media.new()
+        for number, at in enumerate(times):
+            id_ = f"sbx{len(self.videos):08}"
+            self.videos[id_] = Video(
+                id=id_,
+                channel=channel.id,
+                metadata={
+                    "snippet": {"title": f"Planted {number}"},
+                    "status": {"privacyStatus": "public"},
+                },
+                file=file,
+                file_name="planted.mp4",
+                created_at=at,
+                processed_at=at,
+                outcome="processed",
+            )
+        return list(self.videos)[-len(times) :]
 
     def routes(self) -> Sequence[BaseRoute]:
         api, upload = "/youtube/v3", "/upload/youtube/v3"
@@ -87,6 +115,8 @@ class YouTube(Vendor[YouTubeSettings]):
             Route(f"{api}/videos", self.list_videos),
             Route(f"{api}/videos", self.update_video, methods=["PUT"]),
             Route(f"{api}/videos", self.delete_video, methods=["DELETE"]),
+            Route(f"{api}/videos:batchGetStats", self.batch_get_stats),
+            Route("/v2/reports", self.reports.query),
             Route(f"{api}/channels", self.list_channels),
             Route(f"{api}/captions", self.list_captions),
             Route(f"{api}/captions", self.delete_caption, methods=["DELETE"]),
@@ -220,6 +250,21 @@ class YouTube(Vendor[YouTubeSettings]):
         shown = [self.resource(video, parts) for video in seen]
         return listing(request, "videoListResponse", shown, default=len(shown) or 1)
 
+    async def batch_get_stats(self, request: Request) -> Response:
+        """Return the statistics of the videos of the ids, as far as they are there."""
+        channel = self.login.authorized(request, READONLY, MANAGE, FORCE_SSL)
+        self.quota.charge_stats()
+        known = {"id", "snippet", "statistics", "contentDetails"}
+        parts = asked_parts(request, known)
+        given = request.query_params.getlist("id")
+        ids = [id_ for text in given for id_ in text.split(",") if id_]
+        if not 1 <= len(ids) <= IDS_MAX:
+            raise errors.bad_request("Request contains an invalid argument.")
+        found = [v for id_ in ids if (v := self.videos.get(id_))]
+        seen = [v for v in found if self._may_see(channel, v)]
+        items = [videos.stats(v, parts, self._statistics(v), self.clock) for v in seen]
+        return JSONResponse(videos.tagged("batchGetStatsResponse", items=items))
+
     async def update_video(self, request: Request) -> Response:
         """Replace whole parts of a video."""
         body = parsed(await request.body())
@@ -263,8 +308,7 @@ class YouTube(Vendor[YouTubeSettings]):
 
         What the creator hides is not there.
         """
-        age_s = self.clock.now() - max(video.created_at, video.publish_at() or 0)
-        now = figures(self.settings.seed, video.id, age_s)
+        now = self.world.figures(_made(video), self.clock.now())
         shown = {"viewCount": str(now.views), "favoriteCount": "0"}
         if not self.settings.likes_hidden:
             shown["likeCount"] = str(now.likes)
@@ -274,18 +318,23 @@ class YouTube(Vendor[YouTubeSettings]):
 
     def _channel_statistics(self, channel: Channel) -> dict[str, Any]:
         now, seed = self.clock.now(), self.settings.seed
-        ages = [(v.id, now - v.created_at) for v in self._of(channel)]
+        mine = self.posts_of(channel)
+        views = sum(self.world.figures(post, now).views for post in mine)
         hidden = self.settings.subscribers_hidden
         shown = {
-            "viewCount": str(sum(figures(seed, id_, age).views for id_, age in ages)),
+            "viewCount": str(views),
             "hiddenSubscriberCount": hidden,
-            "videoCount": str(len(ages)),
+            "videoCount": str(len(mine)),
         }
         if hidden:
             return shown
         count = followers(seed, channel.id, now)
         unit = 10 ** max(0, len(str(count)) - SUBSCRIBER_FIGURES)
         return shown | {"subscriberCount": str(count // unit * unit)}
+
+    def posts_of(self, channel: Channel) -> list[Made]:
+        """Return the videos of a channel."""
+        return [post for post in self.made() if post.account == channel.id]
 
     def own_video(self, channel: Channel, id_: str) -> Video:
         """Return a video that *channel* may change.
@@ -436,6 +485,11 @@ class YouTube(Vendor[YouTubeSettings]):
             for id_, t in videos.CATEGORIES.items()
         ]
         return listing(request, "videoCategoryListResponse", items, default=len(items))
+
+
+def _made(video: Video) -> Made:
+    at = max(video.created_at, video.publish_at() or 0)
+    return Made(name=video.id, account=video.channel, at=at)
 
 
 def _channel(

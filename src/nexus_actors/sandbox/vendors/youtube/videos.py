@@ -178,6 +178,23 @@ def resource(
     return tagged("video", video.id, **shown)
 
 
+def stats(
+    video: Video, parts: set[str], statistics: Mapping[str, str], clock: Clock
+) -> dict[str, Any]:
+    """Return what ``batchGetStats`` tells of a video."""
+    details = _content_details(video, _NOBODY, clock)
+    whole: dict[str, Any] = {
+        "snippet": {"publishTime": format_time(video.created_at)},
+        "contentDetails": {"duration": details["duration"]},
+        "statistics": {n: v for n, v in statistics.items() if n != "favoriteCount"},
+    }
+    shown = {name: part for name, part in whole.items() if name in parts}
+    return tagged("videoStats", video.id, **shown)
+
+
+_NOBODY: Final = Channel()
+
+
 def tagged(kind: str, id_: str | None = None, **content: Any) -> dict[str, Any]:
     """Return a resource of *kind*, with the tag that changes with its content."""
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
