@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 from nexus_actors.core.lazy import lazy_names
 
-from .actors import aggregate_metrics, collect_metrics, sweep_snapshots
+from .actors import (
+    aggregate_metrics,
+    collect_metrics,
+    detect_anomalies,
+    generate_report,
+    sweep_reports,
+    sweep_snapshots,
+)
 
 
 if TYPE_CHECKING:
@@ -14,9 +21,15 @@ if TYPE_CHECKING:
     from .engagement import Base, Rate, Rates, Weights, rate, rates
     from .figures import Day, Figures, PostFigures, Week
     from .metrics import Break, Kind, Metric, State
-    from .models import AggregateMetricsRequest, CollectMetricsRequest
+    from .models import (
+        AccountName,
+        AggregateMetricsRequest,
+        CollectMetricsRequest,
+        DetectAnomaliesRequest,
+        GenerateReportRequest,
+    )
     from .readings import AccountReading, PostReading
-    from .settings import AnalyticsSettings
+    from .settings import AnalyticsSettings, ReportPlan
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
@@ -25,15 +38,22 @@ else:
             ".engagement": ("Base", "Rate", "Rates", "Weights", "rate", "rates"),
             ".figures": ("Day", "Figures", "PostFigures", "Week"),
             ".metrics": ("Break", "Kind", "Metric", "State"),
-            ".models": ("AggregateMetricsRequest", "CollectMetricsRequest"),
+            ".models": (
+                "AccountName",
+                "AggregateMetricsRequest",
+                "CollectMetricsRequest",
+                "DetectAnomaliesRequest",
+                "GenerateReportRequest",
+            ),
             ".readings": ("AccountReading", "PostReading"),
-            ".settings": ("AnalyticsSettings",),
+            ".settings": ("AnalyticsSettings", "ReportPlan"),
         },
     )
 
 
 __all__ = [
     "Access",
+    "AccountName",
     "AccountReading",
     "AggregateMetricsRequest",
     "AnalyticsSettings",
@@ -42,7 +62,9 @@ __all__ = [
     "CollectMetricsRequest",
     "Collector",
     "Day",
+    "DetectAnomaliesRequest",
     "Figures",
+    "GenerateReportRequest",
     "Kind",
     "Metric",
     "Page",
@@ -50,13 +72,17 @@ __all__ = [
     "PostReading",
     "Rate",
     "Rates",
+    "ReportPlan",
     "State",
     "Week",
     "Weights",
     "aggregate_metrics",
     "collect_metrics",
     "collectors",
+    "detect_anomalies",
+    "generate_report",
     "rate",
     "rates",
+    "sweep_reports",
     "sweep_snapshots",
 ]

@@ -21,6 +21,8 @@ from .models import (
     AggregateMetricsResult,
     CollectMetricsRequest,
     CollectMetricsResult,
+    DetectAnomaliesResult,
+    SweepReportsResult,
     SweepSnapshotsResult,
 )
 from .settings import AnalyticsSettings
@@ -130,23 +132,60 @@ def aggregate(
     ).to_json()
 
 
+def detect(platform: str | None, account: str | None) -> dict[str, Any]:
+    """Judge days and posts, and tell what is far from usual."""
+    if platform is None and (why := _nothing_to_do()) is not None:
+        return DetectAnomaliesResult(skipped=why).to_json()
+    _need_extra()
+    from .reporting import detect_all
+
+    return detect_all(platform, account)
+
+
+def report(body: dict[str, Any]) -> dict[str, Any]:
+    """Make a report, store it, and tell of it."""
+    _need_extra()
+    from .reporting import generate
+
+    return generate(body)
+
+
+def sweep_plans() -> dict[str, Any]:
+    """Send for the planned reports that are due."""
+    if (why := _nothing_to_do()) is not None:
+        return SweepReportsResult(skipped=why).to_json()
+    from .reporting import sweep_plans as send_due
+
+    return send_due()
+
+
 def sweep() -> dict[str, Any]:
     """Thin out old snapshots; tell how many."""
-    settings = AnalyticsSettings.load()
+    if (why := _nothing_to_do()) is not None:
+        return SweepSnapshotsResult(skipped=why).to_json()
+    from .retention import thin
+
+    database, days = (
+        open_database(CoreSettings.load()),
+        AnalyticsSettings.load().kept_days,
+    )
+    deleted = thin(database, days, stop=jobs.current().check)
+    return SweepSnapshotsResult(deleted=deleted).to_json()
+
+
+def _nothing_to_do() -> str | None:
+    """Return why a sweep has nothing to do: most workers collect nothing."""
     try:
         _need_extra()
         with closing(Database.open(CoreSettings.load())) as found:
             path = found.path
         if path is not None and not path.exists():
-            return SweepSnapshotsResult(skipped="there is no database yet").to_json()
-        database = open_database(CoreSettings.load())
-    except ConfigurationError as error:  # most workers collect nothing
+            return "there is no database yet"
+        open_database(CoreSettings.load())
+    except ConfigurationError as error:
         log.info("analytics.sweep_skipped", reason=error.message)
-        return SweepSnapshotsResult(skipped=error.message).to_json()
-    from .retention import thin
-
-    deleted = thin(database, settings.kept_days, stop=jobs.current().check)
-    return SweepSnapshotsResult(deleted=deleted).to_json()
+        return error.message
+    return None
 
 
 def _need_extra() -> None:

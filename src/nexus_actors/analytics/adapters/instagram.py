@@ -46,7 +46,9 @@ LACKS: Final[Mapping[str, set[str]]] = {
     "STORY": _WATCHED | {"likes", "comments", "saves", "reposts"},
 }
 
-_NODE: Final = "id,timestamp,media_product_type"
+#: Of a video, the picture is its thumbnail.
+_PICTURE: Final = "thumbnail_url,media_type,media_url"
+_NODE: Final = f"id,timestamp,media_product_type,caption,permalink,{_PICTURE}"
 
 #: How many posts a page of the list has.
 PAGE: Final = 25
@@ -116,6 +118,9 @@ class InstagramCollector(Collector):
             values=values,
             published_at=datetime.fromisoformat(at) if at else None,
             format=product.lower(),
+            title=node.get("caption"),
+            url=node.get("permalink"),
+            picture_url=_picture(node),
         )
 
     def _values(
@@ -152,6 +157,12 @@ class InstagramCollector(Collector):
         half = len(names) // 2
         first = self._values(access, id_, names[:half])
         return first | self._values(access, id_, names[half:])
+
+
+def _picture(node: Mapping[str, Any]) -> str | None:
+    is_video = node.get("media_type") == "VIDEO"
+    found: str | None = node.get("thumbnail_url" if is_video else "media_url")
+    return found
 
 
 def _reading(value: Any, otherwise: State) -> Reading:

@@ -28,7 +28,8 @@ from nexus_actors.platforms.verdicts import field
 _POST: Final = post_names(TIKTOK)
 _ACCOUNT: Final = account_names(TIKTOK)
 
-_FIELDS: Final = ",".join(["id", "create_time", "duration", *_POST])
+_ABOUT: Final = ("title", "video_description", "share_url", "cover_image_url")
+_FIELDS: Final = ",".join(["id", "create_time", "duration", *_ABOUT, *_POST])
 
 
 class TikTokCollector(Collector):
@@ -107,6 +108,9 @@ def _post(video: Mapping[str, Any]) -> PostReading:
         published_at=datetime.fromtimestamp(made, UTC) if made else None,
         duration_ms=seconds * 1000 if seconds else None,
         format="video",
+        title=video.get("title") or video.get("video_description"),
+        url=video.get("share_url"),
+        picture_url=video.get("cover_image_url"),  # good for six hours
     )
 
 
