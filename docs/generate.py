@@ -21,7 +21,7 @@ from pydantic import AliasChoices, AwareDatetime, BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 import nexus_actors
-from nexus_actors.analytics.settings import AnalyticsSettings
+from nexus_actors.analytics.settings import AnalyticsSettings, ReportPlan
 from nexus_actors.app import DOMAINS, actors_of
 from nexus_actors.cli import cli
 from nexus_actors.core.errors import (
@@ -61,6 +61,7 @@ WORDS: Final = {
     Secret: "text, never logged",
     Any: "any value",
     Place: "host or network",
+    ReportPlan: "plans",
 }
 
 BOUNDS: Final = (

@@ -100,10 +100,18 @@ def test_the_page_plays_from_disk_and_over_http_and_ctrl_c_ends_it_all(
     assert "job.started" in (tmp_path / "demo" / "worker.log").read_text()
     told = (tmp_path / "demo" / "arrived.html").read_text()
     assert re.findall(r"<h2>([\w ]+)</h2>", told) == [
-        *("Mail", "Text message", "Push", "Slack", "Webhook"),
+        *("Mail", "Mail", "Text message", "Push", "Slack", "Webhook"),
         *("YouTube", "TikTok", "Instagram", "Facebook"),
     ]
     assert {post["state"] for post in answer["posts"].values()} == {"published"}
+    report = tmp_path / "demo" / answer["report"]["url"]
+    words = report.read_text()
+    assert answer["report"]["accounts"] == words.count('<div class="brief">') == 3
+    assert "What to do" in words
+    assert words.count('src="data:image/jpeg;base64,') >= 9
+    assert report.with_suffix(".pdf").read_bytes().startswith(b"%PDF-")
+    mail = (tmp_path / "demo" / "arrived-mail-2.html").read_text()
+    assert f"https://tube.example/reports/{answer['report']['report']}" in mail
 
 
 def test_wrong_use_is_one_line_and_touches_nothing(clip: Path, tmp_path: Path) -> None:

@@ -10,7 +10,10 @@ from .actors import (
     aggregate_metrics,
     collect_due,
     collect_metrics,
+    detect_anomalies,
+    generate_report,
     sweep_collections,
+    sweep_reports,
     sweep_snapshots,
 )
 
@@ -20,9 +23,15 @@ if TYPE_CHECKING:
     from .engagement import Base, Rate, Rates, Weights, rate, rates
     from .figures import Day, Figures, PostFigures, ReportedDay, Week
     from .metrics import Break, Kind, Metric, State
-    from .models import AggregateMetricsRequest, CollectMetricsRequest
+    from .models import (
+        AccountName,
+        AggregateMetricsRequest,
+        CollectMetricsRequest,
+        DetectAnomaliesRequest,
+        GenerateReportRequest,
+    )
     from .readings import AccountReading, DayReading, PostReading
-    from .settings import AnalyticsSettings
+    from .settings import AnalyticsSettings, ReportPlan
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
@@ -31,15 +40,22 @@ else:
             ".engagement": ("Base", "Rate", "Rates", "Weights", "rate", "rates"),
             ".figures": ("Day", "Figures", "PostFigures", "ReportedDay", "Week"),
             ".metrics": ("Break", "Kind", "Metric", "State"),
-            ".models": ("AggregateMetricsRequest", "CollectMetricsRequest"),
+            ".models": (
+                "AccountName",
+                "AggregateMetricsRequest",
+                "CollectMetricsRequest",
+                "DetectAnomaliesRequest",
+                "GenerateReportRequest",
+            ),
             ".readings": ("AccountReading", "DayReading", "PostReading"),
-            ".settings": ("AnalyticsSettings",),
+            ".settings": ("AnalyticsSettings", "ReportPlan"),
         },
     )
 
 
 __all__ = [
     "Access",
+    "AccountName",
     "AccountReading",
     "AggregateMetricsRequest",
     "AnalyticsSettings",
@@ -49,7 +65,9 @@ __all__ = [
     "Collector",
     "Day",
     "DayReading",
+    "DetectAnomaliesRequest",
     "Figures",
+    "GenerateReportRequest",
     "Kind",
     "Metric",
     "Page",
@@ -57,6 +75,7 @@ __all__ = [
     "PostReading",
     "Rate",
     "Rates",
+    "ReportPlan",
     "ReportedDay",
     "State",
     "Week",
@@ -65,8 +84,11 @@ __all__ = [
     "collect_due",
     "collect_metrics",
     "collectors",
+    "detect_anomalies",
+    "generate_report",
     "rate",
     "rates",
     "sweep_collections",
+    "sweep_reports",
     "sweep_snapshots",
 ]

@@ -95,3 +95,68 @@ def sweep_snapshots() -> dict[str, Any]:
     from .connect import sweep
 
     return sweep()
+
+
+@actor(
+    queue_name=QUEUE,
+    request=f"{_MODELS}:DetectAnomaliesRequest",
+    cron="41 * * * *",
+    time_limit=float("inf"),  # likewise
+)
+def detect_anomalies(
+    *, platform: str | None = None, account: str | None = None
+) -> dict[str, Any]:
+    """Judge days that have become final, and posts; tell what is far from usual."""
+    from .connect import detect
+
+    return detect(platform, account)
+
+
+@actor(
+    queue_name=QUEUE,
+    request=f"{_MODELS}:GenerateReportRequest",
+    time_limit=float("inf"),  # likewise
+)
+def generate_report(  # noqa: PLR0913 - what a message may say
+    *,
+    period: str = "week",
+    since: str | None = None,
+    until: str | None = None,
+    platform: str | None = None,
+    account: str | None = None,
+    accounts: Sequence[Any] = (),
+    user_id: str | None = None,
+    users: Sequence[str] = (),
+    title: str | None = None,
+    formats: Sequence[str] = (),
+    plan: str | None = None,
+) -> dict[str, Any]:
+    """Make a report of accounts, store it, and tell of it.
+
+    The arguments are those of `GenerateReportRequest`.
+    """
+    from .connect import report
+
+    return report(
+        {
+            "period": period,
+            "since": since,
+            "until": until,
+            "platform": platform,
+            "account": account,
+            "accounts": accounts,
+            "user_id": user_id,
+            "users": users,
+            "title": title,
+            "formats": formats,
+            "plan": plan,
+        }
+    )
+
+
+@actor(queue_name=QUEUE, request=f"{_MODELS}:SweepReportsRequest", cron="11 * * * *")
+def sweep_reports() -> dict[str, Any]:
+    """Send for the planned reports that are due."""
+    from .connect import sweep_plans
+
+    return sweep_plans()

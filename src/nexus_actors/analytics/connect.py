@@ -36,7 +36,9 @@ from .models import (
     CollectDueResult,
     CollectMetricsRequest,
     CollectMetricsResult,
+    DetectAnomaliesResult,
     SweepCollectionsResult,
+    SweepReportsResult,
     SweepSnapshotsResult,
 )
 from .settings import AnalyticsSettings
@@ -192,6 +194,33 @@ def aggregate(
     return AggregateMetricsResult(
         posts=done.posts, days=done.days, accounts=done.accounts
     ).to_json()
+
+
+def detect(platform: str | None, account: str | None) -> dict[str, Any]:
+    """Judge days and posts, and tell what is far from usual."""
+    if platform is None and isinstance(why := _open_for_sweep(), str):
+        return DetectAnomaliesResult(skipped=why).to_json()
+    _need_extra()
+    from .reporting import detect_all
+
+    return detect_all(platform, account)
+
+
+def report(body: dict[str, Any]) -> dict[str, Any]:
+    """Make a report, store it, and tell of it."""
+    _need_extra()
+    from .reporting import generate
+
+    return generate(body)
+
+
+def sweep_plans() -> dict[str, Any]:
+    """Send for the planned reports that are due."""
+    if isinstance(why := _open_for_sweep(), str):
+        return SweepReportsResult(skipped=why).to_json()
+    from .reporting import sweep_plans as send_due
+
+    return send_due()
 
 
 def sweep() -> dict[str, Any]:

@@ -334,6 +334,46 @@ class Figures:
             return [(at, level) for at, level in connection.execute(query)]
 
 
+def known_accounts(database: Database) -> list[tuple[str, str]]:
+    """Return the platform and name of each account that was ever collected."""
+    from sqlalchemy import select
+
+    from nexus_actors.core.tables import analytics_accounts as table
+
+    query = select(table.c.platform, table.c.account)
+    order = query.order_by(table.c.platform, table.c.account)
+    with database.read() as connection:
+        return [(platform, name) for platform, name in connection.execute(order)]
+
+
+def account_of(database: Database, number: int) -> tuple[str, str]:
+    """Return the platform and name of an account."""
+    from sqlalchemy import select
+
+    from nexus_actors.core.tables import analytics_accounts as table
+
+    query = select(table.c.platform, table.c.account).where(table.c.id == number)
+    with database.read() as connection:
+        platform, name = connection.execute(query).one()
+    return platform, name
+
+
+def zone_of_account(database: Database, platform: str, account: str) -> str:
+    """Return the time zone of an account's days.
+
+    Raises:
+        NotCollectedError: It is not known.
+    """
+    from sqlalchemy import select
+
+    from nexus_actors.core.tables import analytics_accounts as table
+
+    number = Figures(database).number(platform, account)
+    query = select(table.c.time_zone).where(table.c.id == number)
+    with database.read() as connection:
+        return str(connection.execute(query).scalar_one())
+
+
 def _flags(row: RowMapping) -> dict[str, bool]:
     from .days import Flag
 

@@ -352,6 +352,10 @@ LATENCY: Final[Mapping[str, timedelta]] = {
     "youtube": timedelta(hours=72),
 }
 
+#: Platforms that round followers to three figures: their differences say nothing.
+#: YouTube Data API, "Channels": statistics.subscriberCount.
+ROUNDED: Final = frozenset({"youtube"})
+
 #: Of a platform that another package has added.
 USUAL_LATENCY: Final = timedelta(hours=72)
 

@@ -19,6 +19,9 @@ class PostReading:
             there is not supported.
         published_at: When it was, if the platform tells.
         format: Such as ``video`` or ``reel``; in the platform's word.
+        title: What people know it by: its title, or its text.
+        url: Where people see it.
+        picture_url: Of a picture of it; may be good for some hours only.
     """
 
     id: str
@@ -26,6 +29,9 @@ class PostReading:
     published_at: datetime | None = None
     duration_ms: int | None = None
     format: str | None = None
+    title: str | None = None
+    url: str | None = None
+    picture_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 
 HOUR_MS: Final = 3_600_000
 
+#: What is kept of a post beside its figures: the last that was told.
+ABOUT: Final = ("duration_ms", "format", "title", "url", "picture_url")
+
+#: Of a text as long as a caption, so much is kept; an address is kept whole, or not.
+LONGEST: Final = 500
+LONGEST_URL: Final = 4000
+
 #: How many posts one statement names.
 MANY: Final = 500
 
@@ -316,8 +323,7 @@ class Snapshots:
             index_elements=[table.c.account_id, table.c.external_id],
             set_={
                 "published_ms": published,
-                "duration_ms": func.coalesce(new.duration_ms, table.c.duration_ms),
-                "format": func.coalesce(new.format, table.c.format),
+                **{name: func.coalesce(new[name], table.c[name]) for name in ABOUT},
                 "gone_ms": None,
                 "stale_ms": case(
                     (published.is_distinct_from(table.c.published_ms), 0),
@@ -336,8 +342,7 @@ class Snapshots:
                     "account_id": owner.id,
                     "external_id": id_,
                     "published_ms": _ms(posts[id_].published_at),
-                    "duration_ms": posts[id_].duration_ms,
-                    "format": posts[id_].format,
+                    **_about(posts[id_]),
                     "stale_ms": begins,
                     "seen_ms": at_ms,
                     "due_ms": _due(posts[id_], before.get(id_), at_ms),
@@ -471,6 +476,21 @@ def _extra(values: Any, columns: Sequence[str]) -> dict[str, int | str] | None:
 
 def _json(value: Any) -> str | None:
     return None if value is None else json.dumps(value, sort_keys=True)
+
+
+def _about(post: PostReading) -> dict[str, int | str | None]:
+    urls = {name: getattr(post, name) for name in ("url", "picture_url")}
+    return {
+        "duration_ms": post.duration_ms,
+        "format": post.format,
+        "title": _clean(post.title)[:LONGEST] or None,
+        **{n: u if u and len(u) <= LONGEST_URL else None for n, u in urls.items()},
+    }
+
+
+def _clean(text: str | None) -> str:
+    """Return what every database takes: no NUL, and no half of a character."""
+    return (text or "").replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def _ms(instant: datetime | None) -> int | None:

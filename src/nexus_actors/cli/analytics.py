@@ -1,4 +1,4 @@
-"""``analytics``: collect figures, roll them up, and hand them on as CSV."""
+"""``analytics``: collect figures, roll them up, judge them, and report."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ date = click.DateTime(["%Y-%m-%d"])
 
 @click.group()
 def analytics() -> None:
-    """Collect figures of posts, roll them up, and export them."""
+    """Collect figures of posts, roll them up, find anomalies, report and export."""
     log_to_stderr()
 
 
@@ -77,6 +77,90 @@ def rollup(platform: str | None, account: str | None, *, rebuild: bool) -> None:
     from nexus_actors.analytics import aggregate_metrics
 
     print_json(aggregate_metrics(platform=platform, account=account, rebuild=rebuild))
+
+
+@analytics.command()
+@click.option("--platform", help="With --account: only that one.")
+@click.option("--account")
+@click.option("--since", type=date, help="The first day; by default 30 days ago.")
+@click.option("--until", type=date, help="The last day; by default today.")
+def anomalies(
+    platform: str | None,
+    account: str | None,
+    since: datetime | None,
+    until: datetime | None,
+) -> None:
+    """Judge what was not judged yet, and print what is far from usual."""
+    from nexus_actors.analytics import detect_anomalies
+    from nexus_actors.analytics.figures import Figures, known_accounts
+    from nexus_actors.analytics.findings import Findings
+    from nexus_actors.core.settings import CoreSettings
+    from nexus_actors.platforms.vault import open_database
+
+    done = detect_anomalies(platform=platform, account=account)
+    if done["skipped"]:
+        raise click.ClickException(done["skipped"])
+    database = open_database(CoreSettings.load())
+    today, found = clock.now(), []
+    span = (since or today - SPAN).date(), (until or today).date()
+    for name, owner in known_accounts(database):
+        if account is None or (name, owner) == (platform, account):
+            number = Figures(database).number(name, owner)
+            found += [
+                {"platform": name, "account": owner, **one.to_json()}
+                for one in Findings(database).between(number, *span)
+            ]
+    print_json({"new": done["found"], "anomalies": found})
+
+
+@analytics.command()
+@click.argument(
+    "period",
+    type=click.Choice(["day", "week", "month", "custom", "daily", "weekly", "monthly"]),
+    default="week",
+)
+@click.option(
+    "--account",
+    "accounts",
+    multiple=True,
+    help="As platform/account; several may be given. By default, all.",
+)
+@click.option(
+    "--since", type=date, help="A day of it; by default, the last that ended."
+)
+@click.option("--until", type=date, help="The last day, of a custom period.")
+@click.option("--user", "users", multiple=True, help="Who is told of it.")
+@click.option("--title", help="What it is called.")
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(["json", "html", "pdf"]),
+    help="By default, all that can be made here.",
+)
+def report(  # noqa: PLR0913, PLR0917 - each an option
+    period: str,
+    accounts: tuple[str, ...],
+    since: datetime | None,
+    until: datetime | None,
+    users: tuple[str, ...],
+    title: str | None,
+    formats: tuple[str, ...],
+) -> None:
+    """Make a report of a day, a week, a month or days of your choice; store it."""
+    from nexus_actors.analytics import generate_report
+
+    print_json(
+        generate_report(
+            period=period,
+            accounts=list(accounts),
+            since=since.date().isoformat() if since else None,
+            until=until.date().isoformat() if until else None,
+            users=list(users),
+            title=title,
+            formats=list(formats),
+        )
+    )
 
 
 @analytics.command()

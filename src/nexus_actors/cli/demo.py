@@ -27,6 +27,7 @@ from nexus_actors.engine import jobs
 from .common import ProgressLine, print_json
 from .demo_page import write_page
 from .demo_posts import publish_everywhere
+from .demo_report import report_week
 from .demo_vendors import USER, Vendors, vendors
 from .queue import print_failure
 from .serve import Site
@@ -93,7 +94,8 @@ def demo(video: str | None, output: Path, *, serve: bool, port: int) -> int:
     """Process VIDEO, or a sample, with a real worker over a private Redis.
 
     Who has uploaded it is told, and it is posted: all vendors are those of a sandbox.
-    What was made is then published on the platforms of a sandbox on this machine.
+    What was made is then published on the platforms of a sandbox on this machine, and
+    a report of its accounts is made.
     VIDEO is a file or a URL.  Outputs go to the bucket that STORAGE_URL names, if it
     names one, else into the folder.
     """
@@ -111,17 +113,19 @@ def demo(video: str | None, output: Path, *, serve: bool, port: int) -> int:
             place = Workplace(output, Path(scratch), bucket)
             source = video or str(make_sample(place.scratch))
             video_id = "demo"
-            record, posts = run_jobs(place, source, video_id, told)
+            record, posts, report = run_jobs(place, source, video_id, told)
         if record.state != "succeeded":
             why = record.error or {"message": record.state}
             print_failure({"video_id": video_id}, why)
             return 1
         page = write_page(output, record.result, name_of(source))
         about = {"page": str(page), "video_id": video_id, "status": "succeeded"}
-        print_json({**about, "posts": posts})
+        print_json({**about, "posts": posts, "report": report})
         click.echo(f"open    {page.as_uri()}", err=True)
         if told:
             click.echo(f"arrived {told.write(output).as_uri()}", err=True)
+        if report:
+            click.echo(f"report  {shown(opened(report, output))}", err=True)
         if site:
             where = f"; the vendors are at {told.url}" if told else ""
             click.echo(f"serving {site.address}  (Ctrl-C ends it){where}", err=True)
@@ -230,11 +234,11 @@ def make_sample(folder: Path) -> Path:
 
 def run_jobs(
     place: Workplace, source: str, video_id: str, told: Vendors | None
-) -> tuple[jobs.JobRecord, dict[str, dict[str, Any]]]:
+) -> tuple[jobs.JobRecord, dict[str, dict[str, Any]], dict[str, Any] | None]:
     """Send one video through a worker process; the vendors are *told* of it.
 
     Returns:
-        The last record of the first job, and what became of the posts.
+        The last record of the first job, what became of the posts, and the report.
     """
     from nexus_actors.engine.embedded_redis import embedded_redis
     from nexus_actors.video import process_video
@@ -261,9 +265,13 @@ def run_jobs(
         record = wait_for(message.message_id, show, worker, place)
         line.clear()
         if not told or record.state != "succeeded":
-            return record, {}
+            return record, {}, None
         told.tell(record.result, title)
-        return record, publish_everywhere(video_id)
+        posts = publish_everywhere(video_id)
+        pictures = [item["uri"] for item in record.result["thumbnails"]]
+        report = report_week("The week on all platforms", pictures, USER)
+        told.await_mails(2)
+        return record, posts, report
 
 
 def wait_for(
@@ -292,6 +300,12 @@ def absolute(source: str) -> str:
     return source if "://" in source else str(Path(source).absolute())
 
 
+def opened(report: dict[str, Any], output: Path) -> str:
+    """Return what a browser opens a report by; the demo's store is a folder."""
+    url = str(report["url"])
+    return url if "://" in url else (output / url).as_uri()
+
+
 def shown(source: str) -> str:
     """Return *source* without a URL's query, which may be a secret."""
     return source.partition("?")[0] if "://" in source else source
@@ -311,7 +325,7 @@ def environment(
     }
     if told:
         ours |= told.environment(place.scratch)
-        ours["NEXUS_DOMAINS"] = "notifications,social,video"
+        ours["NEXUS_DOMAINS"] = "analytics,notifications,social,video"
     if place.bucket is None:
         ours["NEXUS_STORAGE_URL"] = str(place.output / "media")
         ours["NEXUS_STORAGE_PUBLIC_URL"] = "media"

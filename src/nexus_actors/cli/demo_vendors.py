@@ -27,6 +27,9 @@ PAGE: Final = "arrived.html"
 #: Where videos are said to be found; the demo's own page is a file.
 WATCH: Final = "https://tube.example/videos/{video_id}"
 
+#: And where reports; the demo's own are files, too.
+REPORT: Final = "https://tube.example/reports/{report}"
+
 #: Who has uploaded it.
 USER: Final = "you"
 
@@ -87,7 +90,8 @@ class Vendors:
             "NEXUS_GUARD_ALLOW": self.url.removeprefix("http://"),
             "NEXUS_SANDBOX_URL": self.url,
             "NEXUS_SECRET_KEY": secrets.token_urlsafe(32),
-            "NEXUS_ROUTES": "video.processed",
+            "NEXUS_ROUTES": "video.processed,analytics.report_generated",
+            "NEXUS_REPORT_PAGE_URL": REPORT,
             "NEXUS_RESOLVE_RECIPIENT": f"{__name__}:{resolve.__name__}",
             "NEXUS_VIDEO_PAGE_URL": WATCH,
         }
@@ -121,11 +125,16 @@ class Vendors:
             if record.state != "succeeded":
                 why = (record.error or {}).get("message", record.state)
                 raise InternalError(f"a notification was not sent: {why}")
-        self._await_mail()
+        self.await_mails(1)
 
-    def _await_mail(self) -> None:
+    def await_mails(self, count: int) -> None:
+        """Wait until so many mails have come by the routes.
+
+        Raises:
+            InternalError: They do not.
+        """
         ends = time.monotonic() + LONGEST_S
-        while not json.loads(self._get("truth"))["sendgrid"]:
+        while len(json.loads(self._get("truth"))["sendgrid"]) < count:
             if time.monotonic() > ends:
                 raise InternalError(f"no mail was sent within {LONGEST_S} s")
             time.sleep(LOOK_S)
@@ -133,14 +142,16 @@ class Vendors:
     def write(self, folder: Path) -> Path:
         """Write the page of what arrived, and the mail beside it."""
         truth: dict[str, list[dict[str, Any]]] = json.loads(self._get("truth"))
-        parts = []
+        parts: list[str] = []
+        mails = 0
         for vendor, title in TITLES.items():
             for effect in truth[vendor]:
                 details = effect["details"]
                 text = escape(_told(details))
                 frame = ""
                 if details.get("html"):
-                    mail = folder / "arrived-mail.html"
+                    mails += 1
+                    mail = folder / f"arrived-mail-{mails}.html"
                     mail.write_text(details["html"], encoding="utf-8")
                     frame = f'<iframe src="{mail.name}" title="{title}"></iframe>'
                 parts.append(f"<h2>{title}</h2>{frame}<pre>{text}</pre>")

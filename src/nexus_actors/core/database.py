@@ -37,7 +37,7 @@ Operation = Callable[["Connection"], Any]
 
 #: The revision that this release works with, the newest in ``migrations``.  Numbers
 #: of four digits, so that older and newer can be told apart without Alembic.
-SCHEMA: Final = "0006"
+SCHEMA: Final = "0007"
 
 VERSION_TABLE: Final = "nexus_alembic_version"
 

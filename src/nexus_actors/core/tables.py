@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     Index,
     Integer,
     MetaData,
@@ -123,6 +124,7 @@ analytics_accounts = Table(
     Column("refusals", JSON),
     Column("round", JSON),
     Index("nexus_analytics_accounts_by_due", "due_ms"),
+    Column("judged_day", Integer),
     Index("nexus_analytics_accounts_by_name", "platform", "account", unique=True),
 )
 
@@ -142,6 +144,9 @@ analytics_posts = Table(
     Column("seen_ms", BigInteger),
     Column("due_ms", BigInteger),
     Index("nexus_analytics_posts_by_due", "account_id", "due_ms"),
+    Column("title", Text),
+    Column("url", Text),
+    Column("picture_url", Text),
     Index("nexus_analytics_posts_by_name", "account_id", "external_id", unique=True),
     Index("nexus_analytics_posts_by_account", "account_id", "id"),
 )
@@ -243,4 +248,43 @@ account_weeks = Table(
     Column("final_days", Integer, nullable=False),
     Column("flags", Integer, nullable=False),
     sqlite_with_rowid=False,
+)
+
+anomalies = Table(
+    "nexus_anomalies",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("account_id", Integer, nullable=False),
+    Column("post_id", Integer),
+    Column("event", Text, nullable=False),
+    Column("metric", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("day", Integer, nullable=False),
+    Column("since_day", Integer, nullable=False),
+    Column("value", Float, nullable=False),
+    Column("expected", Float, nullable=False),
+    Column("low", Float, nullable=False),
+    Column("high", Float, nullable=False),
+    Column("confidence", Float, nullable=False),
+    Column("history", Integer, nullable=False),
+    Column("moved", JSON, nullable=False),
+    Column("posts", JSON, nullable=False),
+    Column("told_ms", BigInteger),
+    Index("nexus_anomalies_by_event", "account_id", "event", unique=True),
+    Index("nexus_anomalies_by_day", "account_id", "day"),
+)
+
+reports = Table(
+    "nexus_reports",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("request", Text, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("since_day", Integer, nullable=False),
+    Column("until_day", Integer, nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("files", JSON, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("told_ms", BigInteger),
+    Index("nexus_reports_by_request", "request", unique=True),
 )

@@ -51,7 +51,8 @@ _FIGURES: Final = {
 }
 
 _FIELDS: Final = (
-    "id,created_time,attachments{media_type,target},shares,"
+    "id,created_time,message,permalink_url,full_picture,"
+    "attachments{media_type,target},shares,"
     "comments.limit(0).summary(true),reactions.limit(0).summary(true)"
 )
 
@@ -219,6 +220,9 @@ def _post(node: Mapping[str, Any], asked: Sequence[str], id_: str) -> PostReadin
         values=values | insights_of(node.get("insights"), names, asked),
         published_at=datetime.fromisoformat(created) if created else None,
         format="reel" if "/reel/" in address else kind or "status",
+        title=node.get("message"),
+        url=node.get("permalink_url"),
+        picture_url=node.get("full_picture"),
     )
 
 

@@ -52,7 +52,9 @@ LACKS: Final[Mapping[str, set[str]]] = {
     "STORY": _WATCHED | {"likes", "comments", "saves", "reposts"},
 }
 
-_NODE: Final = "id,timestamp,media_product_type"
+#: Of a video, the picture is its thumbnail.
+_PICTURE: Final = "thumbnail_url,media_type,media_url"
+_NODE: Final = f"id,timestamp,media_product_type,caption,permalink,{_PICTURE}"
 
 #: What a story with fewer than five viewers is refused with.
 TOO_FEW: Final = "10/None"
@@ -124,6 +126,9 @@ class InstagramCollector(Collector):
                 values=values[id_],
                 published_at=_instant(node.get("timestamp")),
                 format=products[id_].lower(),
+                title=node.get("caption"),
+                url=node.get("permalink"),
+                picture_url=_picture(node),
             )
             for node in nodes
             if (id_ := str(node["id"])) in values
@@ -263,3 +268,9 @@ def _follows(told: Any) -> dict[str, Reading]:
         for result in results or []
         if (name := _FOLLOWERS.get(str(field(result, "dimension_values", 0))))
     }
+
+
+def _picture(node: Mapping[str, Any]) -> str | None:
+    is_video = node.get("media_type") == "VIDEO"
+    found: str | None = node.get("thumbnail_url" if is_video else "media_url")
+    return found

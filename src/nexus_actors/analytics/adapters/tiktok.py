@@ -28,7 +28,8 @@ from nexus_actors.platforms.verdicts import field
 _POST: Final = post_names(TIKTOK)
 _ACCOUNT: Final = account_names(TIKTOK)
 
-_FIELDS: Final = ("id", "create_time", "duration")
+_ABOUT: Final = ("title", "video_description", "share_url", "cover_image_url")
+_FIELDS: Final = ("id", "create_time", "duration", *_ABOUT)
 
 
 class TikTokCollector(Collector):
@@ -113,4 +114,7 @@ def _post(video: Mapping[str, Any], asked: Sequence[str]) -> PostReading:
         published_at=datetime.fromtimestamp(made, UTC) if made else None,
         duration_ms=seconds * 1000 if seconds else None,
         format="video",
+        title=video.get("title") or video.get("video_description"),
+        url=video.get("share_url"),
+        picture_url=video.get("cover_image_url"),  # good for six hours
     )

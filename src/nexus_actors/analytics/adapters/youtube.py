@@ -163,6 +163,9 @@ def _post(item: Mapping[str, Any]) -> PostReading:
         published_at=datetime.fromisoformat(published) if published else None,
         duration_ms=_duration_ms(field(item, "contentDetails", "duration")),
         format="video",
+        title=field(item, "snippet", "title"),
+        url=f"https://www.youtube.com/watch?v={item['id']}",
+        picture_url=field(item, "snippet", "thumbnails", "medium", "url"),
     )
 
 

@@ -312,6 +312,7 @@ def _post_node(
         "message": message or None,
         "created_time": None if at is None else graph_time(at),
         "permalink_url": address,
+        "full_picture": f"https://scontent.example/{id_}.jpg",
     }
 
 

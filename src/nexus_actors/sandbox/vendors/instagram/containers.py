@@ -150,6 +150,7 @@ class Media:
             "username": container.account.username,
             "owner": {"id": container.account.id},
             "media_url": f"https://scontent.example/{self.id}",
+            "thumbnail_url": f"https://scontent.example/{self.id}.jpg",
             "is_comment_enabled": True,
             "like_count": 0,
             "comments_count": len(self.comments),

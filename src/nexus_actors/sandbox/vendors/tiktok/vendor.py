@@ -503,6 +503,7 @@ VIDEO_FIELDS: Final[dict[str, Callable[[int, Publication, Figures], Any]]] = {
     "video_description": lambda _, p, __: p.caption[:LISTED_CHARS],
     "duration": lambda _, p, __: int(p.files[0].duration_s or 0),
     "share_url": lambda id_, p, __: _page_of(id_, p),
+    "cover_image_url": lambda id_, _, __: f"https://p16.example/{id_}.jpg",
     "embed_link": lambda id_, _, __: f"https://www.tiktok.com/embed/v2/{id_}",
     "is_aigc": lambda _, p, __: bool(p.info.get("is_aigc")),
     "like_count": lambda _, __, now: now.likes,
