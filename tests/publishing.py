@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from nexus_actors.core.keyring import Keyring, Secret
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.social.actors import publish_post
 from nexus_actors.social.base import publishers
-from nexus_actors.social.connect import Desk
+from nexus_actors.social.desk import Desk
 from nexus_actors.testing.contracts.publisher import until_it_rests
 
 
@@ -224,7 +224,7 @@ def flow() -> None:
 def renew_flow() -> None:
     """Renew the rejected token of the platform that the environment names."""
     platform = os.environ["ROUTE"]
-    tokens = Desk.open().accounts()
+    tokens = replace(Desk.open().accounts(), apart=False)
     rejected = TOKENS[platform][0]
 
     def renew() -> dict[str, Any]:

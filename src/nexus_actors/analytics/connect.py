@@ -5,14 +5,14 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from nexus_actors.core import clock
 from nexus_actors.core.database import Database
 from nexus_actors.core.errors import ConfigurationError, MissingExtraError
 from nexus_actors.core.logs import get_logger
 from nexus_actors.core.settings import CoreSettings
-from nexus_actors.engine import events, jobs
+from nexus_actors.engine import jobs
 from nexus_actors.platforms.settings import PlatformSettings
 from nexus_actors.platforms.vault import open_database, open_token, open_tokens
 
@@ -28,10 +28,6 @@ from .snapshots import Owner, Snapshots
 
 
 log = get_logger(__name__)
-
-#: What is told of an account that only its owner can mend; the social domain tells it,
-#: too.
-ACCOUNT_LOST: Final = "social.account_needs_reauthorization"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +179,7 @@ def _access(
             stop=stop,
         )
     platform, account = request.platform, request.account
-    tokens = open_tokens(core, database, platforms, _told_of_account)
+    tokens = open_tokens(core, database, platforms)
 
     def renew(rejected: str) -> str:
         return tokens.token_of(tokens.renew(platform, account, rejected=rejected))
@@ -195,8 +191,3 @@ def _access(
         renew=renew,
         stop=stop,
     )
-
-
-def _told_of_account(platform: str, account: str, reason: str) -> None:
-    told = {"platform": platform, "account": account, "reason": reason}
-    events.emit(ACCOUNT_LOST, told)

@@ -58,6 +58,9 @@ READERS: Final[dict[str, Callable[[Answer], list[Usage]]]] = {
     "instagram": meta.usages,
 }
 
+#: The longest wait for a budget that a thread waits itself: to run again takes as long.
+PATIENCE_S: Final = 0.15
+
 #: How many parts must have failed in a row, and after how long one that tries has
 #: died: those who wait for it look again.
 PARTS, TRIES_S = 3, 10
@@ -168,7 +171,7 @@ class Gate:
         found = counting(self._limits(), call)
         for cost in sorted({limit.cost for limit in found}):
             same = [self._budget(limit) for limit in found if limit.cost == cost]
-            spend(*same, calls=cost)
+            spend(*same, calls=cost, patience_s=PATIENCE_S, keep_place=True)
 
     def _limits(self) -> tuple[Limit, ...]:
         known = LIMITS.get(self.platform, ())

@@ -56,7 +56,7 @@ class InstagramPublisher(Publisher):
     @override
     def prepare(self, run: Run) -> None:
         if "owner" not in run.checkpoint:
-            run.save(owner=self._owner(run))
+            run.note(owner=run.account_id(_owner))
             self._check_quota(run)
         if run.kind == "carousel":
             self._make_children(run)
@@ -70,14 +70,6 @@ class InstagramPublisher(Publisher):
             run.save(container=self._make(run, form)["id"])
         else:
             self._make_video(run)
-
-    def _owner(self, run: Run) -> str:
-        """Return the account's id: of the ids that it has, the one that paths take."""
-        if run.access.account_id:
-            return run.access.account_id
-        wanted = {"fields": "user_id,username"}
-        found = run.send(Call("GET", "/me", params=wanted)).json()
-        return str(found.get("user_id") or found["id"])
 
     def _check_quota(self, run: Run) -> None:
         """Wait where the day's posts are used up; the live limit is the one.
@@ -257,6 +249,13 @@ class InstagramPublisher(Publisher):
             code="not_ready",
             until=clock.now() + timedelta(seconds=pause),
         )
+
+
+def _owner(run: Run) -> str:
+    """Return the account's id: of the ids that it has, the one that paths take."""
+    wanted = {"fields": "user_id,username"}
+    found = run.send(Call("GET", "/me", params=wanted)).json()
+    return str(found.get("user_id") or found["id"])
 
 
 def _failure(found: Mapping[str, Any]) -> NexusError:
