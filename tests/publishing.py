@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -122,6 +123,15 @@ add(
 )
 add("facebook_photo", "facebook", image_paths=["{photo}"], **_TEXT)
 add("facebook_link", "facebook", link="https://example.com/", **_TEXT)
+
+
+def make_photo(path: Path) -> bytes:
+    """Make a JPEG at *path*; return it."""
+    source = ["-f", "lavfi", "-i", "testsrc2=size=320x320:rate=1:duration=1"]
+    subprocess.run(
+        ["ffmpeg", "-v", "error", *source, "-frames:v", "1", str(path)], check=True
+    )
+    return path.read_bytes()
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,11 +60,11 @@ class InstagramPublisher(Publisher):
             self._check_quota(run)
         if run.kind == "carousel":
             self._make_children(run)
-            form = {"media_type": "CAROUSEL", **_caption(run)}
+            form = {"media_type": "CAROUSEL", **_post_form(run)}
             form["children"] = ",".join(run.checkpoint["children"])
             run.save(container=self._make(run, form)["id"])
         elif run.content.image_paths:
-            form = {"image_url": _address(run, 0), **_caption(run)}
+            form = {"image_url": _address(run, 0), **_post_form(run)}
             if run.kind == "story":
                 form["media_type"] = "STORIES"
             run.save(container=self._make(run, form)["id"])
@@ -99,7 +99,7 @@ class InstagramPublisher(Publisher):
     def _make_video(self, run: Run) -> None:
         options = run.options
         kind = "STORIES" if run.kind == "story" else "REELS"
-        form = {"media_type": kind, **_caption(run)}
+        form = {"media_type": kind, **_post_form(run)}
         if kind == "REELS":
             form["share_to_feed"] = str(options.share_to_feed).lower()
             if options.thumbnail_offset_ms is not None:
@@ -266,6 +266,12 @@ def _failure(found: Mapping[str, Any]) -> NexusError:
     if verdict is Verdict.LOST:
         return SessionLostError(f"instagram: {text}")
     return RejectedError(f"instagram: {text}", code="invalid_content", reason=text)
+
+
+def _post_form(run: Run) -> dict[str, str]:
+    """Return what is said of the post as a whole: of a carousel, with the parent."""
+    label = {"is_ai_generated": "true"} if run.options.ai_generated else {}
+    return _caption(run) | label
 
 
 def _caption(run: Run) -> dict[str, str]:
