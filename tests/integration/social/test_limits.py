@@ -13,6 +13,7 @@ from http import HTTPStatus
 from itertools import count
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -55,12 +56,14 @@ def place(
 def open_pages(sandbox: SandboxClient, count: int, **settings: Any) -> list[str]:
     """Make Pages, and accounts of theirs; return their ids."""
     ids = [str(110_000_000_000_001 + n) for n in range(count)]
-    pages = [{"id": id_, "name": id_, "access_token": f"EAA-{id_}"} for id_ in ids]
+    # others' tokens: whose they are is asked once in a process
+    tokens = {id_: f"EAA-{id_}-{uuid4()}" for id_ in ids}
+    pages = [{"id": i, "name": i, "access_token": t} for i, t in tokens.items()]
     people = [{"pages": ids}]
     sandbox.settings(facebook={"pages": pages, "people": people, **settings})
     store = Desk.open().accounts().store
     for id_ in ids:
-        token = Credential(access_token=Secret(f"EAA-{id_}"), obtained_at=clock.now())
+        token = Credential(access_token=Secret(tokens[id_]), obtained_at=clock.now())
         store.put("facebook", id_, token)
     return ids
 
@@ -207,7 +210,7 @@ def test_what_is_wrong_with_an_account_or_the_app_stops_these_alone(
     until(lambda: states(social, [fine]) == {"succeeded": 1})
 
     told = {"error": {"code": 4, "message": "(#4) Application request limit reached"}}
-    limited = {"action": "answer", "status": 403, "body": told, "route": "* */me"}
+    limited = {"action": "answer", "status": 403, "body": told, "route": "POST */feed"}
     nexus_sandbox.faults(limited)
     waits = [send(good, 2)]
     until(lambda: states(social, waits) == {"scheduled": 1})

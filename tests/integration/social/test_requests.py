@@ -84,7 +84,7 @@ def test_instagram_is_told_of_ai_once_for_a_whole_carousel(
     nexus_sandbox.settings(**QUICK)
 
     with serving(**{"photo.jpg": photo}) as web:
-        album = {
+        album: dict[str, Any] = {
             "platform": "instagram",
             "account": "creator",
             "content": {"image_paths": [f"{web}/photo.jpg"] * 2, "title": "Two"},
