@@ -81,7 +81,7 @@ class Event:
             "event": self.name,
             "job": self.job,
             "at": self.at.isoformat(),
-            "key": self.key,
+            **({} if self.key == self.id else {"key": self.key}),
             **self.body,
         }
 
