@@ -22,7 +22,7 @@ from nexus_actors.dashboard import Access, Dashboard
 from nexus_actors.dashboard.gate import COOKIE
 from nexus_actors.engine.actor import Actor
 from nexus_actors.social import Publication, State
-from nexus_actors.social.connect import Desk
+from nexus_actors.social.desk import Desk
 from queues import ended, make_actor, working
 
 

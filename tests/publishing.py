@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from nexus_actors.core.keyring import Keyring, Secret
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.social.actors import publish_post
 from nexus_actors.social.base import publishers
-from nexus_actors.social.connect import Desk
+from nexus_actors.social.desk import Desk
 from nexus_actors.testing.contracts.publisher import until_it_rests
 
 
@@ -122,6 +123,15 @@ add(
 )
 add("facebook_photo", "facebook", image_paths=["{photo}"], **_TEXT)
 add("facebook_link", "facebook", link="https://example.com/", **_TEXT)
+
+
+def make_photo(path: Path) -> bytes:
+    """Make a JPEG at *path*; return it."""
+    source = ["-f", "lavfi", "-i", "testsrc2=size=320x320:rate=1:duration=1"]
+    subprocess.run(
+        ["ffmpeg", "-v", "error", *source, "-frames:v", "1", str(path)], check=True
+    )
+    return path.read_bytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +234,7 @@ def flow() -> None:
 def renew_flow() -> None:
     """Renew the rejected token of the platform that the environment names."""
     platform = os.environ["ROUTE"]
-    tokens = Desk.open().accounts()
+    tokens = replace(Desk.open().accounts(), apart=False)
     rejected = TOKENS[platform][0]
 
     def renew() -> dict[str, Any]:

@@ -11,7 +11,8 @@ from typing import get_args
 from conftest import ROOT
 from nexus_actors.analytics.reporting import ANOMALY, REPORT
 from nexus_actors.engine.jobs import JobRecord, State
-from nexus_actors.social.connect import ACCOUNT_LOST, LOCATED, TOLD
+from nexus_actors.platforms.vault import ACCOUNT_LOST
+from nexus_actors.social.publications import EVENTS, LOCATED
 from nexus_actors.video.told import FAILED, PROCESSED
 
 
@@ -57,7 +58,7 @@ def test_every_event_that_is_told_is_in_the_reference() -> None:
     files = [p for p in (PACKAGE / "engine").rglob("*") if p.suffix in {".py", ".lua"}]
     text = "".join(path.read_text("utf-8") for path in files)
     told = set(re.findall(r"""["'](job\.[a-z]+)["']""", text))
-    told |= {*TOLD.values(), ACCOUNT_LOST, LOCATED, PROCESSED, FAILED}
+    told |= {*EVENTS.values(), ACCOUNT_LOST, LOCATED, PROCESSED, FAILED}
     told |= {ANOMALY, REPORT}
 
     assert told == names_in_tables("events.md")

@@ -19,7 +19,7 @@ from nexus_actors.core.errors import (
 )
 from nexus_actors.core.logs import get_logger
 from nexus_actors.core.settings import CoreSettings
-from nexus_actors.engine import events, jobs
+from nexus_actors.engine import jobs
 from nexus_actors.platforms.gate import Gate, unnamed
 from nexus_actors.platforms.settings import PlatformSettings
 from nexus_actors.platforms.vault import (
@@ -55,10 +55,6 @@ from .watching import (
 
 
 log = get_logger(__name__)
-
-#: What is told of an account that only its owner can mend; the social domain tells it,
-#: too.
-ACCOUNT_LOST: Final = "social.account_needs_reauthorization"
 
 
 def collect(body: dict[str, Any]) -> dict[str, Any]:
@@ -337,7 +333,7 @@ class _Desk:
         if account is None:
             assert text is not None  # noqa: S101 - the model sees to it
             return Access(make_client=make_client, platforms=self.platforms, token=text)
-        tokens = open_tokens(self.core, self.database, self.platforms, _told_of_account)
+        tokens = open_tokens(self.core, self.database, self.platforms)
 
         def renew(rejected: str) -> str:
             return tokens.token_of(tokens.renew(platform, account, rejected=rejected))
@@ -353,8 +349,3 @@ class _Desk:
         """Return the posts that are still collected."""
         oldest = clock.now() - timedelta(days=self.settings.listed_days)
         return self.watching.posts_since(account, clock.to_ms(oldest))
-
-
-def _told_of_account(platform: str, account: str, reason: str) -> None:
-    told = {"platform": platform, "account": account, "reason": reason}
-    events.emit(ACCOUNT_LOST, told)

@@ -70,7 +70,7 @@ def list_accounts(platform: str | None) -> None:
 @click.argument("account")
 def refresh(platform: str, account: str) -> None:
     """Renew the tokens of an account now."""
-    from nexus_actors.social.connect import refresh as renew
+    from nexus_actors.social.sweeps import refresh as renew
 
     print_json(renew(platform, account))
 

@@ -22,7 +22,7 @@ def list_publications(
     state: str | None, platform: str | None, account: str | None, limit: int
 ) -> None:
     """List the newest publications."""
-    from nexus_actors.social.connect import Desk
+    from nexus_actors.social.desk import Desk
     from nexus_actors.social.publications import State
 
     try:
@@ -40,7 +40,7 @@ def list_publications(
 @click.argument("publication")
 def show(publication: str) -> None:
     """Show all that is known of one, by its id or its idempotency key."""
-    from nexus_actors.social.connect import Desk
+    from nexus_actors.social.desk import Desk
 
     print_json(Desk.open().table.get(publication).to_json())
 
@@ -49,7 +49,7 @@ def show(publication: str) -> None:
 @click.argument("publication")
 def retry(publication: str) -> None:
     """Try one again that has failed, is held, or is parked."""
-    from nexus_actors.social.connect import retry as again
+    from nexus_actors.social.control import retry as again
 
     with queue():
         print_json(again(publication))
@@ -62,7 +62,7 @@ def retry(publication: str) -> None:
 @click.option("--remote-id", help="The platform's id of the post, if it is there.")
 def settle(publication: str, outcome: str | None, remote_id: str | None) -> None:
     """Say what you have seen of a post whose outcome was unknown."""
-    from nexus_actors.social.connect import settle as note
+    from nexus_actors.social.control import settle as note
 
     if outcome is None:
         raise click.UsageError("say --published or --not-published")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar, cast
@@ -57,8 +59,8 @@ class Registry(Generic[T]):
             )
         return cast("type[T]", self._ours(name) if ours else self._theirs(plugins[0]))
 
-    def _plugins(self) -> list[EntryPoint]:
-        return list(entry_points(group=self.group)) if self.group else []
+    def _plugins(self) -> tuple[EntryPoint, ...]:
+        return _installed(self.group, *sys.path) if self.group else ()
 
     def _ours(self, name: str) -> Any:
         path, extra = self.known[name]
@@ -88,6 +90,12 @@ class Registry(Generic[T]):
                 f"{which} cannot be used: it does not define {', '.join(missing)}"
             )
         return found
+
+
+@lru_cache(maxsize=64)
+def _installed(group: str, *_path: str) -> tuple[EntryPoint, ...]:
+    """Return what packages add; looked for once, since it reads a file of each."""
+    return tuple(entry_points(group=group))
 
 
 def _package(plugin: EntryPoint) -> str:

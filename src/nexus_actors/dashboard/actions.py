@@ -138,7 +138,7 @@ def _count(visit: Visit) -> int | None:
 
 
 def _settle(visit: Visit) -> str:
-    from nexus_actors.social.connect import settle
+    from nexus_actors.social.control import settle
 
     outcome = visit.first("outcome")
     if outcome not in {"published", "not"}:
@@ -152,7 +152,7 @@ def _settle(visit: Visit) -> str:
 
 
 def _retry(visit: Visit) -> str:
-    from nexus_actors.social.connect import retry
+    from nexus_actors.social.control import retry
 
     retry(visit.first("publication"))
     return "The publication is tried again."

@@ -27,7 +27,7 @@ from .words import path as url_part
 if TYPE_CHECKING:
     from nexus_actors.engine.events import Event
     from nexus_actors.engine.jobs import JobRecord
-    from nexus_actors.social.connect import Desk
+    from nexus_actors.social.desk import Desk
 
 
 #: How many lines a list shows at a time.
@@ -378,7 +378,7 @@ def _find_by() -> set[str]:
 def _open_desk() -> tuple[Desk | None, str]:
     """Return what knows of publications, or why nothing does."""
     try:
-        from nexus_actors.social.connect import Desk
+        from nexus_actors.social.desk import Desk
 
         return Desk.open(), ""
     except NexusError as error:

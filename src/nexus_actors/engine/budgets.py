@@ -70,6 +70,8 @@ class Budget:
 def spend(
     *budgets: Budget,
     calls: int = 1,
+    patience_s: float = 0,
+    keep_place: bool = False,
     holder: str | None = None,
     broker: RedisBroker | None = None,
 ) -> None:
@@ -78,6 +80,10 @@ def spend(
     Args:
         budgets: What the next calls count against; taken in one step, all or none.
         calls: How many calls of each; no more than the burst of any.
+        patience_s: A wait that is no longer is waited for here: to run again costs
+            more.
+        keep_place: Whether the holder will call again: it comes before those then who
+            came later, so that what is begun is ended first.
         holder: Who waits, if not the running job.
         broker: Whose budgets; by default those of the broker in use.
 
@@ -87,7 +93,10 @@ def spend(
         UnsupportedFeatureError: The broker in use has no budgets.
         ValueError: *calls* is less than 1, or more than a burst.
     """
-    wait_ms, last = _take(budgets, calls, holder, broker)
+    wait_ms, last = _take(budgets, calls, holder, broker, keep_place=keep_place)
+    if 0 < wait_ms <= patience_s * 1000:
+        clock.sleep(wait_ms / 1000)
+        wait_ms, last = _take(budgets, calls, holder, broker, keep_place=keep_place)
     if wait_ms:
         until = clock.from_ms(clock.now_ms() + wait_ms)
         raise Postponed(
@@ -113,7 +122,7 @@ def take(
         UnsupportedFeatureError: The broker in use has no budgets.
         ValueError: *calls* is less than 1, or more than a burst.
     """
-    return _take(budgets, calls, holder, broker)[0]
+    return _take(budgets, calls, holder, broker, keep_place=False)[0]
 
 
 def heed(
@@ -159,6 +168,8 @@ def _take(
     calls: int,
     holder: str | None,
     broker: RedisBroker | None,
+    *,
+    keep_place: bool,
 ) -> tuple[int, Budget]:
     """Return how long to wait, and for which budget most of all."""
     if not budgets or not 1 <= calls <= min(budget.burst for budget in budgets):
@@ -174,7 +185,8 @@ def _take(
     ]
     broker = broker or _own()
     try:
-        wait_ms, last = broker.run("spend", clock.now_ms(), holder, calls, *asked)
+        who = (holder, calls, int(keep_place))
+        wait_ms, last = broker.run("spend", clock.now_ms(), *who, *asked)
     except redis.RedisError as error:
         raise unavailable(broker.client, error) from error
     return wait_ms, budgets[last - 1]

@@ -71,6 +71,7 @@ class Event:
         name: What happened, such as ``job.succeeded``.
         job: The id of the job that it happened to.
         body: What there is to tell; plain JSON.
+        key: By which one is known that is told twice; its place where it is told once.
     """
 
     id: str
@@ -78,6 +79,7 @@ class Event:
     job: str
     at: datetime
     body: dict[str, Any]
+    key: str
 
     def to_json(self) -> dict[str, Any]:
         """Return the event as plain JSON types."""
@@ -86,6 +88,7 @@ class Event:
             "event": self.name,
             "job": self.job,
             "at": self.at.isoformat(),
+            **({} if self.key == self.id else {"key": self.key}),
             **self.body,
         }
 
@@ -192,11 +195,22 @@ def _newest(broker: RedisBroker) -> Iterator[tuple[bytes, Mapping[bytes, bytes]]
         last = f"({found[-1][0].decode()}"
 
 
-def emit(name: str, body: Mapping[str, Any], *, job: str = "") -> None:
+def emit(
+    name: str, body: Mapping[str, Any], *, job: str = "", key: str | None = None
+) -> bool:
     """Tell what has happened in a domain; *body* is small, plain and without secrets.
 
     What is told is true already: that it could not be told is logged, and no error.
     A broker that is not ours, or none, tells nobody.
+
+    Args:
+        name: What happened, such as ``video.processed``.
+        body: What there is to tell.
+        job: The id of the job that it happened to.
+        key: By which listeners know it again, from who may have to tell it twice.
+
+    Returns:
+        Whether there is nothing left to tell; else tell it again.
     """
     from dramatiq import broker as dramatiq_broker
 
@@ -204,13 +218,15 @@ def emit(name: str, body: Mapping[str, Any], *, job: str = "") -> None:
 
     broker = dramatiq_broker.global_broker
     if not isinstance(broker, RedisBroker):
-        return
+        return True
     fields: dict[Any, Any] = {
         "event": name,
         "job": job,
         "at": clock.now_ms(),
         "body": json.dumps(dict(body)),
     }
+    if key is not None:
+        fields["key"] = key
     try:
         pipeline = broker.client.pipeline()
         for stream in ("events", f"events{DOMAINS}"):
@@ -219,6 +235,8 @@ def emit(name: str, body: Mapping[str, Any], *, job: str = "") -> None:
         pipeline.execute()
     except redis.RedisError as error:
         log.warning("event.not_told", event_name=name, reason=type(error).__name__)
+        return False
+    return True
 
 
 def _follow(
@@ -261,6 +279,7 @@ def _event(event_id: bytes, fields: Mapping[bytes, bytes]) -> Event:
         job=fields[b"job"].decode(),
         at=datetime.fromtimestamp(int(fields[b"at"]) / 1000, UTC),
         body=json.loads(fields[b"body"]),
+        key=fields.get(b"key", event_id).decode(),
     )
 
 
@@ -374,4 +393,5 @@ def _before(event_id: bytes) -> str:
 
 
 def _trimmed(place: str, count: int | None) -> Event:
-    return Event(id=place, name=TRIMMED, job="", at=clock.now(), body={"count": count})
+    now, body = clock.now(), {"count": count}
+    return Event(id=place, name=TRIMMED, job="", at=now, body=body, key=place)

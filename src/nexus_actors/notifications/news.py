@@ -2,7 +2,7 @@
 
 An event says what happened and to whose thing; who that is, and where they are reached,
 the host's function knows when the notification is sent.  The notification's key is the
-event's place in the stream: an event that is taken twice is told once.
+event's own: an event that is told or taken twice is one notification.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def tell(news: News, event: Event) -> None:
         template=news.template,
         template_data={n: each for n, each in values.items() if each is not None},
         user_id=user_id,
-        idempotency_key=_key(news, event),
+        idempotency_key=f"{event.name}:{event.key}",
     )
 
 

@@ -59,6 +59,9 @@ READERS: Final[dict[str, Callable[[Answer], list[Usage]]]] = {
     "instagram": meta.usages,
 }
 
+#: The longest wait for a budget that a thread waits itself: to run again takes as long.
+PATIENCE_S: Final = 0.15
+
 #: How many parts must have failed in a row, and after how long one that tries has
 #: died: those who wait for it look again.
 PARTS, TRIES_S = 3, 10
@@ -170,7 +173,12 @@ class Gate:
         for cost in sorted({limit.cost for limit in found}):
             calls = cost * call.counts
             same = [self._budget(x, at_once=calls) for x in found if x.cost == cost]
-            spend(*same, calls=min(calls, *(budget.burst for budget in same)))
+            spend(
+                *same,
+                calls=min(calls, *(budget.burst for budget in same)),
+                patience_s=PATIENCE_S,
+                keep_place=True,
+            )
 
     def _limits(self) -> tuple[Limit, ...]:
         known = LIMITS.get(self.platform, ())

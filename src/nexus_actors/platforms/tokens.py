@@ -2,7 +2,8 @@
 
 A refresh is a call that cannot be taken back where refresh tokens are good once.  So
 whoever makes it holds the account's entry in the ledger, looks again whether another
-has been faster, makes the call, and stores what came of it before anybody uses it.
+has been faster, makes the call, and stores what came of it before anybody uses it; see
+`renewal` for who that is.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from nexus_actors.core.logs import get_logger
 
 from .login import Login
 from .logins import LOGINS
+from .renewal import renew_apart
 from .settings import PlatformSettings
 
 
@@ -64,15 +66,18 @@ class Tokens:
     """The accounts' tokens.
 
     Attributes:
-        on_loss: Hears of an account that only its owner can mend: platform, account
-            and reason.
+        on_loss: Hears of an account that only its owner can mend, and why; returns
+            whether it was heard, else the account is not marked as such yet.
+        apart: Whether a pair that is good once is renewed by a process of its own,
+            which reads all of this from the environment.
     """
 
     store: CredentialStore
     database: Database
     settings: PlatformSettings
-    on_loss: Callable[[str, str, str], None] = lambda *_: None
+    on_loss: Callable[[Account, str], bool] = lambda *_: True
     lease_s: float = LEASE_S
+    apart: bool = False
 
     def usable(self, platform: str, account: str) -> Account:
         """Return the account with a token that is good for now.
@@ -143,6 +148,20 @@ class Tokens:
                 renewed.append(name)
         return renewed, failed
 
+    def renew_here(self, platform: str, account: str, *, version: int) -> None:
+        """Renew an account's tokens in this process, if they are of that *version*.
+
+        Nobody is told of an account that is lost: who has asked for it does that.
+
+        Raises:
+            AuthorizationError: Only its owner can help.
+            Postponed: Another worker is renewing it.
+            NexusError: It could not be renewed, and may another time.
+        """
+        seen, login = self._active(platform, account), self._login(platform)
+        if login is not None and seen.version == version:
+            self._exchange(seen, login)
+
     def token_of(self, account: Account) -> str:
         """Return the token of an account that is usable."""
         credential = account.credential
@@ -164,22 +183,32 @@ class Tokens:
         return found
 
     def _renew(self, seen: Account, login: Login) -> Account:
+        try:
+            if self.apart and login.model == "rotating":
+                renew_apart(seen, timeout_s=self.lease_s)
+                return self._active(seen.platform, seen.account)
+            return self._exchange(seen, login)
+        except AuthorizationError as error:
+            if error.code == "needs_reauthorization":
+                self._lose(seen, error.message)
+            raise
+
+    def _exchange(self, seen: Account, login: Login) -> Account:
         with self._claim(seen) as claim:
             now = self._active(seen.platform, seen.account)
             if now.version != seen.version:
                 claim.release()
                 return now  # another was faster
             told = claim.entry.evidence
-            broken_off = told.get("broken_off") == seen.version
             claim.begin_call({"version": seen.version})
             try:
                 assert now.credential is not None  # noqa: S101 - of an active one
                 fresh = login.renew(now.credential, now.account)
             except AuthorizationError as error:
                 claim.release()
-                if error.code == "needs_reauthorization":
-                    why = f": {BROKEN_OFF}" if broken_off else ""
-                    self._lose(now, f"{error.message}{why}")
+                if told.get("broken_off") == seen.version:
+                    why = f"{error.message}: {BROKEN_OFF}"
+                    raise AuthorizationError(why, code=error.code) from error
                 raise
             except UnknownOutcomeError as error:
                 claim.release()  # asked again, the platform says what came of it
@@ -240,13 +269,16 @@ class Tokens:
 
     def _lose(self, account: Account, reason: str) -> None:
         """Mark an account that only its owner can mend, unless it was mended."""
-        state = AccountState.NEEDS_REAUTHORIZATION
+        if self.store.get(account.platform, account.account).version != account.version:
+            log.info("social.account_mended", platform=account.platform)
+            return
+        # first told, then marked: who dies in between finds it out again
+        if not self.on_loss(account, reason):
+            return
         try:
-            self.store.mark(account, state, reason)
+            self.store.mark(account, AccountState.NEEDS_REAUTHORIZATION, reason)
         except StaleAccountError:
             log.info("social.account_mended", platform=account.platform)
-        else:
-            self.on_loss(account.platform, account.account, reason)
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from typing import Annotated, Final
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from nexus_actors.core.credentials import CredentialStore, DatabaseCredentialStore
+from nexus_actors.core.credentials import (
+    Account,
+    CredentialStore,
+    DatabaseCredentialStore,
+)
 from nexus_actors.core.database import Database
 from nexus_actors.core.errors import ConfigurationError
 from nexus_actors.core.keyring import PREFIX, Keyring, Secret
 from nexus_actors.core.settings import CoreSettings
+from nexus_actors.engine import events
 
 from .settings import PlatformSettings
 from .tokens import Tokens
@@ -21,6 +25,9 @@ from .tokens import Tokens
 
 #: What a sealed token of a message is for; it opens nowhere else.
 IN_MESSAGE: Final = "credentials in a message"
+
+#: What is told of an account that only its owner can mend.
+ACCOUNT_LOST: Final = "social.account_needs_reauthorization"
 
 
 def _secret(value: object) -> object:
@@ -65,10 +72,7 @@ def _open(_url: str, _redis: str, _forced: bool) -> Database:
 
 
 def open_tokens(
-    core: CoreSettings,
-    database: Database,
-    platforms: PlatformSettings,
-    on_loss: Callable[[str, str, str], None],
+    core: CoreSettings, database: Database, platforms: PlatformSettings
 ) -> Tokens:
     """Return the accounts' tokens.
 
@@ -76,7 +80,6 @@ def open_tokens(
         core: Of the environment.
         database: Of the environment.
         platforms: Of the environment; with the host's own store, if there is one.
-        on_loss: Hears of an account that only its owner can mend.
 
     Raises:
         ConfigurationError: ``NEXUS_SECRET_KEY`` is not set, or there is no such store.
@@ -86,7 +89,14 @@ def open_tokens(
         store = _host_store(platforms.credential_store)
     else:
         store = DatabaseCredentialStore(database, Keyring.from_settings(core))
-    return Tokens(store, database, platforms, on_loss)
+    return Tokens(store, database, platforms, tell_of_account, apart=True)
+
+
+def tell_of_account(account: Account, reason: str) -> bool:
+    """Tell that an account needs its owner; return whether that is told."""
+    who = {"platform": account.platform, "account": account.account}
+    key = f"{account.platform}/{account.account}/{account.version}"
+    return events.emit(ACCOUNT_LOST, {**who, "reason": reason}, key=key)
 
 
 @cache

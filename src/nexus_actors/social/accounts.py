@@ -26,7 +26,7 @@ from nexus_actors.platforms.login import Connected, Login, Start
 from nexus_actors.platforms.logins import LOGINS
 from nexus_actors.platforms.settings import PlatformSettings
 
-from .connect import Desk
+from .desk import Desk
 
 
 log = get_logger(__name__)

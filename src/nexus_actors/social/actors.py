@@ -55,7 +55,7 @@ def resume_publication(*, publication: str) -> dict[str, Any]:
 @actor(queue_name=QUEUE, request=f"{_MODELS}:PublicationRequest")
 def cancel_post(*, publication: str) -> dict[str, Any]:
     """Cancel a post that is not yet made; by its id or its idempotency key."""
-    from .connect import cancel
+    from .control import cancel
 
     return cancel(publication)
 
@@ -63,7 +63,7 @@ def cancel_post(*, publication: str) -> dict[str, Any]:
 @actor(queue_name=QUEUE, request=f"{_MODELS}:ReschedulePostRequest")
 def reschedule_post(*, publication: str, publish_at: str) -> dict[str, Any]:
     """Give a post that waits for its time another one."""
-    from .connect import reschedule
+    from .control import reschedule
 
     return reschedule(publication, publish_at)
 
@@ -73,7 +73,7 @@ def refresh_credentials(
     *, platform: str | None = None, account: str | None = None
 ) -> dict[str, Any]:
     """Renew the tokens of one account, or of all whose tokens are about to expire."""
-    from .connect import refresh
+    from .sweeps import refresh
 
     return refresh(platform, account)
 
@@ -83,7 +83,7 @@ def refresh_credentials(
 )
 def sweep_publications() -> dict[str, Any]:
     """Go on with what nobody works on: its alarm, or its worker, was lost."""
-    from .connect import sweep
+    from .sweeps import sweep
 
     return sweep()
 
@@ -93,6 +93,6 @@ def sweep_publications() -> dict[str, Any]:
 )
 def sweep_credentials() -> dict[str, Any]:
     """Renew the tokens that are about to expire."""
-    from .connect import refresh
+    from .sweeps import refresh
 
     return refresh(None, None)

@@ -36,7 +36,7 @@ from nexus_actors.platforms.verdicts import SessionLostError
 
 from .models import Content, PostSettings
 from .probe import probe
-from .publications import Phase, State
+from .publications import LOCATED, TOLD, Phase, State
 from .rules import advice, refuse, refuse_media
 from .run import Found, Outcome, Part, Run
 
@@ -182,11 +182,15 @@ class Publisher(ABC):
 
     def _note_media(self, run: Run, chosen: Mapping[str, Any]) -> None:
         """Write which video is sent, and for what the platform may yet fail."""
-        hold, notes = run.hold, run.hold.row.notes
-        if found := advice(self.name, run.kind, chosen["media"] or {}):
+        hold, request = run.hold, {**run.hold.row.request, **chosen}
+        if chosen["media"] is None:
+            hold.stage(request=request)
+            return
+        notes = hold.row.notes
+        if found := advice(self.name, run.kind, chosen["media"]):
             told = [violation.to_json() for violation in found]
             notes = hold.note("may_fail", violations=told)
-        hold.write(request={**hold.row.request, **chosen}, notes=notes)
+        hold.write(request=request, notes=notes)
 
     def _choose(self, run: Run) -> dict[str, Any]:
         """Return the video to send and what was read of it: the best that is taken.
@@ -218,7 +222,7 @@ class Publisher(ABC):
             if not fresh and (remote_id := self.resume(run)):
                 self._committed(run, remote_id)
                 return
-            still, last = 0, None
+            still, last, sent = 0, None, False
             while part := self.next_part(run):
                 run.check()
                 if part.is_commit:
@@ -226,13 +230,15 @@ class Publisher(ABC):
                         return
                 else:
                     self.read_part(run, run.send(part.call))
+                sent = True
                 still = still + 1 if run.checkpoint == last else 0
                 last = dict(run.checkpoint)
                 if still >= STANDSTILLS:
                     raise RemoteUnavailableError(
                         f"{self.name}: the upload stands still"
                     )
-            run.hold.write(phase=Phase.COMMIT)
+            go_on = run.hold.write if sent else run.hold.stage
+            go_on(phase=Phase.COMMIT)
 
     def _commit(self, run: Run) -> None:
         with _restarting(run):
@@ -338,11 +344,11 @@ class Publisher(ABC):
         if outcome.state is State.FAILED:
             self._failed_after(run, outcome)
             return
-        if outcome.state is not State.PROCESSING or hold.row.steps == {}:
+        if outcome.state is not State.PROCESSING or hold.row.steps.keys() <= {TOLD}:
             self._take_steps(run)
         if outcome.state is State.PROCESSING:
             until = clock.now() + timedelta(seconds=outcome.look_s)
-            hold.write(state=State.PROCESSING, **more)
+            hold.stage(state=State.PROCESSING, **more)
             raise Postponed(
                 f"{self.name} is processing the post", code="not_ready", until=until
             )
@@ -357,8 +363,8 @@ class Publisher(ABC):
         )
 
     @final
-    def follow(self, run: Run) -> bool:
-        """Ask again where a published post is seen; tell whether that is known now.
+    def follow(self, run: Run) -> None:
+        """Ask again where a published post is seen, and have that told if it is known.
 
         Raises:
             Postponed: It cannot be asked just now.
@@ -369,8 +375,9 @@ class Publisher(ABC):
         if more["url"] is None and tries < len(LOCATE_S):
             due = clock.now() + timedelta(seconds=LOCATE_S[tries])
         told = {"tries": tries, "done": more["url"] is not None}
-        hold.write(due_at=due, steps={**hold.row.steps, "locate": told}, **more)
-        return more["url"] is not None
+        steps = {**hold.row.steps, "locate": told}
+        tells = LOCATED if more["url"] is not None else None
+        hold.write(tells=tells, due_at=due, steps=steps, **more)
 
     def _located(self, run: Run) -> dict[str, str | None]:
         """Return id and URL as far as they are known; the post is there all the same.

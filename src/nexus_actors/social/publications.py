@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,7 +26,7 @@ from nexus_actors.core.ledger import ClaimLostError
 from nexus_actors.core.logs import get_logger
 
 from .errors import UnknownPublicationError
-from .models import PublicationResult
+from .models import PublicationResult, instant
 
 
 if TYPE_CHECKING:
@@ -65,16 +65,27 @@ ACTIVE: Final = (
     State.PROCESSING,
 )
 
-#: States in which nothing happens by itself.
-RESTING: Final = (
-    State.PARKED,
-    State.HELD,
-    State.PUBLISHED,
-    State.AWAITING_USER,
-    State.UNCONFIRMED,
-    State.FAILED,
-    State.CANCELLED,
-)
+#: The event that tells of a publication that has come to rest: in these states,
+#: nothing happens by itself.
+EVENTS: Final = {
+    State.PUBLISHED: "social.post_published",
+    State.AWAITING_USER: "social.draft_delivered",
+    State.UNCONFIRMED: "social.post_unconfirmed",
+    State.FAILED: "social.post_failed",
+    State.HELD: "social.post_held",
+    State.PARKED: "social.post_parked",
+    State.CANCELLED: "social.post_cancelled",
+}
+RESTING: Final = tuple(EVENTS)
+
+#: What is told when the public id or the URL of a published post is known later.
+LOCATED: Final = "social.post_located"
+
+#: The step of a publication by which it is known whether its event was told.
+TOLD: Final = "told"
+
+#: How long after what should have happened a sweep sees to it.
+SLACK: Final = timedelta(seconds=15)
 
 
 class Phase(StrEnum):
@@ -103,7 +114,8 @@ class Publication:
         remote_id: The platform's name for the post, or what it will be found by.
         error: Why it is in its state, where that is no good one.
         notes: What was seen, the oldest first.
-        steps: What became of what is done beside the post: thumbnail, captions.
+        steps: What became of what is done beside the post: thumbnail, captions, and
+            the event that tells of it.
         publish_at: When it shall be published; None is at once.
         due_at: When a sweep looks at it.
         job: The message that works on it, or waits for its time.
@@ -134,6 +146,12 @@ class Publication:
     job: str | None
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def untold(self) -> dict[str, Any] | None:
+        """The ``event`` that is still to be told, and since which ``version``."""
+        mark: dict[str, Any] | None = self.steps.get(TOLD)
+        return None if mark is None or mark["done"] else mark
 
     def to_json(self) -> dict[str, Any]:
         """Return what a host or a person is told: no secrets, no upload addresses."""
@@ -167,7 +185,7 @@ class Publications:
     database: Database
     keyring: Keyring | None
 
-    def register(  # noqa: PLR0913 - what a publication begins with
+    def take(  # noqa: PLR0913 - what a publication begins with
         self,
         *,
         key: str,
@@ -177,47 +195,54 @@ class Publications:
         token: str | None,
         publish_at: datetime | None,
         job: str | None,
-    ) -> Publication:
-        """Return the publication of *key*, which is made if there is none."""
+        lease_s: float,
+    ) -> Hold:
+        """Take the right to change the publication of *key*; make it if there is none.
+
+        Raises:
+            Postponed: Somebody else has it, until their lease is over.
+        """
+        from sqlalchemy import func
+
         from nexus_actors.core.tables import publications as table
 
         now, id_ = clock.now_ms(), uuid.uuid4().hex
         sealed = None
         if token is not None and self.keyring is not None:
             sealed = self.keyring.seal(token, context=_context(id_))
-        query = (
-            self.database.insert(table)
-            .values(
-                id=id_,
-                key=key,
-                platform=platform,
-                account=account,
-                state=State.SCHEDULED if publish_at else State.PUBLISHING,
-                phase=Phase.PREPARE,
-                version=1,
-                owner=None,
-                lease_until_ms=0,
-                request=dict(request),
-                sealed=sealed,
-                checkpoint=self._closed({}, id_),
-                attempt=None,
-                attempts=0,
-                failures=0,
-                notes=[],
-                steps={},
-                publish_ms=_ms(publish_at),
-                due_ms=_ms(publish_at) or now,
-                job=job,
-                created_ms=now,
-                updated_ms=now,
-            )
-            .on_conflict_do_nothing(index_elements=[table.c.key])
+        claim = {
+            "owner": uuid.uuid4().hex,
+            "lease_until_ms": now + round(lease_s * 1000),
+        }
+        made = self.database.insert(table).values(
+            id=id_,
+            key=key,
+            platform=platform,
+            account=account,
+            state=State.SCHEDULED if publish_at else State.PUBLISHING,
+            phase=Phase.PREPARE,
+            version=1,
+            request=dict(request),
+            sealed=sealed,
+            checkpoint=self._closed({}, id_),
+            attempt=None,
+            attempts=0,
+            failures=0,
+            notes=[],
+            steps={},
+            publish_ms=_ms(publish_at),
+            due_ms=_ms(publish_at) or now,
+            job=job,
+            created_ms=now,
+            updated_ms=now,
+            **claim,
         )
-        with self.database.begin() as connection:
-            connection.execute(query)
-            found = table.select().where(table.c.key == key)
-            row = connection.execute(found).mappings().one()
-        return self._read(row)
+        query = made.on_conflict_do_update(
+            index_elements=[table.c.key],
+            set_={**claim, "job": func.coalesce(made.excluded.job, table.c.job)},
+            where=table.c.lease_until_ms <= now,
+        ).returning(*table.c)
+        return self._claim(query, key, lease_s)
 
     def get(self, id_: str) -> Publication:
         """Return the publication of that id, or of that idempotency key.
@@ -262,7 +287,6 @@ class Publications:
         query = (
             table.select()
             .where(
-                table.c.state.in_([*ACTIVE, State.PARKED, State.PUBLISHED]),
                 table.c.due_ms <= now,
                 table.c.lease_until_ms <= now,
             )
@@ -289,21 +313,24 @@ class Publications:
             .values(owner=owner, lease_until_ms=now + round(lease_s * 1000))
             .returning(*table.c)
         )
+        return self._claim(query, id_, lease_s)
+
+    def _claim(self, query: Any, name: str, lease_s: float) -> Hold:
         with self.database.begin() as connection:
             row = connection.execute(query).mappings().one_or_none()
         if row is None:
-            held = self.get(id_)
+            held = self.get(name)
             raise Postponed(
-                f"publication {id_} is being worked on",
+                f"publication {held.id} is being worked on",
                 code="held",
                 until=held.lease_until,
             )
-        hold = Hold(self, self._read(row), owner, lease_s)
+        hold = Hold(self, self._read(row), row["owner"], lease_s)
         if SEALED in hold.row.checkpoint:
             hold.release()
             raise ConfigurationError(
-                f"what publication {id_} has noted is sealed, and NEXUS_SECRET_KEY is "
-                "not set: set it"
+                f"what publication {hold.row.id} has noted is sealed, and "
+                "NEXUS_SECRET_KEY is not set: set it"
             )
         return hold
 
@@ -368,9 +395,23 @@ class Hold:
     row: Publication
     owner: str
     lease_s: float
+    _staged: dict[str, Any] = field(default_factory=dict, init=False)
 
-    def write(self, **changes: Any) -> None:
+    def stage(self, **changes: Any) -> None:
+        """Change the row with the next write, or when it is given back.
+
+        For what is no loss if that does not come: another run finds it out again.
+        """
+        self._staged |= changes
+        self.row = replace(self.row, **changes)
+
+    def write(self, *, tells: str | None = None, **changes: Any) -> None:
         """Change what the row says; times are given as such, the lease begins anew.
+
+        Args:
+            tells: The event that is to be told of it; of a state in which it rests,
+                that of `EVENTS`.  Until `told`, a sweep sees to it.
+            changes: Columns, and what they hold from now on.
 
         Raises:
             ClaimLostError: The lease was over, and somebody else has it.
@@ -378,6 +419,9 @@ class Hold:
         from nexus_actors.core.tables import publications as table
 
         now = clock.now_ms()
+        changes = {**self._staged, **changes}
+        if event := tells or EVENTS.get(changes.get("state", State.SCHEDULED)):
+            changes |= self._untold(event, changes)
         values = {
             "version": self.row.version + 1,
             "updated_ms": now,
@@ -398,7 +442,25 @@ class Hold:
             row = connection.execute(query).mappings().one_or_none()
         if row is None:
             raise self._lost()
+        self._staged = {}
         self.row = self.table._read(row)  # noqa: SLF001 - its other half
+
+    def _untold(self, event: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the changes by which it is known that *event* is to be told."""
+        mark = {
+            "event": event,
+            "version": self.row.version + 1,
+            "done": False,
+            "due_at": _iso(changes.get("due_at", self.row.due_at)),
+        }
+        steps = changes.get("steps", self.row.steps)
+        return {"steps": {**steps, TOLD: mark}, "due_at": clock.now() + SLACK}
+
+    def told(self) -> None:
+        """Note that the event of the row was told; written when it is given back."""
+        mark = dict(self.row.untold or {})
+        due = instant(mark.pop("due_at"))
+        self.stage(steps={**self.row.steps, TOLD: mark | {"done": True}}, due_at=due)
 
     def note(self, what: str, **seen: Any) -> list[dict[str, Any]]:
         """Return the notes with one more, to be written with what follows of it."""
@@ -426,16 +488,26 @@ class Hold:
             row = connection.execute(query).mappings().one_or_none()
         if row is None:
             raise self._lost()
-        self.row = self.table._read(row)  # noqa: SLF001 - its other half
+        self.row = replace(self.row, lease_until=clock.from_ms(until))
 
     def release(self) -> None:
-        """Give it back."""
+        """Give it back, with what is staged."""
         from nexus_actors.core.tables import publications as table
 
+        values: dict[str, Any] = {"owner": None, "lease_until_ms": 0}
+        if self._staged:
+            values |= {
+                "version": self.row.version + 1,
+                "updated_ms": clock.now_ms(),
+                **self._columns(self._staged),
+            }
         mine = (table.c.id == self.row.id) & (table.c.owner == self.owner)
-        query = table.update().where(mine).values(owner=None, lease_until_ms=0)
+        query = table.update().where(mine).values(values).returning(*table.c)
         with self.table.database.begin() as connection:
-            connection.execute(query)
+            row = connection.execute(query).mappings().one_or_none()
+        if row is not None:
+            self._staged = {}
+            self.row = self.table._read(row)  # noqa: SLF001 - its other half
 
     def _columns(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         columns = dict(changes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from nexus_actors.core.errors import (
     AuthorizationError,
@@ -19,7 +19,7 @@ from nexus_actors.core.logs import get_logger
 from nexus_actors.platforms.gate import Gate
 from nexus_actors.platforms.settings import PlatformSettings
 
-from .models import Content, Kind, PostSettings, instant
+from .models import Content, Kind, PostSettings, digest, instant
 from .publications import Hold, Phase, State
 from .rules import kind_of
 from .settings import SocialSettings
@@ -27,6 +27,11 @@ from .sources import Source
 
 
 log = get_logger(__name__)
+
+#: The platforms' ids of accounts, by what tells their tokens apart: they never change,
+#: and asking for one counts against the account's limits.
+_ids: dict[str, str] = {}
+MOST_IDS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +161,21 @@ class Run:
     def marker(self) -> str:
         """A word by which this publication is known where a platform keeps one."""
         return f"nx-{self.hold.row.id}"
+
+    def account_id(self, read: Callable[[Run], str]) -> str:
+        """Return the platform's id of the account; *read* asks for one not known."""
+        if self.access.account_id:
+            return self.access.account_id
+        token = digest(f"token of {self.hold.row.platform}", self.access.token)
+        if token not in _ids:
+            if len(_ids) >= MOST_IDS:
+                _ids.clear()
+            _ids[token] = read(self)
+        return _ids[token]
+
+    def note(self, **values: Any) -> None:
+        """Keep what the next run could find out again, with what is saved next."""
+        self.hold.stage(checkpoint={**self.checkpoint, **values})
 
     def save(self, **values: Any) -> None:
         """Write what the next run must know."""

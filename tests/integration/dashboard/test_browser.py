@@ -23,7 +23,7 @@ from dashboards import (
 )
 from nexus_actors import RedisBroker, jobs, queues, schedule
 from nexus_actors.social import State
-from nexus_actors.social.connect import Desk
+from nexus_actors.social.desk import Desk
 from queues import ended, working
 from scale import scaled
 

@@ -30,7 +30,7 @@ from nexus_actors.core import clock
 from nexus_actors.dashboard.rates import WINDOW_S, Meter
 from nexus_actors.engine import workers
 from nexus_actors.social import State
-from nexus_actors.social.connect import Desk
+from nexus_actors.social.desk import Desk
 from queues import MakeBroker, ended, running, working
 from scale import scaled
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -18,7 +21,11 @@ import requests
 import publishing
 from conftest import until
 from databases import OpenDatabase, PostgreSQL, make_key, url_of
-from nexus_actors.core.credentials import AccountState, DatabaseCredentialStore
+from nexus_actors.core.credentials import (
+    Account,
+    AccountState,
+    DatabaseCredentialStore,
+)
 from nexus_actors.core.database import Database, upgrade
 from nexus_actors.core.errors import (
     AuthorizationError,
@@ -230,6 +237,48 @@ def test_who_dies_while_renewing_holds_nobody_up_and_only_a_rotated_pair_is_lost
     assert bool(told) == (good_for_s == 0)
 
 
+@pytest.mark.usefixtures("place")
+def test_a_rotated_pair_is_stored_although_the_worker_is_killed_as_it_comes(
+    nexus_sandbox: SandboxClient, tokens: Tokens
+) -> None:
+    slow = {"action": "wait", "moment": "after", "seconds": 1}
+    nexus_sandbox.faults({**slow, "route": RENEWS["tiktok"]})
+    renew = (
+        "from nexus_actors.social.sweeps import refresh as f; f('tiktok', 'creator')"
+    )
+    command = [sys.executable, "-c", renew]
+
+    with subprocess.Popen(command, start_new_session=True) as worker:
+        until(lambda: any(nexus_sandbox.fired()), 60)
+        os.killpg(worker.pid, signal.SIGKILL)
+    until(lambda: tokens.store.get("tiktok", "creator").version == 2)
+
+    renewed = tokens.usable("tiktok", "creator")
+    assert tokens.token_of(renewed) != TOKENS["tiktok"][0]
+    assert renewed.state is AccountState.ACTIVE
+    assert len(nexus_sandbox.requests()) == 1
+
+
+def test_what_is_refused_to_the_process_that_renews_is_told_by_who_asked_for_it(
+    tokens: Tokens, nexus_sandbox: SandboxClient
+) -> None:
+    refused = {"error": "invalid_grant", "error_description": "It is revoked."}
+    nexus_sandbox.faults({"action": "answer", "status": 200, "body": refused})
+    heard: list[str] = []
+
+    def hear(_: Account, reason: str) -> bool:
+        heard.append(reason)
+        return True
+
+    with pytest.raises(AuthorizationError, match="It is revoked") as caught:
+        replace(tokens, apart=True, on_loss=hear).renew("tiktok", "creator")
+
+    found = tokens.store.get("tiktok", "creator")
+    assert caught.value.code == "needs_reauthorization"
+    assert found.state is AccountState.NEEDS_REAUTHORIZATION
+    assert heard == [found.reason]
+
+
 class Lenient(SandboxClient):
     """A sandbox in which TikTok takes an old refresh token for a while."""
 
@@ -297,21 +346,27 @@ def test_an_account_stays_connected_when_the_platform_only_stumbles(
 def test_only_a_recognised_answer_asks_for_the_owner_and_is_told(
     tokens: Tokens, nexus_sandbox: SandboxClient
 ) -> None:
-    heard: list[tuple[str, str, str]] = []
-    listening = Tokens(
-        tokens.store, tokens.database, tokens.settings, lambda *what: heard.append(what)
-    )
-    refused = {"error": "invalid_grant", "error_description": "Token has been revoked."}
-    nexus_sandbox.faults({"action": "answer", "status": 400, "body": refused})
+    heard: list[Account] = []
 
-    with pytest.raises(AuthorizationError):
-        listening.renew("youtube", "creator")
+    def hear(account: Account, _: str) -> bool:
+        heard.append(account)
+        return len(heard) > 1  # at first, nobody could be told
+
+    listening = Tokens(tokens.store, tokens.database, tokens.settings, hear)
+    refused = {"error": "invalid_grant", "error_description": "Token has been revoked."}
+    nexus_sandbox.faults(
+        {"action": "answer", "status": 400, "body": refused, "times": 2}
+    )
+
+    for state in (AccountState.ACTIVE, AccountState.NEEDS_REAUTHORIZATION):
+        with pytest.raises(AuthorizationError):
+            listening.renew("youtube", "creator")
+        assert tokens.store.get("youtube", "creator").state is state
     with pytest.raises(NexusError, match="connect it again"):
         listening.usable("youtube", "creator")
 
-    found = tokens.store.get("youtube", "creator")
-    assert found.state is AccountState.NEEDS_REAUTHORIZATION
-    assert [what[:2] for what in heard] == [("youtube", "creator")]
+    told = [(account.platform, account.account) for account in heard]
+    assert told == [("youtube", "creator")] * 2
 
 
 def test_a_host_may_keep_the_accounts_itself_and_needs_no_key_for_them(

@@ -18,7 +18,7 @@ import pytest
 
 import publishing
 from conftest import make_clip
-from nexus_actors.social.connect import settle
+from nexus_actors.social.control import settle
 from nexus_actors.testing.kill_matrix import Case, Cell, KillMatrix
 from nexus_actors.testing.sandbox import SandboxClient
 from publishing import POSTS, QUICK, Place

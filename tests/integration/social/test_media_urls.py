@@ -9,7 +9,7 @@ import pytest
 
 from nexus_actors.core.errors import ForbiddenUrlError
 from nexus_actors.social import publish_post
-from nexus_actors.social.connect import Desk
+from nexus_actors.social.desk import Desk
 from nexus_actors.testing.contracts.publisher import until_it_rests
 from nexus_actors.testing.sandbox import SandboxClient
 from publishing import QUICK, Place

@@ -34,7 +34,8 @@ from nexus_actors.social import (
     resume_publication,
     sweep_publications,
 )
-from nexus_actors.social.connect import Desk, retry
+from nexus_actors.social.control import retry
+from nexus_actors.social.desk import Desk
 from nexus_actors.testing.contracts.publisher import until_it_rests
 from nexus_actors.testing.sandbox import SandboxClient
 from nexus_actors.testing.secrets import SecretScan

@@ -14,7 +14,8 @@ from nexus_actors.social import publish_post
 from nexus_actors.social.adapters.tiktok import Plan
 from nexus_actors.testing.contracts.publisher import until_it_rests
 from nexus_actors.testing.sandbox import SandboxClient
-from publishing import QUICK, Place
+from publishing import QUICK, Place, make_photo
+from web import serving
 
 
 def test_every_request_to_youtube_is_in_its_discovery_document(
@@ -71,6 +72,33 @@ def test_every_request_to_youtube_is_in_its_discovery_document(
         if request["headers"].get("content-type", "").startswith("application/json"):
             body = json.loads(request["body"])
             assert not faults(body, method["request"], document["schemas"], path)
+
+
+def test_instagram_is_told_of_ai_once_for_a_whole_carousel(
+    nexus_sandbox: SandboxClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, photo = Place(tmp_path), make_photo(tmp_path / "photo.jpg")
+    for name, value in place.environ(nexus_sandbox.url, {}).items():
+        monkeypatch.setenv(name, value)
+    place.empty()
+    nexus_sandbox.settings(**QUICK)
+
+    with serving(**{"photo.jpg": photo}) as web:
+        album: dict[str, Any] = {
+            "platform": "instagram",
+            "account": "creator",
+            "content": {"image_paths": [f"{web}/photo.jpg"] * 2, "title": "Two"},
+            "settings": {"ai_generated": True},
+        }
+        done = until_it_rests(lambda: publish_post(**album))
+
+    made = [
+        parse_qs(request["body"])
+        for request in nexus_sandbox.requests()
+        if request["method"] == "POST" and request["path"].endswith("/media")
+    ]
+    labels = [form.get("is_ai_generated") for form in made]
+    assert (done["state"], labels) == ("published", [None, None, ["true"]])
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import random
 import shutil
 import signal
 import statistics
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -31,7 +30,7 @@ from nexus_actors.sandbox import Sandbox, running
 from nexus_actors.sandbox.vendors.instagram import Instagram
 from nexus_actors.social import publish_post
 from nexus_actors.testing.sandbox import SandboxClient
-from publishing import QUICK, Place
+from publishing import QUICK, Place, make_photo
 from queues import MakeBroker
 from scale import scaled
 from servers import Server, StartServer
@@ -75,14 +74,6 @@ def states(database: Database) -> Counter[str]:
     )
     with database.read() as connection:
         return Counter({row.state: row.count for row in connection.execute(query)})
-
-
-def make_photo(path: Path) -> bytes:
-    source = ["-f", "lavfi", "-i", "testsrc2=size=320x320:rate=1:duration=1"]
-    subprocess.run(
-        ["ffmpeg", "-v", "error", *source, "-frames:v", "1", str(path)], check=True
-    )
-    return path.read_bytes()
 
 
 def lose(server: Server) -> None:

@@ -57,7 +57,7 @@ class FacebookPublisher(Publisher):
     def prepare(self, run: Run) -> None:
         _check_time(run)
         if "page" not in run.checkpoint:
-            run.save(page=run.access.account_id or self._page(run))
+            run.note(page=run.account_id(_page))
         page = run.checkpoint["page"]
         if run.kind == "photo":
             self._add_photos(run)
@@ -73,11 +73,6 @@ class FacebookPublisher(Publisher):
                 upload["session"] = str(made["upload_session_id"])
                 upload |= _window(made)
             run.save(video=str(made["video_id"]), **upload)
-
-    def _page(self, run: Run) -> str:
-        """Return the id of the Page whose token it is."""
-        me = run.send(Call("GET", "/me", params={"fields": "id"})).json()
-        return str(me["id"])
 
     def _add_photos(self, run: Run) -> None:
         """Add each picture unseen: what is forgotten is never shown."""
@@ -262,6 +257,12 @@ class FacebookPublisher(Publisher):
             Call("GET", path, params={"fields": STATUS})
         ).json()
         return found
+
+
+def _page(run: Run) -> str:
+    """Return the id of the Page whose token it is."""
+    me = run.send(Call("GET", "/me", params={"fields": "id"})).json()
+    return str(me["id"])
 
 
 def multipart(form: Mapping[str, str], name: str, file: bytes) -> tuple[bytes, str]:

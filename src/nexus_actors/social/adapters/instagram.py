@@ -56,28 +56,20 @@ class InstagramPublisher(Publisher):
     @override
     def prepare(self, run: Run) -> None:
         if "owner" not in run.checkpoint:
-            run.save(owner=self._owner(run))
+            run.note(owner=run.account_id(_owner))
             self._check_quota(run)
         if run.kind == "carousel":
             self._make_children(run)
-            form = {"media_type": "CAROUSEL", **_caption(run)}
+            form = {"media_type": "CAROUSEL", **_post_form(run)}
             form["children"] = ",".join(run.checkpoint["children"])
             run.save(container=self._make(run, form)["id"])
         elif run.content.image_paths:
-            form = {"image_url": _address(run, 0), **_caption(run)}
+            form = {"image_url": _address(run, 0), **_post_form(run)}
             if run.kind == "story":
                 form["media_type"] = "STORIES"
             run.save(container=self._make(run, form)["id"])
         else:
             self._make_video(run)
-
-    def _owner(self, run: Run) -> str:
-        """Return the account's id: of the ids that it has, the one that paths take."""
-        if run.access.account_id:
-            return run.access.account_id
-        wanted = {"fields": "user_id,username"}
-        found = run.send(Call("GET", "/me", params=wanted)).json()
-        return str(found.get("user_id") or found["id"])
 
     def _check_quota(self, run: Run) -> None:
         """Wait where the day's posts are used up; the live limit is the one.
@@ -107,7 +99,7 @@ class InstagramPublisher(Publisher):
     def _make_video(self, run: Run) -> None:
         options = run.options
         kind = "STORIES" if run.kind == "story" else "REELS"
-        form = {"media_type": kind, **_caption(run)}
+        form = {"media_type": kind, **_post_form(run)}
         if kind == "REELS":
             form["share_to_feed"] = str(options.share_to_feed).lower()
             if options.thumbnail_offset_ms is not None:
@@ -259,6 +251,13 @@ class InstagramPublisher(Publisher):
         )
 
 
+def _owner(run: Run) -> str:
+    """Return the account's id: of the ids that it has, the one that paths take."""
+    wanted = {"fields": "user_id,username"}
+    found = run.send(Call("GET", "/me", params=wanted)).json()
+    return str(found.get("user_id") or found["id"])
+
+
 def _failure(found: Mapping[str, Any]) -> NexusError:
     """Return what the text of a container's status means."""
     text = str(found.get("status"))
@@ -267,6 +266,12 @@ def _failure(found: Mapping[str, Any]) -> NexusError:
     if verdict is Verdict.LOST:
         return SessionLostError(f"instagram: {text}")
     return RejectedError(f"instagram: {text}", code="invalid_content", reason=text)
+
+
+def _post_form(run: Run) -> dict[str, str]:
+    """Return what is said of the post as a whole: of a carousel, with the parent."""
+    label = {"is_ai_generated": "true"} if run.options.ai_generated else {}
+    return _caption(run) | label
 
 
 def _caption(run: Run) -> dict[str, str]:

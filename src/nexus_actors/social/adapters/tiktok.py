@@ -122,6 +122,7 @@ class TikTokPublisher(Publisher):
             publish_id=str(field(found, "data", "publish_id")),
             upload_url=str(field(found, "data", "upload_url")),
             size=plan.size,
+            chunk=plan.chunk,  # as it was told, whatever is set by the next run
             sha256=fingerprint(path, run.check),
             offset=0,
         )
@@ -176,7 +177,8 @@ class TikTokPublisher(Publisher):
             raise RejectedError(
                 "the file has changed since its upload began", code="source_changed"
             )
-        stop = Plan.of(size, run.settings.chunk_bytes).stop(offset)
+        chunk = run.checkpoint["chunk"]
+        stop = Plan(size, chunk, size // chunk).stop(offset)
         bytes_ = FileSlice.of(path, offset, stop)
         kind = TYPES.get(path.suffix.lower(), "video/mp4")
         call = Call(

@@ -38,7 +38,15 @@ GONE: Final = (404, 410)
 RANGE: Final = re.compile(r"bytes=0-(\d+)")
 
 #: Why a video comes to nothing after it was taken; it exists, and is not shown.
-BAD_ENDS: Final = {"failed": "failureReason", "rejected": "rejectionReason"}
+BAD_ENDS: Final = {
+    "deleted": "uploadStatus",
+    "failed": "failureReason",
+    "rejected": "rejectionReason",
+}
+
+#: How often a video is looked at that is processed, by its age; a look costs a unit.
+LOOKS_S: Final = ((60, 5), (600, 20), (3600, 60))
+LATER_S: Final = 300
 
 #: How many of the newest uploads are looked through for one that was lost.
 NEWEST: Final = 10
@@ -193,7 +201,9 @@ class YouTubePublisher(Publisher):
             )
             return Outcome(state=State.FAILED, error=error, evidence={"video": id_})
         if state != "processed":
-            return Outcome(state=State.PROCESSING, url=url)
+            age = (clock.now() - run.hold.row.created_at).total_seconds()
+            pause = next((look for until, look in LOOKS_S if age < until), LATER_S)
+            return Outcome(state=State.PROCESSING, url=url, look_s=pause)
         at = run.platform_publishes_at
         if at is not None and status.get("privacyStatus") == "private":
             left = (at - clock.now()).total_seconds()
