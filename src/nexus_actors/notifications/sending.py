@@ -283,7 +283,7 @@ class Sender:
             gate = Gate.of(
                 provider,
                 order.content,
-                rates=self.settings.provider_rates,
+                settings=self.settings,
                 holder=order.id,
             )
             gate.enter()
@@ -343,7 +343,7 @@ class Sender:
                 return self._refused(order, provider.name, error)
             raise
         claim.settle("accepted", _evidence(receipt))
-        gate.succeeded()
+        gate.succeeded(receipt.allowance)
         SENT.inc(
             channel=order.channel.value, provider=provider.name, outcome="accepted"
         )

@@ -88,7 +88,7 @@ def test_a_mail_arrives_as_the_document_says_with_its_id(
 
     receipt = SendGridProvider.connect().deliver(
         mail(
-            to_name="Ann",
+            to_name="Smith, Ann; MD",
             html="<p>Your video</p>",
             category="activity",
             reply_to="Help <help@tube.example>",
@@ -101,7 +101,10 @@ def test_a_mail_arrives_as_the_document_says_with_its_id(
     assert receipt.provider_id == effect["id"]
     assert effect["details"]["recipients"] == ["ann@example.com"]
     message = effect["details"]["message"]
-    assert message["personalizations"][0]["custom_args"] == {"delivery_id": ID}
+    [envelope] = message["personalizations"]
+    assert envelope["custom_args"] == {"delivery_id": ID}
+    # of a name SendGrid takes neither commas nor semicolons
+    assert envelope["to"] == [{"email": "ann@example.com", "name": "Smith Ann MD"}]
     text, html = (effect["details"][name] for name in ("text", "html"))
     content = [("text/plain", text), ("text/html", html)]
     whole = message | {"content": [{"type": t, "value": v} for t, v in content]}
