@@ -49,7 +49,7 @@ from markupsafe import Markup
 from .content import Channel
 from .errors import TemplateError
 from .settings import NotificationSettings
-from .text import clean, duration, gsm, one_line, segments, shorten
+from .text import clean, duration, fit, gsm, one_line, segments, shorten
 
 
 #: Gmail cuts a mail at about 102 kB of HTML, with the link to leave at its end.
@@ -58,7 +58,7 @@ MAX_HTML: Final = 90_000
 NAMES: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 #: How much of what is shortened is kept where a text message would be too long.
-SHARES: Final = (1, 0.6, 0.3, 0.1)
+SHARES: Final = (1, 0.6, 0.3, 0.1, 0)
 SHARE: Final = "_share"
 
 #: A date without a time.
@@ -67,8 +67,10 @@ DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 #: Names in JSON whose values are links.
 LINKS: Final = frozenset({"url", "image_url"})
 
-#: How long the text of a section may be; docs.slack.dev, "Text object".
+#: How long the text of a section and of a header may be; docs.slack.dev, "Text object"
+#: and "Header block".
 MAX_TEXT: Final = 3000
+MAX_HEADER: Final = 150
 
 #: The part by which a template says that it can be sent by a channel.
 PARTS: Final[dict[Channel, str]] = {
@@ -190,11 +192,13 @@ class Templates:
             TemplateError: A value is missing, or it is too long all the same.
         """
         context = self._context(self._text, name, "sms.txt", values, locale)
-        most, count = self.meta(name).max_segments, 0
+        most, count, longer = self.meta(name).max_segments, 0, ""
         for share in SHARES:
             context[SHARE] = share
             text = gsm(one_line(self._render(self._text, name, "sms.txt", context)))
-            count = segments(text).count
+            if text == longer:
+                break  # nothing in it is shortened
+            count, longer = segments(text).count, text
             if count <= most:
                 return text
         raise TemplateError(
@@ -540,6 +544,8 @@ def _filled(shape: Any, fill: Callable[[str, str], str], key: str = "") -> Any:
 def _cut(block: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield a block of Slack's, as several where its text is longer than it may be."""
     whole: Any = block.get("text")
+    if block.get("type") == "header" and whole:
+        block = {**block, "text": {**whole, "text": fit(whole["text"], MAX_HEADER)}}
     if block.get("type") != "section" or not whole:
         yield block
         return

@@ -69,6 +69,7 @@ def down(sandbox: SandboxClient, **more: Any) -> None:
     sandbox.faults(fault | more)
 
 
+@pytest.mark.timeout(scaled(180, full=1700))
 def test_what_waits_during_an_outage_is_sent_after_it_at_a_bounded_rate(
     nexus_sandbox: SandboxClient, at: Time
 ) -> None:

@@ -244,12 +244,15 @@ def test_what_fcm_refuses_and_why(nexus_sandbox: SandboxClient) -> None:
     large = fails(provider, push(data={"a": "b" * 4096}), RejectedError)
     reserved = fails(provider, push(data={"google.a": "b"}), RejectedError)
     nexus_sandbox.settings(fcm={"quota_per_minute": 1})
+    asked = len(nexus_sandbox.requests())
     limited = fails(provider, push(), Postponed)
 
     assert "APNs" in platform.message
     assert {type(large), type(reserved)} == {RejectedError}
     assert isinstance(limited, Postponed)
     assert limited.until > clock.now()
+    # asked once: the queue waits as long as FCM says, and no thread does
+    assert len(nexus_sandbox.requests()) == asked + 1
 
 
 def test_an_access_token_that_is_taken_back_is_replaced(

@@ -281,6 +281,37 @@ def test_what_users_type_is_text_wherever_it_stands(kind: str) -> None:
         assert "&amp;" not in mail["subject"]
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", ["markup", "override", "emoji", "slack", "long"])
+def test_no_value_of_any_template_is_more_than_text(name: str, kind: str) -> None:
+    evil = HOSTILE[kind][:5000]
+    values = hostile({**TEMPLATES.meta(name).sample, "zone": "UTC"}, evil)
+
+    mail = TEMPLATES.mail(name, values, "en")
+    push = TEMPLATES.push(name, values, "en")
+    slack = TEMPLATES.slack(name, values, "en")
+    sms = TEMPLATES.sms(name, values, "en")
+
+    page: Any = lxml.html.fromstring(mail["html"])
+    assert not page.xpath("//script|//*[@onerror]")
+    assert segments(sms).count <= 2
+    assert len(push["title"].encode()) + len(push["body"].encode()) < 4096
+    assert not list(problems(slack["blocks"]))
+    whole = json.dumps([mail, push, slack, sms], ensure_ascii=False)
+    assert not re.search("[\u202a-\u202e\u2066-\u2069]", whole)
+    assert not re.search(r"<(?!https://)", json.dumps(slack))
+
+
+def hostile(value: Any, evil: str) -> Any:
+    """Return *value* with *evil* for every text that is no link or time."""
+    if isinstance(value, dict):
+        return {name: hostile(each, evil) for name, each in value.items()}
+    if isinstance(value, list):
+        return [hostile(each, evil) for each in value]
+    is_typed = isinstance(value, str) and not re.match(r"https://|2026-|UTC$", value)
+    return evil if is_typed else value
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -6,6 +6,7 @@ for each mail, reads all certificates again, and knows no time limit.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -164,8 +165,8 @@ class SendGridProvider(Provider[Mail]):
         if mail.html:
             spelled.add_content(Content("text/html", mail.html))
         if mail.reply_to:
-            name, address = parseaddr(mail.reply_to)
-            spelled.reply_to = ReplyTo(address, name or None)
+            name, address = _parts(mail.reply_to)
+            spelled.reply_to = ReplyTo(address, name)
         if mail.category:
             spelled.add_category(Category(mail.category))
         for name, value in mail.headers.items():
@@ -184,8 +185,14 @@ class SendGridProvider(Provider[Mail]):
 
 
 def _email(written: str) -> Email:
+    name, address = _parts(written)
+    return Email(address, name)
+
+
+@functools.lru_cache(maxsize=64)  # senders, of which a host has few
+def _parts(written: str) -> tuple[str | None, str]:
     name, address = parseaddr(written)
-    return Email(address, name or None)
+    return name or None, address
 
 
 def _limited(answer: Answer) -> Postponed | None:
