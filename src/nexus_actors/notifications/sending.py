@@ -264,7 +264,9 @@ class Sender:
             if isinstance(found, Delivery):
                 return found
             failures.append(found)
-            log.warning(
+            # thousands may wait for a provider, and why was told when that began
+            tell = log.debug if isinstance(found, Postponed) else log.warning
+            tell(
                 "notifications.provider_failed",
                 provider=name,
                 delivery_id=order.id,
