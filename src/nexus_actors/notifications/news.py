@@ -63,11 +63,13 @@ class News:
     Attributes:
         needs: The setting without which the message would not say what to do.
         values: What the template is given.
+        same: Fields of the event by which it is known if it is told twice.
     """
 
     template: str
     values: Callable[[Body, NotificationSettings], dict[str, Any]]
     needs: str | None = None
+    same: tuple[str, ...] = ()
 
 
 def routes(settings: NotificationSettings) -> dict[str, Callable[[Event], None]]:
@@ -127,8 +129,14 @@ def tell(news: News, event: Event) -> None:
         template=news.template,
         template_data={n: each for n, each in values.items() if each is not None},
         user_id=user_id,
-        idempotency_key=f"{event.name}:{event.id}",
+        idempotency_key=_key(news, event),
     )
+
+
+def _key(news: News, event: Event) -> str:
+    """Return what one event is called, which is told once."""
+    known = [str(event.body[name]) for name in news.same] or [event.id]
+    return ":".join([event.name, *known])
 
 
 def _person(body: Body, settings: NotificationSettings) -> str | None:
@@ -195,14 +203,30 @@ def _reconnect(body: Body, settings: NotificationSettings) -> dict[str, Any]:
 
 
 def _reported(body: Body, settings: NotificationSettings) -> dict[str, Any]:
-    pattern, report = settings.report_page_url, body.get("report_id")
-    url = page(pattern, report_id=str(report)) if pattern and report else None
-    figures = ("headline", "best", "worst", "metrics", "highlights", "data_through")
+    pattern = settings.report_page_url
+    url = page(pattern, report=str(body["report"])) if pattern else body.get("url")
+    if url is None:
+        raise ConfigurationError(
+            "a report lies in a folder that no browser reaches: set "
+            "STORAGE_PUBLIC_URL, or NEXUS_REPORT_PAGE_URL"
+        )
+    names = ("period", "data_through", "headline", "best", "worst")
+    told = {name: body.get(name) for name in (*names, "metrics", "highlights")}
+    return {"report_url": url, "report_title": body.get("title"), **told}
+
+
+def _unusual(body: Body, settings: NotificationSettings) -> dict[str, Any]:
+    platform, account = str(body["platform"]), str(body["account"])
+    whole = f"all posts of {account}" if body.get("post") is None else body["post"]
     return {
-        "period": body.get("period") or body.get("title") or report,
-        "report_title": body.get("title"),
-        "report_url": url or body.get("url"),
-        **{name: body.get(name) for name in figures},
+        "metric": body["metric"],
+        "value": body["value"],
+        "expected": body["expected"],
+        "post_title": body.get("title") or whole,
+        "platform": _platform(body),
+        "details_url": page(
+            settings.figures_page_url or "", platform=platform, account=account
+        ),
     }
 
 
@@ -229,5 +253,10 @@ NEWS: Final[Mapping[str, News]] = {
     "social.account_needs_reauthorization": News(
         "account-needs-reauthorization", _reconnect, "account_page_url"
     ),
-    "analytics.report_generated": News("analytics-report", _reported),
+    "analytics.report_generated": News(
+        "analytics-report", _reported, same=("report", "user_id")
+    ),
+    "analytics.anomaly_detected": News(
+        "anomaly-alert", _unusual, "figures_page_url", same=("anomaly",)
+    ),
 }

@@ -239,10 +239,18 @@ class NotificationSettings(Settings):
         str | None,
         own(
             "REPORT_PAGE_URL",
-            "where a report is read: https://…/reports/{report_id}; by default the one "
-            "that is stored",
+            "where a report is read: https://…/reports/{report}; by default in the "
+            "store itself",
         ),
-        BeforeValidator(page_of("report_id")),
+        BeforeValidator(page_of("report")),
+    ] = None
+    figures_page_url: Annotated[
+        str | None,
+        own(
+            "FIGURES_PAGE_URL",
+            "where an account's figures are; may have {platform} and {account}",
+        ),
+        BeforeValidator(page_of("platform", "account")),
     ] = None
     resolve_owner: Annotated[
         str | None,
