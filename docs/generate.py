@@ -128,7 +128,10 @@ def settings_section(title: str, model: type[Settings]) -> str:
     rows = [
         (
             variables(field),
-            kind(field).replace(f" or {NULL}", ""),  # that is: unset
+            # unset is no value; what an object has, its meaning says
+            re.sub(r"\[\w+\]\(#\w+\)", "object", kind(field)).replace(
+                f" or {NULL}", ""
+            ),
             default(field),
             field.description or "",
         )

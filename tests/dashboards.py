@@ -159,7 +159,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
 
 def publication(desk: Desk, title: str = "A film", **changes: Any) -> Publication:
     """Make a publication that nobody knows the outcome of."""
-    row = desk.table.register(
+    hold = desk.table.take(
         key=f"key of {title}",
         platform="tiktok",
         account="ann",
@@ -167,9 +167,9 @@ def publication(desk: Desk, title: str = "A film", **changes: Any) -> Publicatio
         token=PLANTED,
         publish_at=None,
         job=None,
+        lease_s=30,
     )
-    hold = desk.table.hold(row.id, lease_s=30)
-    values = {
+    values: dict[str, Any] = {
         "state": State.UNCONFIRMED,
         "attempt": {"no": 1, "at": "2026-11-26T20:00:00+00:00"},
         "attempts": 1,
@@ -178,4 +178,4 @@ def publication(desk: Desk, title: str = "A film", **changes: Any) -> Publicatio
     }
     hold.write(**values | changes)
     hold.release()
-    return desk.table.get(row.id)
+    return desk.table.get(hold.row.id)

@@ -50,13 +50,39 @@ if "DIE_WHEN" in os.environ:
 #: Every event that a person can be told of, and where it leads them.
 ROUTES = {
     "NEXUS_ROUTES": "video.processed video.failed social.post_published "
-    "social.post_failed social.account_needs_reauthorization",
+    "social.post_failed social.account_needs_reauthorization "
+    "analytics.report_generated analytics.anomaly_detected",
     "NEXUS_RESOLVE_RECIPIENT": "host:resolve",
     "NEXUS_RESOLVE_OWNER": "host:owner",
     "NEXUS_VIDEO_PAGE_URL": "https://tube.example/watch/{video_id}",
     "NEXUS_UPLOAD_PAGE_URL": "https://tube.example/upload",
     "NEXUS_POST_PAGE_URL": "https://tube.example/posts/{publication}",
     "NEXUS_ACCOUNT_PAGE_URL": "https://tube.example/accounts/{platform}/{account}",
+    "NEXUS_FIGURES_PAGE_URL": "https://tube.example/figures/{platform}/{account}",
+    "NEXUS_REPORT_PAGE_URL": "https://tube.example/reports/{report}",
+}
+
+#: What is told of a report.
+REPORT = {
+    "user_id": "ann",
+    "report": "r-47",
+    "period": "16 to 22 November 2026",
+    "title": "Weekly report",
+    "headline": {"name": "views", "value": "128,402", "change": "+12 %"},
+    "best": {"title": "Sunrise", "platform": "TikTok", "value": "78,325"},
+    "worst": {"title": "How we edit", "value": "212"},
+    "data_through": "2026-11-22",
+}
+
+#: What is told of a figure that is not usual.
+ANOMALY = {
+    "user_id": "ann",
+    "anomaly": "a-1",
+    "platform": "tiktok",
+    "account": "creator",
+    "metric": "watch_ms",
+    "value": "9 h",
+    "expected": "1 to 2 h",
 }
 
 
@@ -87,7 +113,7 @@ def mails(sandbox: SandboxClient) -> list[dict[str, Any]]:
 
 def arrived(sandbox: SandboxClient, count: int) -> dict[str, str]:
     """Return the texts of the mails by their subjects, once there are so many."""
-    until(lambda: len(mails(sandbox)) >= count, 40)
+    until(lambda: len(mails(sandbox)) >= count, 90)
     return {mail["title"]: mail["text"] for mail in mails(sandbox)}
 
 
@@ -132,7 +158,11 @@ def test_who_reads_the_mail_alone_knows_what_happened_and_what_to_do(
     publish_post.send(**who, content=film, settings={"privacy": "PUBLIC"})
     lost: dict[str, Any] = {"platform": "tiktok", "account": "creator"}
     publish_post.send(**lost, content=film, settings={"privacy": "PUBLIC"})
-    found = arrived(nexus_sandbox, 4)
+    events.emit("analytics.report_generated", REPORT)
+    events.emit("analytics.report_generated", REPORT)  # after a crash, once more
+    events.emit("analytics.report_generated", REPORT | {"user_id": None})  # nobody's
+    events.emit("analytics.anomaly_detected", ANOMALY)
+    found = arrived(nexus_sandbox, 6)
     until(lambda: is_at_rest(broker), 60)
 
     ready = found.pop("Your video is ready: Sunrise")
@@ -143,12 +173,24 @@ def test_who_reads_the_mail_alone_knows_what_happened_and_what_to_do(
     assert "The file is not a video." in failed
     assert "https://tube.example/upload" in failed
     online = found.pop("Published: A film")
-    assert "YouTube: online" in online
+    assert "YouTube: Online" in online
     assert "https://tube.example/posts/" in online
+    report = found.pop("Weekly report, 16 to 22 November 2026")
+    for answer in (
+        "Views: 128,402 (+12 %)",
+        "Best post: Sunrise (TikTok): 78,325",
+        "Weakest post: How we edit: 212",
+        "Data through: 22 Nov 2026",
+        "https://tube.example/reports/r-47",
+    ):
+        assert answer in report
+    unusual = found.pop("Watch time far from usual: all posts of creator")
+    assert "Watch time: 9 h\nUsual: 1 to 2 h" in unusual
+    assert "https://tube.example/figures/tiktok/creator" in unusual
     [(subject, again)] = found.items()
     assert subject == "Connect TikTok again: creator"
     assert "https://tube.example/accounts/tiktok/creator" in again
-    assert len(mails(nexus_sandbox)) == 4
+    assert len(mails(nexus_sandbox)) == 6
     told = list(events.listen(since="0", wait=False, domains=True))
     assert {e.name for e in told} >= {"video.processed", "video.failed"}
     assert "SG." not in repr(told)

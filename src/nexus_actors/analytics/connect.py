@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, Literal, Self
+from typing import Any, Literal, Self
 
 from nexus_actors.core import clock
 from nexus_actors.core.database import Database

@@ -113,8 +113,8 @@ def _judge(database: Database, number: int) -> int:
         FOUND.inc(platform=platform, metric=one.metric, severity=severity)
     recent = (clock.now() - timedelta(days=NEWS_DAYS)).date()
     for key, one in findings.untold(number, recent):
-        events.emit(ANOMALY, _told(platform, account, key, one))
-        findings.told(key, clock.now_ms())
+        if events.emit(ANOMALY, _told(platform, account, key, one), key=str(key)):
+            findings.told(key, clock.now_ms())
     return len(found)
 
 
@@ -353,11 +353,13 @@ class _Making:
         with self.database.begin() as connection:  # others wait until all were told
             query = table.select().where(mine).with_for_update()
             if connection.execute(query).mappings().one()["told_ms"] is None:
-                self.emit(row)
+                if not self.emit(row):
+                    return
                 done = table.update().where(mine)
                 connection.execute(done.values(told_ms=clock.now_ms()))
 
-    def emit(self, row: Mapping[Any, Any]) -> None:
+    def emit(self, row: Mapping[Any, Any]) -> bool:
+        """Tell each person of the report; return whether nothing is left to tell."""
         from .reports import wording
 
         body, url = row["body"], self.link(row["files"])
@@ -371,8 +373,10 @@ class _Making:
             **wording.mailed(body),
         }
         people: Sequence[str | None] = self.request.people() or [None]
-        for user in people:
-            events.emit(REPORT, {"user_id": user} | told)
+        return all(
+            events.emit(REPORT, {"user_id": user} | told, key=f"{row['id']}:{user}")
+            for user in people
+        )
 
     def link(self, files: Mapping[str, str]) -> str | None:
         """Return what opens the report: its page, where there is one."""

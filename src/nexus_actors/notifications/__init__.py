@@ -10,7 +10,7 @@ from .actors import send_bulk, send_notification
 
 
 if TYPE_CHECKING:
-    from .base import Provider, Receipt, providers
+    from .base import Allowance, Provider, Receipt, providers
     from .content import Channel, ChatMessage, Mail, Push, Sms, WebhookMessage
     from .errors import (
         NotDeliveredError,
@@ -36,7 +36,7 @@ else:
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
-            ".base": ("Provider", "Receipt", "providers"),
+            ".base": ("Allowance", "Provider", "Receipt", "providers"),
             ".content": (
                 "Channel",
                 "ChatMessage",
@@ -75,6 +75,7 @@ else:
 
 
 __all__ = [
+    "Allowance",
     "Channel",
     "ChatMessage",
     "Delivery",

@@ -29,6 +29,14 @@ C = TypeVar("C", bound=Content)
 LIMITS: Final = Limits(connect_s=5, read_s=15, total_s=30, answer_bytes=1 << 16)
 
 
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """How many calls a vendor says that it still takes, before *reset*."""
+
+    remaining: int
+    reset: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """What a vendor said when it took a delivery; that is not yet its arrival.
@@ -36,10 +44,12 @@ class Receipt:
     Attributes:
         provider_id: By which the vendor's events name it.
         details: What else is worth keeping; no secrets, nothing personal.
+        allowance: What the answer says of the vendor's limit, if it says something.
     """
 
     provider_id: str
     details: Mapping[str, Any] = field(default_factory=dict)
+    allowance: Allowance | None = None
 
 
 class Provider(ABC, Generic[C]):

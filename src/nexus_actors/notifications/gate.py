@@ -6,16 +6,22 @@ All workers share the answers: one that finds a vendor down keeps the others fro
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
-from nexus_actors.core.errors import Postponed, UnsupportedFeatureError
+from nexus_actors.core import clock
+from nexus_actors.core.errors import (
+    BrokerUnavailable,
+    Postponed,
+    UnsupportedFeatureError,
+)
 from nexus_actors.engine import budgets, circuits
+from nexus_actors.engine.budgets import Budget
 from nexus_actors.engine.circuits import LIMITED, Circuit
 
-from .base import Provider
+from .base import Allowance, Provider
+from .settings import NotificationSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +31,13 @@ class Gate:
     Attributes:
         down: What is closed when the provider fails.
         limited: What is left alone when it asks for that; the same one, mostly.
-        rate: How many calls a second the host allows; ``None`` for any number.
+        budget: The calls that the host allows; ``None`` for any number.
+        holder: Who waits at it.
     """
 
-    name: str
     down: Circuit
     limited: Circuit
-    rate: float | None
+    budget: Budget | None
     holder: str
 
     @classmethod
@@ -40,13 +46,17 @@ class Gate:
         provider: Provider[Any],
         content: Any,
         *,
-        rates: Mapping[str, float],
+        settings: NotificationSettings,
         holder: str,
     ) -> Self:
-        """Return the gate of a delivery; *holder* is who waits at it."""
+        """Return the gate of a delivery."""
         names = (provider.fails_with(content), provider.limited_with(content))
-        down, limited = (Circuit(_key(provider.name, name)) for name in names)
-        return cls(provider.name, down, limited, rates.get(provider.name), holder)
+        own = settings.provider_circuits.get(provider.name)
+        told = own.model_dump(exclude_none=True) if own else {}
+        down, limited = (Circuit(_key(provider.name, name), **told) for name in names)
+        rate = settings.provider_rates.get(provider.name)
+        budget = _budget(provider.name, rate) if rate else None
+        return cls(down, limited, budget, holder)
 
     def enter(self) -> None:
         """Return if the call may be made now; `leave` it, or tell what it came to.
@@ -58,8 +68,8 @@ class Gate:
             for circuit in self._circuits:
                 circuits.enter(circuit, holder=self.holder)
                 entered.callback(circuits.leave, circuit)
-            if self.rate is not None:
-                self._spend(self.rate)
+            if self.budget is not None:
+                self._spend(self.budget)
             entered.pop_all()
 
     def leave(self) -> None:
@@ -67,10 +77,16 @@ class Gate:
         for circuit in self._circuits:
             circuits.leave(circuit)
 
-    def succeeded(self) -> None:
-        """Tell that the provider has taken it."""
+    def succeeded(self, allowance: Allowance | None = None) -> None:
+        """Tell that the provider has taken it, and how many more it says it takes."""
         for circuit in self._circuits:
             circuits.succeeded(circuit)
+        if allowance is None:
+            return
+        if not allowance.remaining:
+            circuits.block(self.limited, until=allowance.reset)
+        elif self.budget is not None:
+            self._heed(self.budget, allowance)
 
     def failed(self, error: BaseException) -> None:
         """Tell why it has not."""
@@ -87,13 +103,23 @@ class Gate:
     def _circuits(self) -> tuple[Circuit, ...]:
         return tuple(dict.fromkeys((self.down, self.limited)))
 
-    def _spend(self, rate: float) -> None:
-        limit, window_s = (round(rate), 1.0) if rate >= 1 else (1, 1 / rate)
-        budget = budgets.Budget(f"provider:{self.name}", limit, window_s)
-        try:
+    def _spend(self, budget: Budget) -> None:
+        with suppress(UnsupportedFeatureError):  # only our broker keeps budgets
             budgets.spend(budget, holder=self.holder)
-        except UnsupportedFeatureError:
-            return  # only our broker keeps budgets
+
+    @staticmethod
+    def _heed(budget: Budget, allowance: Allowance) -> None:
+        """Spread what is left over the time, if that is less than the host allows."""
+        left_s = (allowance.reset - clock.now()).total_seconds()
+        if allowance.remaining >= left_s * budget.limit / budget.window_s:
+            return
+        with suppress(UnsupportedFeatureError, BrokerUnavailable):
+            budgets.heed(budget, remaining=allowance.remaining, reset=allowance.reset)
+
+
+def _budget(provider: str, rate: float) -> Budget:
+    limit, window_s = (round(rate), 1.0) if rate >= 1 else (1, 1 / rate)
+    return Budget(f"provider:{provider}", limit, window_s)
 
 
 def _key(provider: str, name: str) -> str:

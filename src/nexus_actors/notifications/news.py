@@ -35,29 +35,25 @@ PLATFORMS: Final = {
     "youtube": "YouTube",
 }
 
-#: Why a video could not be processed, by its code, where its owner can mend it.
-REASONS: Final = {
-    "corrupt": "The file is damaged.",
-    "empty": "The file is empty.",
-    "forbidden_format": "The file only names other files: upload the video itself.",
-    "limits": "The video is longer, or its picture is larger, than we take.",
-    "no_video": "The file has no picture that moves.",
-    "not_media": "The file is not a video.",
-    "too_large": "The file is larger than we take.",
-    "truncated": "The file is cut short: its end is missing.",
-    "unsupported_codec": "We cannot read this kind of video: save it as MP4.",
-}
-OUR_FAULT: Final = "Something went wrong on our side, and not with your video."
+#: Why a video could not be processed, as far as its owner can mend it: the template
+#: has words for each; whatever else was ours.
+REASONS: Final = frozenset(
+    [
+        *("corrupt", "empty", "forbidden_format", "limits", "no_video", "not_media"),
+        *("too_large", "truncated", "unsupported_codec"),
+    ]
+)
+OUR_FAULT: Final = "internal"
 
-#: Why a post was not published; ``{}`` is the platform.
+#: Why a post was not published, by its code: the template has words for each.
 POST_REASONS: Final = {
-    "invalid_content": "It breaks one of {}'s rules.",
+    "invalid_content": "rules",
     **dict.fromkeys(
         ("authorization", "missing_scope", "needs_reauthorization", "token_expired"),
-        "{} does not let us in any more: connect the account again.",
+        "access",
     ),
 }
-REFUSED: Final = "{} did not take it."
+REFUSED: Final = "refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +63,11 @@ class News:
     Attributes:
         needs: The setting without which the message would not say what to do.
         values: What the template is given.
-        same: Fields of the event by which it is known if it is told twice.
     """
 
     template: str
     values: Callable[[Body, NotificationSettings], dict[str, Any]]
     needs: str | None = None
-    same: tuple[str, ...] = ()
 
 
 def routes(settings: NotificationSettings) -> dict[str, Callable[[Event], None]]:
@@ -137,12 +131,6 @@ def tell(news: News, event: Event) -> None:
     )
 
 
-def _key(news: News, event: Event) -> str:
-    """Return what one event is called, which is told once."""
-    known = [str(event.body[name]) for name in news.same] or [event.id]
-    return ":".join([event.name, *known])
-
-
 def _person(body: Body, settings: NotificationSettings) -> str | None:
     """Return whose thing it is that something happened to."""
     user_id, account = body.get("user_id"), body.get("account")
@@ -172,7 +160,7 @@ def _processed(body: Body, settings: NotificationSettings) -> dict[str, Any]:
 def _failed(body: Body, settings: NotificationSettings) -> dict[str, Any]:
     return {
         "video_title": _title_of_video(body),
-        "reason": REASONS.get(str(body.get("code")), OUR_FAULT),
+        "reason": body["code"] if body.get("code") in REASONS else OUR_FAULT,
         "retry_url": page(settings.upload_page_url or "", video_id=body["video_id"]),
     }
 
@@ -187,11 +175,9 @@ def _published(body: Body, settings: NotificationSettings) -> dict[str, Any]:
 
 
 def _not_published(body: Body, settings: NotificationSettings) -> dict[str, Any]:
-    platform = _platform(body)
-    reason = POST_REASONS.get(str(body.get("code")), REFUSED)
     return {
-        "platform": platform,
-        "reason": reason.format(platform),
+        "platform": _platform(body),
+        "reason": POST_REASONS.get(str(body.get("code")), REFUSED),
         "retry_url": _post_url(body, settings),
         **_post(body),
     }
@@ -259,10 +245,6 @@ NEWS: Final[Mapping[str, News]] = {
     "social.account_needs_reauthorization": News(
         "account-needs-reauthorization", _reconnect, "account_page_url"
     ),
-    "analytics.report_generated": News(
-        "analytics-report", _reported, same=("report", "user_id")
-    ),
-    "analytics.anomaly_detected": News(
-        "anomaly-alert", _unusual, "figures_page_url", same=("anomaly",)
-    ),
+    "analytics.report_generated": News("analytics-report", _reported),
+    "analytics.anomaly_detected": News("anomaly-alert", _unusual, "figures_page_url"),
 }

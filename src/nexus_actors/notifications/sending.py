@@ -264,7 +264,9 @@ class Sender:
             if isinstance(found, Delivery):
                 return found
             failures.append(found)
-            log.warning(
+            # thousands may wait for a provider, and why was told when that began
+            tell = log.debug if isinstance(found, Postponed) else log.warning
+            tell(
                 "notifications.provider_failed",
                 provider=name,
                 delivery_id=order.id,
@@ -283,7 +285,7 @@ class Sender:
             gate = Gate.of(
                 provider,
                 order.content,
-                rates=self.settings.provider_rates,
+                settings=self.settings,
                 holder=order.id,
             )
             gate.enter()
@@ -343,7 +345,7 @@ class Sender:
                 return self._refused(order, provider.name, error)
             raise
         claim.settle("accepted", _evidence(receipt))
-        gate.succeeded()
+        gate.succeeded(receipt.allowance)
         SENT.inc(
             channel=order.channel.value, provider=provider.name, outcome="accepted"
         )

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import quote
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import NoDecode
 
 from nexus_actors.core.errors import ConfigurationError
+from nexus_actors.core.models import Model
 from nexus_actors.core.settings import Settings, own, shared
 
 
@@ -51,6 +52,22 @@ def page(pattern: str, **values: str) -> str:
     for name, value in values.items():
         pattern = pattern.replace(f"{{{name}}}", quote(value, safe=""))
     return pattern
+
+
+class CircuitSettings(Model):
+    """When a provider is left alone, and how those come back who waited.
+
+    Attributes:
+        failures: How many in a row; for all of these the default is `Circuit`'s.
+        pause_s: For how long, the first time; doubles each time.
+        longest_s: For how long at most.
+        rate: How many of those who waited come back a second.
+    """
+
+    failures: PositiveInt | None = None
+    pause_s: PositiveFloat | None = None
+    longest_s: PositiveFloat | None = None
+    rate: PositiveInt | None = None
 
 
 class NotificationSettings(Settings):
@@ -169,6 +186,14 @@ class NotificationSettings(Settings):
         own(
             "PROVIDER_RATES",
             "by provider, how many calls a second all workers may make together",
+        ),
+    ] = Field(default_factory=dict)
+    provider_circuits: Annotated[
+        dict[str, CircuitSettings],
+        own(
+            "PROVIDER_CIRCUITS",
+            "by provider, when it is left alone: failures (in a row), pause_s, "
+            "longest_s, and rate: how many come back a second",
         ),
     ] = Field(default_factory=dict)
     resolve_recipient: Annotated[
@@ -291,6 +316,14 @@ class TwilioSettings(Settings):
     twilio_status_callback: Annotated[
         str | None,
         own("TWILIO_STATUS_CALLBACK", "your URL that is told what became of messages"),
+    ] = None
+    twilio_webhook_key: Annotated[
+        SecretStr | None,
+        own(
+            "TWILIO_WEBHOOK_KEY",
+            "the secret of a shared key, if callbacks are signed with one and not with "
+            "the token",
+        ),
     ] = None
     twilio_url: Annotated[str, own("TWILIO_URL", "of its API")] = (
         "https://api.twilio.com"

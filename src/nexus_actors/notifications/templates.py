@@ -4,12 +4,14 @@
 
     email-welcome/
         meta.toml          what it is for, and which values it needs
+        words.toml         its texts, by language; a part says ``{{ words.title }}``
         subject.txt        of the mail; preheader.txt, body.html, body.txt, too
         sms.txt
         push.json          JSON whose texts have holes; so has slack.json
-        de/subject.txt     the same part in German
+        de/subject.txt     a part that is another one in German
 
-A host's own folder (``NEXUS_TEMPLATES``) comes first, file by file.  Values are data:
+A host's own folder (``NEXUS_TEMPLATES``) comes first, file by file, and of words text
+by text.  Values are data:
 they are never read as a template, cannot leave their place in HTML or JSON, and lose
 what steers a terminal or turns the direction of a line.
 """
@@ -23,6 +25,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -30,23 +33,44 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import css_inline
-from jinja2 import BaseLoader, StrictUndefined, Template, TemplateNotFound
+from jinja2 import (
+    BaseLoader,
+    StrictUndefined,
+    Template,
+    TemplateNotFound,
+    pass_context,
+)
 from jinja2.exceptions import SecurityError, UndefinedError
 from jinja2.exceptions import TemplateError as JinjaError
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from .content import Channel
 from .errors import TemplateError
 from .settings import NotificationSettings
-from .text import clean, duration, gsm, one_line, segments, shorten
+from .text import clean, duration, fit, gsm, one_line, segments, shorten
 
 
 #: Gmail cuts a mail at about 102 kB of HTML, with the link to leave at its end.
 MAX_HTML: Final = 90_000
 
 NAMES: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
-LOCALES: Final = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}")
+
+#: How much of what is shortened is kept where a text message would be too long.
+SHARES: Final = (1, 0.6, 0.3, 0.1, 0)
+SHARE: Final = "_share"
+
+#: A date without a time.
+DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+#: Names in JSON whose values are links.
+LINKS: Final = frozenset({"url", "image_url"})
+
+#: How long the text of a section and of a header may be; docs.slack.dev, "Text object"
+#: and "Header block".
+MAX_TEXT: Final = 3000
+MAX_HEADER: Final = 150
 
 #: The part by which a template says that it can be sent by a channel.
 PARTS: Final[dict[Channel, str]] = {
@@ -74,6 +98,8 @@ class Meta:
         language: Of the parts that lie in the folder itself.
         max_segments: How many text messages it may be.
         needs: By name, the values that must be given, and what they are.
+        derived: By name, further values, worked out from these in order: expressions of
+            Jinja.
         sample: Values to look at it with.
     """
 
@@ -85,6 +111,7 @@ class Meta:
     language: str = "en"
     max_segments: int = 2
     needs: Mapping[str, str] = field(default_factory=dict)
+    derived: Mapping[str, str] = field(default_factory=dict)
     sample: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -142,52 +169,64 @@ class Templates:
         Raises:
             TemplateError: A value is missing, or a part is broken or too large.
         """
-        context = self._context(name, "body.html", values, locale)
-        subject = one_line(self._render(self._text, name, "subject.txt", context))
-        preheader = one_line(self._render(self._text, name, "preheader.txt", context))
+        of_text = self._context(self._text, name, "body.txt", values, locale)
+        subject = one_line(self._render(self._text, name, "subject.txt", of_text))
+        preheader = one_line(self._render(self._text, name, "preheader.txt", of_text))
         more = {"subject": subject, "preheader": preheader}
-        html = self._render(self._html, name, "body.html", context | more)
-        html = _inliner().inline(html)
+        of_html = self._context(self._html, name, "body.html", values, locale) | more
+        html = _inliner().inline(self._render(self._html, name, "body.html", of_html))
         size = len(html.encode())
         if size > MAX_HTML:
             raise TemplateError(
                 f"{name}: the mail has {size:,} bytes of HTML and may have "
                 f"{MAX_HTML:,}: mail programs cut longer ones"
             )
-        text = self._render(self._text, name, "body.txt", context | more)
+        text = self._render(self._text, name, "body.txt", of_text | more)
         text = re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
         return {**more, "html": html, "text": text}
 
     def sms(self, name: str, values: Mapping[str, Any], locale: str) -> str:
-        """Render a text message.
+        """Render a text message; what is shortened in it is shortened until it fits.
 
         Raises:
-            TemplateError: A value is missing, or it is too long.
+            TemplateError: A value is missing, or it is too long all the same.
         """
-        context = self._context(name, "sms.txt", values, locale)
-        text = gsm(one_line(self._render(self._text, name, "sms.txt", context)))
-        count, most = segments(text).count, self.meta(name).max_segments
-        if count > most:
-            raise TemplateError(
-                f"{name}: the text message takes {count} segments and may take {most}"
-            )
-        return text
+        context = self._context(self._text, name, "sms.txt", values, locale)
+        most, count, longer = self.meta(name).max_segments, 0, ""
+        for share in SHARES:
+            context[SHARE] = share
+            text = gsm(one_line(self._render(self._text, name, "sms.txt", context)))
+            if text == longer:
+                break  # nothing in it is shortened
+            count, longer = segments(text).count, text
+            if count <= most:
+                return text
+        raise TemplateError(
+            f"{name}: the text message takes {count} segments and may take {most}"
+        )
 
     def push(self, name: str, values: Mapping[str, Any], locale: str) -> dict[str, Any]:
         """Render title, body, link, image and data of a push message."""
-        context = self._context(name, "push.json", values, locale)
-        return self._structure(self._push, name, "push.json", context)
+        return self._structure(self._push, name, "push.json", values, locale)
 
     def slack(
         self, name: str, values: Mapping[str, Any], locale: str
     ) -> dict[str, Any]:
         """Render text and blocks of a chat message."""
-        context = self._context(name, "slack.json", values, locale)
-        return self._structure(self._mrkdwn, name, "slack.json", context)
+        found = self._structure(self._mrkdwn, name, "slack.json", values, locale)
+        if "blocks" in found:
+            found["blocks"] = [part for each in found["blocks"] for part in _cut(each)]
+        return found
 
     def _context(
-        self, name: str, part: str, values: Mapping[str, Any], locale: str
+        self,
+        environment: ImmutableSandboxedEnvironment,
+        name: str,
+        part: str,
+        values: Mapping[str, Any],
+        locale: str,
     ) -> dict[str, Any]:
+        """Return what *part* is rendered with: values, words, and what follows."""
         meta, given = self.meta(name), _snake(values)
         missing = [need for need in meta.needs if given.get(need) in (None, "")]
         if missing:
@@ -195,9 +234,7 @@ class Templates:
                 f"{name}: template_data lacks {', '.join(missing)}", missing=missing
             )
         settings = self._settings
-        # what the layout says is in the language of the part that it holds
         spoken = self._spoken(name, part, locale)
-        language = re.split("[-_]", spoken)[0].lower()
         app = {
             "name": settings.app_name,
             "url": settings.app_url,
@@ -207,14 +244,21 @@ class Templates:
             "preferences_url": settings.preferences_url,
             "color": settings.app_color,
         }
-        return {
+        right_to_left = _language(spoken).lower() in RIGHT_TO_LEFT
+        context = {
             **given,
             "app": app,
             "locale": locale,
             "language": spoken.replace("_", "-"),
-            "words": _words(self._folders, language),
-            "direction": "rtl" if language in RIGHT_TO_LEFT else "ltr",
+            "direction": "rtl" if right_to_left else "ltr",
         }
+        is_theirs = _language(spoken) == _language(locale)
+        texts = self._texts(name, _tags(locale if is_theirs else spoken))
+        context["words"] = Words(environment, texts, context)
+        for derived, expression in meta.derived.items():
+            work_out = partial(_expression(environment, expression), context)
+            context[derived] = _guarded(name, "meta.toml", work_out)
+        return context
 
     def _render(
         self,
@@ -223,9 +267,7 @@ class Templates:
         part: str,
         context: Mapping[str, Any],
     ) -> str:
-        path = self._find(name, part, context["locale"])
-        if path is None:
-            raise TemplateError(f"the template {name!r} has no {part}")
+        path = self._path(name, part, context["locale"])
         rendered: str = _guarded(
             name, part, lambda: environment.get_template(path).render(context)
         )
@@ -236,45 +278,101 @@ class Templates:
         environment: ImmutableSandboxedEnvironment,
         name: str,
         part: str,
-        context: Mapping[str, Any],
+        values: Mapping[str, Any],
+        locale: str,
     ) -> dict[str, Any]:
         """Read JSON, and fill the holes of its texts: no value can change its shape."""
-        path = self._find(name, part, context["locale"])
-        if path is None:
-            raise TemplateError(f"the template {name!r} has no {part}")
+        path = self._path(name, part, locale)
         source, _, _ = environment.loader.get_source(environment, path)  # type: ignore[union-attr] # there is one
         try:
             shape = json.loads(source)
         except ValueError as error:
             raise TemplateError(f"{path} is no JSON: {error}") from error
+        context = self._context(environment, name, part, values, locale)
 
-        def fill(text: str) -> str:
-            return _compiled(environment, text).render(context).strip()
+        def fill(text: str, key: str) -> str:
+            # of Slack's links nothing is escaped but what stands in a text
+            made = self._push if key in LINKS else environment
+            return _compiled(made, text).render(context).strip()
 
         filled: dict[str, Any] = _guarded(name, part, lambda: _filled(shape, fill))
         return filled
 
-    def _find(self, name: str, part: str, locale: str) -> str | None:
-        """Return the part in the language that fits best: the host's own first."""
-        locale = locale.replace("_", "-")
-        language = locale.partition("-")[0]
+    def _find(self, name: str, part: str, locale: str) -> tuple[Path, str] | None:
+        """Return the part in the language that fits best: the host's own first.
+
+        Returns:
+            In which folder of templates, and its path there.
+        """
         for folder in self._folders:
-            for variant in dict.fromkeys((f"{locale}/", f"{language}/", "")):
-                path = f"{name}/{variant if variant != '/' else ''}{part}"
+            for variant in (*(f"{each}/" for each in _tags(locale)), ""):
+                path = f"{name}/{variant}{part}"
                 if (folder / path).is_file():
-                    return path
+                    return folder, path
         return None
 
+    def _path(self, name: str, part: str, locale: str) -> str:
+        found = self._find(name, part, locale)
+        if found is None:
+            raise TemplateError(f"the template {name!r} has no {part}")
+        return found[1]
+
     def _spoken(self, name: str, part: str, locale: str) -> str:
-        """Return the language in which a template has *part* for people of *locale*."""
-        path = self._find(name, part, locale) or ""
+        """Return the language in which a template has *part* for people of *locale*.
+
+        That is the one of its folder, or one of the words beside it.
+        """
+        own = self.meta(name).language
+        found = self._find(name, part, locale)
+        if found is None:
+            return own
+        folder, path = found
         variant = path.removeprefix(f"{name}/").rpartition("/")[0]
-        return variant or self.meta(name).language
+        tables = _tables(folder / name / "words.toml")
+        return variant or next((tag for tag in _tags(locale) if tag in tables), own)
+
+    def _texts(self, name: str, tags: Sequence[str]) -> dict[str, str]:
+        """Return what the layouts and the template say, in the first of *tags*.
+
+        What one lacks is said in the next, then in the template's own language, and
+        then in English.
+        """
+        found: dict[str, str] = {}
+        own = self.meta(name).language
+        for tag in ("en", own, *reversed(tags)):
+            for part in ("_layout", name):
+                for folder in reversed(self._folders):
+                    found |= _tables(folder / part / "words.toml").get(tag, {})
+        return found
 
     def _files(self, name: str, part: str) -> Iterator[Path]:
         for folder in self._folders:
             if (path := folder / name / part).is_file():
                 yield path
+
+
+class Words:
+    """What a template says in one language; each text has holes as a part has."""
+
+    def __init__(
+        self,
+        environment: ImmutableSandboxedEnvironment,
+        texts: Mapping[str, str],
+        context: Mapping[str, Any],
+    ) -> None:
+        self._environment = environment
+        self._texts = texts
+        self._context = context
+
+    def __getitem__(self, name: str) -> Markup:
+        # made by this environment, of values that were shown by it
+        return Markup(  # noqa: S704
+            _compiled(self._environment, self._texts[name]).render(self._context)
+        )
+
+    def get(self, name: str, default: Any = "") -> Any:
+        """Return a text, or *default* where there is none of that name."""
+        return self[name] if name in self._texts else default
 
 
 class _Loader(BaseLoader):
@@ -295,14 +393,40 @@ class _Loader(BaseLoader):
         raise TemplateNotFound(template)
 
 
-def _words(folders: Sequence[Path], language: str) -> dict[str, str]:
-    """Return what the layouts themselves say; English where a language lacks it."""
-    found: dict[str, str] = {}
-    for folder in reversed(folders):
-        path = folder / "_layout" / "words.toml"
-        if path.is_file():
-            all_of_them = tomllib.loads(path.read_text("utf-8"))
-            found |= all_of_them.get("en", {}) | all_of_them.get(language, {})
+def _language(tag: str) -> str:
+    return re.split("[-_]", tag)[0]
+
+
+def _tags(locale: str) -> tuple[str, ...]:
+    """Return a locale, and its language alone: the narrowest first."""
+    tag = locale.replace("_", "-")
+    return tuple(each for each in dict.fromkeys((tag, _language(tag))) if each)
+
+
+def _tables(path: Path) -> Mapping[str, dict[str, str]]:
+    """Return the texts of a file, by language; none, if there is no file.
+
+    Raises:
+        TemplateError: It is malformed.
+    """
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError:
+        return {}
+    return _read_tables(path, changed)
+
+
+@functools.lru_cache(maxsize=256)
+def _read_tables(path: Path, _: int) -> Mapping[str, dict[str, str]]:
+    try:
+        found = tomllib.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise TemplateError(f"{path} is malformed: {error}") from error
+    for tag, texts in found.items():
+        if not isinstance(texts, dict) or not all(
+            isinstance(text, str) for text in texts.values()
+        ):
+            raise TemplateError(f"{path}: [{tag}] must have texts alone")
     return found
 
 
@@ -328,7 +452,7 @@ def _environment(
         keep_trailing_newline=False,
     )
     environment.filters |= {
-        "shorten": shorten,
+        "shorten": _shorten,
         "duration": duration,
         "url": web_url,
         "when": when,
@@ -336,7 +460,7 @@ def _environment(
     return environment
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=4096)
 def _compiled(environment: ImmutableSandboxedEnvironment, text: str) -> Template:
     return environment.from_string(text)
 
@@ -351,17 +475,42 @@ def web_url(value: Any) -> str:
     return text
 
 
-def when(value: Any, zone: str = "UTC") -> str:
-    """Return a time (ISO 8601, or seconds since the epoch) as people write it."""
-    moment = (
-        datetime.fromtimestamp(value, UTC)
-        if isinstance(value, int | float)
-        else datetime.fromisoformat(str(value))
-    )
+@functools.lru_cache(maxsize=256)
+def _expression(
+    environment: ImmutableSandboxedEnvironment, text: str
+) -> Callable[[Mapping[str, Any]], Any]:
+    compiled: Any = environment.compile_expression(text, undefined_to_none=False)
+    return lambda context: compiled(**context)
+
+
+@pass_context
+def _shorten(context: Context, text: Any, most: int) -> str:
+    """Return the start of a text; less of it where the whole would not fit."""
+    return shorten(str(text), max(1, int(most * context.get(SHARE, 1))))
+
+
+@pass_context
+def when(context: Context, value: Any, zone: str = "UTC") -> str:
+    """Return a time or a day as people write it, by the template's words.
+
+    It is ISO 8601, or seconds since the epoch.  What is neither is shown as it is.
+    """
+    try:
+        moment = (
+            datetime.fromtimestamp(value, UTC)
+            if isinstance(value, int | float)
+            else datetime.fromisoformat(str(value))
+        )
+    except ValueError:
+        return shorten(str(value), 40)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    local = moment.astimezone(ZoneInfo(zone))
-    return f"{local:%d %b %Y, %H:%M} {local.tzname()}".lstrip("0")
+    has_time = not DAY.fullmatch(str(value))
+    local = moment.astimezone(ZoneInfo(zone)) if has_time else moment
+    words = context["words"]
+    month = words["months"].split()[local.month - 1]
+    day = words["day"].format(day=local.day, month=month, year=local.year)
+    return f"{day}, {local:%H:%M} {local.tzname()}" if has_time else str(day)
 
 
 def _shown(value: Any) -> Any:
@@ -378,18 +527,35 @@ def _mrkdwn(value: Any) -> Any:
     return escaped.replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _filled(shape: Any, fill: Callable[[str], str]) -> Any:
+def _filled(shape: Any, fill: Callable[[str, str], str], key: str = "") -> Any:
     """Return *shape* with its texts filled, without what is empty or switched off."""
     if isinstance(shape, str):
-        return fill(shape)
+        return fill(shape, key)
     if isinstance(shape, list):
         return [kept for each in shape if (kept := _filled(each, fill)) not in ({}, "")]
     if isinstance(shape, dict):
-        if "if" in shape and not fill(shape["if"]):
+        if "if" in shape and not fill(shape["if"], "if"):
             return {}
-        found = {k: _filled(v, fill) for k, v in shape.items() if k != "if"}
+        found = {k: _filled(v, fill, k) for k, v in shape.items() if k != "if"}
         return {name: value for name, value in found.items() if value not in ("", [])}
     return shape
+
+
+def _cut(block: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a block of Slack's, as several where its text is longer than it may be."""
+    whole: Any = block.get("text")
+    if block.get("type") == "header" and whole:
+        block = {**block, "text": {**whole, "text": fit(whole["text"], MAX_HEADER)}}
+    if block.get("type") != "section" or not whole:
+        yield block
+        return
+    kept = ""
+    for line in whole["text"].split("\n"):
+        if kept and len(kept) + len(line) >= MAX_TEXT:
+            yield {**block, "text": {**whole, "text": kept}}
+            kept = ""
+        kept = f"{kept}\n{line}".strip("\n")[:MAX_TEXT]
+    yield {**block, "text": {**whole, "text": kept}}
 
 
 def _guarded(name: str, part: str, render: Callable[[], Any]) -> Any:

@@ -59,14 +59,23 @@ def one_line(text: str) -> str:
 
 def shorten(text: str, most: int) -> str:
     """Return the start of *text*, of at most *most* characters as people see them."""
-    text = one_line(text)
-    characters = list(
-        _characters(text[: HEAP * most])
-    )  # a megabyte is not looked through
-    if len(characters) <= most and len(text) <= HEAP * most:
-        return text
+    # a megabyte is not looked through; half of what is may be blanks
+    start = text[: 2 * HEAP * most]
+    line = one_line(start)
+    characters = list(_characters(line[: HEAP * most]))
+    is_whole = len(start) == len(text) and len(line) <= HEAP * most
+    if len(characters) <= most and is_whole:
+        return line
     kept = "".join(characters[: max(most - 1, 1)]).rstrip()
     return f"{kept}…"
+
+
+def fit(text: str, most: int) -> str:
+    """Return the start of *text*, of at most *most* UTF-16 units, as programs count."""
+    count = most
+    while len(text.encode("utf-16-le")) > 2 * most:
+        text, count = shorten(text, count), count * 3 // 4
+    return text
 
 
 def _characters(text: str) -> Iterator[str]:

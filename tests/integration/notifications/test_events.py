@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 import requests
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from nexus_actors.core import clock
 from nexus_actors.core.errors import UnknownOutcomeError, UnsupportedFeatureError
@@ -129,6 +136,124 @@ def test_what_twilio_tells_is_ranked_and_lists_the_dead(
     assert best[ids[1]].code == "30006"
     assert found(Channel.SMS, landline) == "invalid"
     assert found(Channel.SMS, PHONE) is None
+
+
+def signed(url: str, body: str, key: str, algorithm: str = "sha1") -> str:
+    """Return what Twilio signs, as its page "Webhooks security" says it."""
+    text = url
+    if "bodySHA256" not in url:
+        fields = parse_qsl(body, keep_blank_values=True)
+        text += "".join(f"{name}{value}" for name, value in sorted(set(fields)))
+    digest = hmac.digest(key.encode(), text.encode(), algorithm)
+    return base64.b64encode(digest).decode()
+
+
+STATUS = (
+    "MessageStatus=delivered&MessageSid=SM1&To=%2B14155550123&Tag=b&Tag=a&Tag=b&Empty="
+)
+STREAM = json.dumps(
+    [
+        {
+            "specversion": "1.0",
+            "type": f"com.twilio.messaging.{kind}",
+            "id": f"EZ{kind}",
+            "data": {
+                "messageSid": "SM1",
+                "messageStatus": "UNDELIVERED",
+                "errorCode": 30006,
+                "to": PHONE,
+                "timestamp": "2026-11-26T09:00:00.000Z",
+                "statusCallBackUrl": "https://tube.example/sms?delivery_id=dlv_1",
+            },
+        }
+        for kind in ("message.undelivered", "inbound-message.received")
+    ]
+)
+
+
+@pytest.mark.parametrize("port", ["", ":443", ":8443"])
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
+def test_twilio_is_believed_in_each_form_in_which_it_signs(
+    port: str,
+    algorithm: str,
+    vendors: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NEXUS_TWILIO_WEBHOOK_KEY", "shared")
+    key = {"sha1": vendors["TWILIO_AUTH_TOKEN"], "sha256": "shared"}[algorithm]
+    headers = {}
+    if algorithm == "sha256":
+        name = "X-Twilio-Webhooks-Signature-Settings"
+        headers[name] = "key=K1,algorithm=HMAC_SHA256"
+
+    def take(
+        url: str, body: str, *, signed_as: str | None = None
+    ) -> list[DeliveryEvent]:
+        given = headers | {
+            "x-twilio-signature": signed(signed_as or url, body, key, algorithm)
+        }
+        return receive_events("twilio", headers=given, body=body.encode(), url=url)
+
+    base = f"https://tube.example{port}/sms?delivery_id=dlv_1"
+    digest = hashlib.sha256(STREAM.encode()).hexdigest()
+    [status] = take(base, STATUS)
+    [event] = take(f"{base}&bodySHA256={digest}", STREAM)
+
+    assert (status.kind, status.delivery_id) == ("delivered", "dlv_1")
+    assert (event.kind, event.delivery_id, event.code) == ("bounced", "dlv_1", "30006")
+    assert (event.id, event.at.isoformat()) == (
+        "EZmessage.undelivered",
+        "2026-11-26T09:00:00+00:00",
+    )
+    if port != ":8443":  # Twilio signs with the usual port or without
+        other = (
+            base.replace(port, "") if port else base.replace(".example", ".example:443")
+        )
+        assert take(base, STATUS, signed_as=other)
+    with pytest.raises(SignatureError):
+        take(base, STATUS, signed_as=base.replace("https", "http"))
+    with pytest.raises(SignatureError):
+        take(f"{base}&bodySHA256={digest}", STREAM.replace("SM1", "SM2"))
+    with pytest.raises(SignatureError):
+        take(base, STREAM, signed_as=base + "x")
+
+
+def test_an_event_of_a_new_kind_does_not_keep_the_others_from_being_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    public = key.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    monkeypatch.setenv("NEXUS_SENDGRID_WEBHOOK_KEY", base64.b64encode(public).decode())
+    now = str(int(clock.now().timestamp()))
+    mail = {"event": "dropped", "timestamp": int(now), "sg_event_id": "e"}
+    told = [
+        {"event": "account_status_change", "type": "compliance_suspend"},
+        {**mail, "email": "a@example.com", "reason": "Invalid SMTPAPI header"},
+        {**mail, "email": "b@example.com", "reason": "Invalid"},
+        {**mail, "email": "c@example.com", "reason": "Bounced Address"},
+        {
+            **mail,
+            "email": "d@example.com",
+            "reason": "Recipient List over Package Quota",
+        },
+        "what is this",
+    ]
+    body = json.dumps(told, ensure_ascii=False).encode()
+    signature = key.sign(now.encode() + body, ec.ECDSA(hashes.SHA256()))
+    headers = {
+        "X-Twilio-Email-Event-Webhook-Signature": base64.b64encode(signature).decode(),
+        "X-Twilio-Email-Event-Webhook-Timestamp": now,
+    }
+
+    events = receive_events("sendgrid", headers=headers, body=body)
+    again = receive_events("sendgrid", headers=headers, body=body)
+
+    assert [event.id for event in events] == [event.id for event in again]
+    assert [event.kind for event in events] == ["other", *["dropped"] * 4]
+    listed = [found(Channel.EMAIL, f"{name}@example.com") for name in "abcd"]
+    assert listed == [None, "invalid", "hard_bounce", None]
 
 
 def test_what_is_not_the_vendors_or_is_old_changes_nothing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import json
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -68,6 +69,7 @@ def down(sandbox: SandboxClient, **more: Any) -> None:
     sandbox.faults(fault | more)
 
 
+@pytest.mark.timeout(scaled(180, full=1700))
 def test_what_waits_during_an_outage_is_sent_after_it_at_a_bounded_rate(
     nexus_sandbox: SandboxClient, at: Time
 ) -> None:
@@ -129,6 +131,49 @@ def test_another_provider_takes_over_where_certainly_nothing_was_sent(
     assert calls <= 1 + CIRCUIT.failures
     [_, last] = nexus_sandbox.truth()["sendgrid"]
     assert last["details"]["title"] == "Ready"
+
+
+def test_what_a_provider_says_of_its_limit_is_heeded_before_it_refuses(
+    nexus_sandbox: SandboxClient, at: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nexus_sandbox.settings(sendgrid={"rate_limit": 3, "rate_window_s": 60})
+    for number in range(3):
+        send(number)
+    with pytest.raises(Postponed) as blocked:
+        send(3)
+    wait_s = blocked.value.until.timestamp() - at.start - at.now()
+    calls = len(nexus_sandbox.requests())
+    monkeypatch.setenv("NEXUS_PROVIDER_RATES", '{"sendgrid": 5}')
+    nexus_sandbox.settings(sendgrid={"rate_limit": 10, "rate_window_s": 60})
+    at.go_to(at.now() + 62)
+    nexus_sandbox.set_clock(at.now())
+    send(3)
+    at.go_to(at.now() + 1)
+    send(4)
+    with pytest.raises(Postponed) as spread:
+        send(5)
+
+    assert calls == 3  # nobody had to be refused
+    assert 50 < wait_s <= 61
+    # some eight are left for a minute: less than the host's own rate gives
+    assert spread.value.code == "budget"
+    assert 3 < spread.value.until.timestamp() - at.start - at.now() < 12
+
+
+def test_a_host_says_when_a_provider_is_left_alone(
+    nexus_sandbox: SandboxClient, at: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {"failures": 2, "pause_s": 7, "longest_s": 9, "rate": 3}
+    monkeypatch.setenv("NEXUS_PROVIDER_CIRCUITS", json.dumps({"sendgrid": own}))
+    down(nexus_sandbox)
+    for number in range(2):
+        with pytest.raises(RemoteUnavailableError):
+            send(number)
+    with pytest.raises(Postponed) as caught:
+        send(2)
+
+    assert caught.value.code == "circuit_open"
+    assert 5 < caught.value.until.timestamp() - at.start - at.now() <= 7 + 1
 
 
 def test_a_hosts_own_rate_holds_for_all_workers(

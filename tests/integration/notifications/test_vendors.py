@@ -88,7 +88,7 @@ def test_a_mail_arrives_as_the_document_says_with_its_id(
 
     receipt = SendGridProvider.connect().deliver(
         mail(
-            to_name="Ann",
+            to_name="Smith, Ann; MD",
             html="<p>Your video</p>",
             category="activity",
             reply_to="Help <help@tube.example>",
@@ -101,7 +101,10 @@ def test_a_mail_arrives_as_the_document_says_with_its_id(
     assert receipt.provider_id == effect["id"]
     assert effect["details"]["recipients"] == ["ann@example.com"]
     message = effect["details"]["message"]
-    assert message["personalizations"][0]["custom_args"] == {"delivery_id": ID}
+    [envelope] = message["personalizations"]
+    assert envelope["custom_args"] == {"delivery_id": ID}
+    # of a name SendGrid takes neither commas nor semicolons
+    assert envelope["to"] == [{"email": "ann@example.com", "name": "Smith Ann MD"}]
     text, html = (effect["details"][name] for name in ("text", "html"))
     content = [("text/plain", text), ("text/html", html)]
     whole = message | {"content": [{"type": t, "value": v} for t, v in content]}
@@ -241,12 +244,15 @@ def test_what_fcm_refuses_and_why(nexus_sandbox: SandboxClient) -> None:
     large = fails(provider, push(data={"a": "b" * 4096}), RejectedError)
     reserved = fails(provider, push(data={"google.a": "b"}), RejectedError)
     nexus_sandbox.settings(fcm={"quota_per_minute": 1})
+    asked = len(nexus_sandbox.requests())
     limited = fails(provider, push(), Postponed)
 
     assert "APNs" in platform.message
     assert {type(large), type(reserved)} == {RejectedError}
     assert isinstance(limited, Postponed)
     assert limited.until > clock.now()
+    # asked once: the queue waits as long as FCM says, and no thread does
+    assert len(nexus_sandbox.requests()) == asked + 1
 
 
 def test_an_access_token_that_is_taken_back_is_replaced(

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import tomllib
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,11 @@ import pytest
 
 from nexus_actors.notifications.content import Channel
 from nexus_actors.notifications.errors import TemplateError
+from nexus_actors.notifications.news import OUR_FAULT, POST_REASONS, REASONS, REFUSED
 from nexus_actors.notifications.settings import NotificationSettings
 from nexus_actors.notifications.templates import Templates, web_url
 from nexus_actors.notifications.text import segments
+from nexus_actors.sandbox.vendors.slack.blocks import problems
 
 
 def make(**more: Any) -> Templates:
@@ -26,6 +31,10 @@ def make(**more: Any) -> Templates:
 
 TEMPLATES = make()
 NAMES = TEMPLATES.names()
+CATALOG = Path(str(files("nexus_actors.notifications") / "catalog"))
+
+#: Languages that every template has, and all of its texts in each.
+LANGUAGES = ["en", "de", "es", "fr", "ar"]
 
 THOSE_OF_THE_ORIGINAL = {
     "email-welcome",
@@ -52,11 +61,23 @@ def test_all_that_were_promised_are_there() -> None:
         "analytics-report",
         "anomaly-alert",
         "publishing-failed",
+        "video-processing-failed",
     }
 
 
+@pytest.mark.parametrize("name", ["_layout", *NAMES])
+def test_every_text_is_there_in_every_language(name: str) -> None:
+    texts = tomllib.loads((CATALOG / name / "words.toml").read_text("utf-8"))
+
+    assert list(texts) == LANGUAGES
+    for tag in LANGUAGES:
+        assert list(texts[tag]) == list(texts["en"]), tag
+    said = [t for tag in LANGUAGES for t in texts[tag].items() if len(t[1]) > 20]
+    assert len(set(said)) == len(said)  # none is left in another's language
+
+
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("locale", ["en", "de-AT"])
+@pytest.mark.parametrize("locale", [*LANGUAGES, "de-AT"])
 def test_each_says_the_same_by_every_channel(name: str, locale: str) -> None:
     values = sample(name)
 
@@ -75,13 +96,16 @@ def test_each_says_the_same_by_every_channel(name: str, locale: str) -> None:
         assert "Tube" in text
         assert "https://tube.example/prefs" in mail["html"]
     assert need in mail["subject"]
-    assert 20 <= len(mail["preheader"]) <= 110
+    assert 30 <= len(mail["preheader"]) <= 110
     assert len(push["title"]) <= 50
     assert len(push["body"]) <= 150
     assert segments(sms).count <= 2
-    assert segments(sms).encoding == "GSM-7"
-    assert slack["text"]
+    assert segments(sms).encoding == ("UCS-2" if locale == "ar" else "GSM-7")
+    assert need in slack["text"] + slack["blocks"][1]["text"]["text"]
     assert not re.search(r"{{|{%", json.dumps([mail, push, slack, sms]))
+    page: Any = lxml.html.fromstring(mail["html"])
+    assert page.get("lang") == locale.partition("-")[0]
+    assert page.get("dir") == ("rtl" if locale == "ar" else "ltr")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -103,16 +127,95 @@ def test_a_mail_is_what_mail_programs_can_show(name: str) -> None:
     assert sorted(set(sizes))[:2] in ([1, 14], [14, 16])  # 1: of the hidden preheader
 
 
-def test_a_language_that_is_missing_falls_back_as_a_whole() -> None:
-    german = TEMPLATES.mail("email-welcome", sample("email-welcome"), "de-CH")
-    other = TEMPLATES.mail("anomaly-alert", sample("anomaly-alert"), "de-CH")
+def test_a_language_that_is_missing_falls_back_as_a_whole(tmp_path: Path) -> None:
+    own = tmp_path / "email-welcome"
+    own.mkdir()
+    (own / "words.toml").write_text('[de-CH]\nsubject = "Sali {{ name }}"\n')
+    (tmp_path / "anomaly-alert").mkdir()
+    shutil.copy(CATALOG / "anomaly-alert" / "body.html", tmp_path / "anomaly-alert")
+    templates = make(templates=str(tmp_path))
 
-    assert german["subject"] == "Willkommen bei Tube, Ann"
-    assert 'lang="de"' in german["html"]
-    assert "weil du ein Konto" in german["text"]
-    # nothing of its frame is German either
+    swiss = templates.mail("email-welcome", sample("email-welcome"), "de_CH")
+    dutch = templates.mail("email-welcome", sample("email-welcome"), "nl")
+    other = templates.mail("anomaly-alert", sample("anomaly-alert"), "de-CH")
+
+    # text by text: the host's, then that of the language
+    assert swiss["subject"] == "Sali Ann"
+    assert "weil du ein Konto" in swiss["text"]
+    assert 'lang="de"' in swiss["html"]
+    # nothing of its frame is Dutch either
+    assert 'lang="en"' in dutch["html"]
+    assert "because you have an account" in dutch["text"]
+    # a part that a host has replaced speaks the language that it is written in
     assert 'lang="en"' in other["html"]
-    assert "because you have an account" in other["text"]
+    assert "because you have an account" in other["html"]
+
+
+def test_a_time_is_written_in_the_readers_language_and_zone() -> None:
+    def seen_at(value: Any, locale: str) -> str:
+        values = sample("anomaly-alert", seen_at=value)
+        text = TEMPLATES.mail("anomaly-alert", values, locale)["text"]
+        return text.partition({"en": "Seen: ", "de": "Gesehen: "}[locale])[2]
+
+    assert seen_at("2026-03-29T00:59:00Z", "de").startswith("29. März 2026, 01:59 CET")
+    assert seen_at(1774746000, "en").startswith("29 Mar 2026, 03:00 CEST")
+    assert seen_at("2026-03-29", "en").startswith("29 Mar 2026\n")
+    assert seen_at("this morning", "en").startswith("this morning\n")
+
+
+def test_a_reason_is_a_code_with_words_in_every_language_or_the_hosts_own() -> None:
+    def text(reason: str, locale: str) -> str:
+        values = sample("video-processing-failed", reason=reason)
+        return TEMPLATES.mail("video-processing-failed", values, locale)["text"]
+
+    assert "Grund: Die Datei ist kein Video." in text("not_media", "de")
+    assert "Motivo: No me gusta." in text("No me gusta.", "es")
+    english = tomllib.loads(
+        (CATALOG / "video-processing-failed/words.toml").read_text()
+    )
+    assert {f"reason_{code}" for code in {*REASONS, OUR_FAULT}} <= set(english["en"])
+    posts = tomllib.loads((CATALOG / "publishing-failed/words.toml").read_text())
+    codes = {*POST_REASONS.values(), REFUSED}
+    assert {f"reason_{code}" for code in codes} <= set(posts["en"])
+
+
+def test_a_report_needs_nothing_but_its_period() -> None:
+    bare = TEMPLATES.mail(
+        "analytics-report", {"period": "November", "zone": "UTC"}, "en"
+    )
+    whole = TEMPLATES.mail("analytics-report", sample("analytics-report"), "en")
+
+    assert bare["preheader"] == "Your figures, November."
+    for text in (whole["text"], seen(whole["html"])):
+        for answer in ("128,402", "+12 %", "114,645", "22 Nov 2026", "12 posts"):
+            assert answer in text
+        assert re.search(
+            r"Best post:? ?Sunrise over the harbour \(TikTok\): 78,325", text
+        )
+        assert re.search(r"Weakest post:? ?How we edit \(YouTube\): 212", text)
+
+
+def test_a_title_is_cut_until_the_text_message_is_carried_by_two() -> None:
+    values = sample("video-processing-complete", video_title="👩‍👩‍👧‍👦" * 60)
+
+    sms = TEMPLATES.sms("video-processing-complete", values, "en")
+
+    assert segments(sms).count == 2
+    assert sms.endswith('…" is ready: https://tube.example/v/123')
+
+
+def test_what_slack_limits_is_cut_and_its_links_are_whole() -> None:
+    link = "https://tube.example/p?a=1&b=2"
+    results = [{"platform": f"P{n}", "url": f"{link}&n={'9' * 300}"} for n in range(40)]
+    values = sample("publishing-success", results=results, post_url=link)
+
+    blocks = TEMPLATES.slack("publishing-success", values, "en")["blocks"]
+
+    assert not list(problems(blocks))
+    assert sum(block["type"] == "section" for block in blocks) == 5
+    assert blocks[-1]["elements"][0]["url"] == link  # no text: nothing is escaped
+    assert "a=1&amp;b=2" in blocks[1]["text"]["text"]
+    TEMPLATES.mail("publishing-success", values, "en")  # and Gmail shows all of it
 
 
 def test_the_originals_names_of_values_are_understood() -> None:
@@ -168,6 +271,7 @@ def test_what_users_type_is_text_wherever_it_stands(kind: str) -> None:
     assert "49" not in mail["subject"]
     text = slack["blocks"][1]["text"]["text"]
     assert not re.search(r"<(?!https://tube)", text + slack["text"])
+    assert slack["blocks"][1]["text"]["verbatim"]  # no bare address is made a link
     assert [sorted(block) for block in slack["blocks"]] == [
         sorted(block) for block in shape["blocks"]
     ]
@@ -175,6 +279,37 @@ def test_what_users_type_is_text_wherever_it_stands(kind: str) -> None:
         assert evil in mail["text"]
         assert evil in seen(mail["html"])
         assert "&amp;" not in mail["subject"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", ["markup", "override", "emoji", "slack", "long"])
+def test_no_value_of_any_template_is_more_than_text(name: str, kind: str) -> None:
+    evil = HOSTILE[kind][:5000]
+    values = hostile({**TEMPLATES.meta(name).sample, "zone": "UTC"}, evil)
+
+    mail = TEMPLATES.mail(name, values, "en")
+    push = TEMPLATES.push(name, values, "en")
+    slack = TEMPLATES.slack(name, values, "en")
+    sms = TEMPLATES.sms(name, values, "en")
+
+    page: Any = lxml.html.fromstring(mail["html"])
+    assert not page.xpath("//script|//*[@onerror]")
+    assert segments(sms).count <= 2
+    assert len(push["title"].encode()) + len(push["body"].encode()) < 4096
+    assert not list(problems(slack["blocks"]))
+    whole = json.dumps([mail, push, slack, sms], ensure_ascii=False)
+    assert not re.search("[\u202a-\u202e\u2066-\u2069]", whole)
+    assert not re.search(r"<(?!https://)", json.dumps(slack))
+
+
+def hostile(value: Any, evil: str) -> Any:
+    """Return *value* with *evil* for every text that is no link or time."""
+    if isinstance(value, dict):
+        return {name: hostile(each, evil) for name, each in value.items()}
+    if isinstance(value, list):
+        return [hostile(each, evil) for each in value]
+    is_typed = isinstance(value, str) and not re.match(r"https://|2026-|UTC$", value)
+    return evil if is_typed else value
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,12 @@ for each mail, reads all certificates again, and knows no time limit.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from email.utils import parseaddr
 from http import HTTPStatus
 from typing import Any, ClassVar, Final, Self
@@ -36,7 +39,7 @@ from nexus_actors.core.errors import (
     RemoteUnavailableError,
 )
 from nexus_actors.core.http import Answer, ApiClient, Call
-from nexus_actors.notifications.base import LIMITS, Provider, Receipt
+from nexus_actors.notifications.base import LIMITS, Allowance, Provider, Receipt
 from nexus_actors.notifications.content import Channel, Mail
 from nexus_actors.notifications.errors import SignatureError
 from nexus_actors.notifications.events import DeliveryEvent, Kind
@@ -67,13 +70,17 @@ EVENTS: Final[dict[str, tuple[Kind, Reason | None]]] = {
     "group_unsubscribe": ("unsubscribed", None),
 }
 
-#: Why SendGrid did not even try: it keeps lists of its own.
+#: Why SendGrid did not even try: it keeps lists of its own.  What is wrong with a mail
+#: ("Invalid SMTPAPI header") says nothing of the address.  "Event Webhook Reference".
 DROPPED: Final = (
-    ("Bounced", Reason.HARD_BOUNCE),
-    ("Unsubscribed", Reason.UNSUBSCRIBE),
-    ("Spam Reporting", Reason.COMPLAINT),
-    ("Invalid", Reason.INVALID),
+    (re.compile("bounced address", re.IGNORECASE), Reason.HARD_BOUNCE),
+    (re.compile("unsubscribed address", re.IGNORECASE), Reason.UNSUBSCRIBE),
+    (re.compile("spam reporting address", re.IGNORECASE), Reason.COMPLAINT),
+    (re.compile("invalid( address)?", re.IGNORECASE), Reason.INVALID),
 )
+
+#: What a recipient's name may not have; "Limitations" of Mail Send.
+SEPARATORS: Final = re.compile(r"\s*[,;]\s*")
 
 
 class SendGridClient(ApiClient):
@@ -124,7 +131,9 @@ class SendGridProvider(Provider[Mail]):
     def deliver(self, content: Mail, *, delivery_id: str) -> Receipt:
         body = self._spelled(content, delivery_id)
         answer = self._client.send(Call("POST", "/v3/mail/send", json=body))
-        return Receipt(provider_id=answer.request_id or delivery_id)
+        return Receipt(
+            provider_id=answer.request_id or delivery_id, allowance=_allowance(answer)
+        )
 
     @classmethod
     def read_events(
@@ -134,14 +143,18 @@ class SendGridProvider(Provider[Mail]):
         _verify(headers, body)
         try:
             told = json.loads(body)
-            return [_event(each) for each in told]
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise SignatureError("SendGrid: the events cannot be read") from error
+        except ValueError:
+            told = None
+        if not isinstance(told, list):
+            raise SignatureError("SendGrid: the events cannot be read")
+        # some are of the account, and not of a mail; new kinds may have other fields
+        return [_event(each) for each in told if isinstance(each, dict)]
 
     def _spelled(self, mail: Mail, delivery_id: str) -> dict[str, Any]:
         spelled = SendGridMail()
         spelled.from_email = _email(mail.sender)
-        to = To(mail.to, mail.to_name)
+        name = SEPARATORS.sub(" ", mail.to_name).strip() if mail.to_name else None
+        to = To(mail.to, name or None)
         to.custom_args = None
         spelled.add_to(to)
         # In the personalization: at the top the published document types it wrongly.
@@ -152,8 +165,8 @@ class SendGridProvider(Provider[Mail]):
         if mail.html:
             spelled.add_content(Content("text/html", mail.html))
         if mail.reply_to:
-            name, address = parseaddr(mail.reply_to)
-            spelled.reply_to = ReplyTo(address, name or None)
+            name, address = _parts(mail.reply_to)
+            spelled.reply_to = ReplyTo(address, name)
         if mail.category:
             spelled.add_category(Category(mail.category))
         for name, value in mail.headers.items():
@@ -172,20 +185,42 @@ class SendGridProvider(Provider[Mail]):
 
 
 def _email(written: str) -> Email:
+    name, address = _parts(written)
+    return Email(address, name)
+
+
+@functools.lru_cache(maxsize=64)  # senders, of which a host has few
+def _parts(written: str) -> tuple[str | None, str]:
     name, address = parseaddr(written)
-    return Email(address, name or None)
+    return name or None, address
 
 
 def _limited(answer: Answer) -> Postponed | None:
     """Return how long SendGrid limits us: its header names the end, not the length."""
-    reset = answer.headers.get("X-RateLimit-Reset", "")
-    if not re.fullmatch(r"[0-9]{1,10}", reset):
-        return None
-    until, now = clock.from_ms(int(reset) * 1000), clock.now()
-    if (until - now).total_seconds() > LONGEST_LIMIT_S:
+    until = _reset(answer)
+    if until is None:
         return None
     text = "has had too many requests from us for now"
-    return Postponed(text, code="rate_limited", until=max(until, now))
+    return Postponed(text, code="rate_limited", until=until)
+
+
+def _allowance(answer: Answer) -> Allowance | None:
+    """Return how many mails SendGrid still takes, which each answer tells."""
+    left, reset = answer.headers.get("X-RateLimit-Remaining", ""), _reset(answer)
+    if reset is None or not re.fullmatch(r"[0-9]{1,9}", left):
+        return None
+    return Allowance(int(left), reset)
+
+
+def _reset(answer: Answer) -> datetime | None:
+    """Return when SendGrid counts anew, if that is to be believed."""
+    told = answer.headers.get("X-RateLimit-Reset", "")
+    if not re.fullmatch(r"[0-9]{1,10}", told):
+        return None
+    until, now = clock.from_ms(int(told) * 1000), clock.now()
+    if (until - now).total_seconds() > LONGEST_LIMIT_S:
+        return None
+    return max(until, now)
 
 
 def _field(answer: Answer) -> str:
@@ -219,23 +254,36 @@ def _verify(headers: Mapping[str, str], body: bytes) -> None:
 
 
 def _event(told: Mapping[str, Any]) -> DeliveryEvent:
-    word, reason = str(told["event"]), str(told.get("reason", ""))
+    word, reason = str(told.get("event")), str(told.get("reason", "")).strip()
     if word == "bounce" and told.get("type") == "blocked":
         word = "blocked"
     kind, suppress = EVENTS.get(word, ("other", None))
     if word == "dropped":
-        suppress = next((why for text, why in DROPPED if text in reason), None)
+        suppress = next((why for text, why in DROPPED if text.fullmatch(reason)), None)
+    delivery_id, address = told.get("delivery_id"), told.get("email")
     return DeliveryEvent(
-        id=str(told["sg_event_id"]),
+        id=str(told.get("sg_event_id") or _digest(told)),
         provider="sendgrid",
         channel=Channel.EMAIL,
         kind=kind,
         word=word,
-        at=clock.from_ms(int(told["timestamp"]) * 1000),
-        delivery_id=told.get("delivery_id"),
+        at=_time(told),
+        delivery_id=str(delivery_id) if delivery_id else None,
         # the id of the request, which its answer had, begins it
         provider_id=str(told.get("sg_message_id", "")).partition(".")[0] or None,
-        address=str(told["email"]),
+        address=str(address) if address else None,
         code=str(told["status"]) if "status" in told else None,
         suppress=suppress,
     )
+
+
+def _time(told: Mapping[str, Any]) -> datetime:
+    try:
+        return clock.from_ms(int(told["timestamp"]) * 1000)
+    except (ValueError, LookupError, TypeError, OverflowError):
+        return clock.now()
+
+
+def _digest(told: Mapping[str, Any]) -> str:
+    """Return an id of an event that has none: the same when it is told again."""
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()

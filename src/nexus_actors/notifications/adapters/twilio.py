@@ -10,15 +10,20 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any, ClassVar, Final, Self
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 from twilio.base.exceptions import TwilioException
 from twilio.http import HttpClient
 from twilio.http.response import Response
-from twilio.request_validator import RequestValidator
+from twilio.request_validator import (
+    HMAC_SHA1,
+    SIGNATURE_SETTINGS_HEADER,
+    RequestValidator,
+    get_signature_algorithm,
+)
 from twilio.rest import Client
 
 from nexus_actors.core import clock
@@ -70,6 +75,10 @@ DEAD: Final = {
     "21614": Reason.INVALID,
     "30006": Reason.INVALID,  # a landline
 }
+
+
+#: How the events of messages are called that Twilio's Event Streams sends.
+STREAM: Final = "com.twilio.messaging.message."
 
 
 class TwilioClient(ApiClient):
@@ -164,9 +173,9 @@ class TwilioProvider(Provider[Sms]):
     ) -> list[DeliveryEvent]:
         if url is None:
             raise InvalidRequestError("Twilio signs the address, too: give its url")
-        told = dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
-        _verify(headers, told, url)
-        return [_event(told, url)]
+        text = body.decode(errors="replace")
+        _verify(headers, text, url)
+        return [_event(told) for told in _told(text, url)]
 
     def find(
         self, content: Sms, *, delivery_id: str, since: datetime
@@ -193,33 +202,94 @@ def _code(answer: Answer) -> int:
         return answer.status
 
 
-def _verify(headers: Mapping[str, str], told: Mapping[str, str], url: str) -> None:
-    token = TwilioSettings.load().twilio_auth_token
-    if token is None:
-        raise ConfigurationError(
-            "TWILIO_AUTH_TOKEN is not set: what Twilio calls back is not believed"
-        )
+class _Form(dict[str, list[str]]):
+    """A form as the SDK reads those whose fields may stand there several times."""
+
+    def getlist(self, name: str) -> list[str]:
+        return self[name]
+
+
+def _verify(headers: Mapping[str, str], body: str, url: str) -> None:
+    """Hold the signature against the address and the form.
+
+    Of a body that is no form, the address has the digest: ``bodySHA256``.
+    """
+    settings = TwilioSettings.load()
     found = {name.lower(): value for name, value in headers.items()}
+    algorithm = get_signature_algorithm(found.get(SIGNATURE_SETTINGS_HEADER.lower()))
+    by_token = algorithm.upper() == HMAC_SHA1
+    name = "TWILIO_AUTH_TOKEN" if by_token else "NEXUS_TWILIO_WEBHOOK_KEY"
+    key = settings.twilio_auth_token if by_token else settings.twilio_webhook_key
+    if key is None:
+        raise ConfigurationError(
+            f"{name} is not set: what Twilio calls back is not believed"
+        )
+    signed = body if _has_digest(url) else _Form(parse_qs(body, keep_blank_values=True))
     signature = found.get("x-twilio-signature", "")
-    validator = RequestValidator(token.get_secret_value())
-    if not signature or not validator.validate(url, dict(told), signature):
+    validator = RequestValidator(key.get_secret_value())
+    if not signature or not validator.validate(url, signed, signature, algorithm):
         raise SignatureError("Twilio: the signature of the callback is not right")
 
 
-def _event(told: Mapping[str, str], url: str) -> DeliveryEvent:
-    sid, word = told.get("MessageSid", ""), told.get("MessageStatus", "")
-    code = told.get("ErrorCode") or None
-    query = dict(parse_qsl(urlsplit(url).query))
+def _has_digest(url: str) -> bool:
+    return "bodySHA256" in parse_qs(urlsplit(url).query)
+
+
+def _told(body: str, url: str) -> list[dict[str, Any]]:
+    """Return what is told: one status as a form, or as JSON what Event Streams has."""
+    if not _has_digest(url):
+        form = dict(parse_qsl(body or urlsplit(url).query, keep_blank_values=True))
+        return [{"url": url, **form}]
+    try:
+        events = json.loads(body)
+    except ValueError:
+        raise SignatureError("Twilio: the events cannot be read") from None
+    events = events if isinstance(events, list) else [events]
+    return [
+        _of_stream(event)
+        for event in events
+        if isinstance(event, dict) and str(event.get("type")).startswith(STREAM)
+    ]
+
+
+def _of_stream(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an event of Event Streams with the names of a status callback."""
+    data = event.get("data")
+    told: Mapping[str, Any] = data if isinstance(data, dict) else {}
+    return {
+        "id": event.get("id"),
+        "MessageSid": told.get("messageSid"),
+        "MessageStatus": str(event["type"]).removeprefix(STREAM),
+        "To": told.get("to"),
+        "ErrorCode": told.get("errorCode"),
+        "at": told.get("timestamp"),
+        "url": told.get("statusCallBackUrl"),
+    }
+
+
+def _event(told: Mapping[str, Any]) -> DeliveryEvent:
+    sid, word = told.get("MessageSid") or "", str(told.get("MessageStatus") or "")
+    code = str(told["ErrorCode"]) if told.get("ErrorCode") else None
+    query = dict(parse_qsl(urlsplit(str(told.get("url") or "")).query))
     return DeliveryEvent(
-        id=f"{sid}:{word}",
+        id=str(told.get("id") or f"{sid}:{word}"),
         provider="twilio",
         channel=Channel.SMS,
         kind=EVENTS.get(word, "other"),
         word=word,
-        at=clock.now(),  # Twilio does not say
+        at=_time(told.get("at")),
         delivery_id=query.get("delivery_id"),
         provider_id=sid or None,
         address=told.get("To"),
         code=code,
         suppress=DEAD.get(code or ""),
     )
+
+
+def _time(told: Any) -> datetime:
+    """Return when it was; a status callback does not say."""
+    try:
+        found = datetime.fromisoformat(str(told))
+    except ValueError:
+        return clock.now()
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -190,6 +190,12 @@ def _envelope(field: str, envelope: Any) -> Iterator[Error]:
                     f"{field}.{list_}.{number}.email",
                     f"personalizations.{list_}",
                 )
+            if set(mailbox.get("name", "")) & set(",;"):
+                yield problem(
+                    "The name may not include a semicolon or a comma.",
+                    f"{field}.{list_}.{number}.name",
+                    f"personalizations.{list_}",
+                )
             if email.casefold() in seen and not duplicate:
                 duplicate = True
                 text = (
