@@ -1,26 +1,31 @@
-"""Seconds from a 1080p clip to HLS, DASH and MP4 of its renditions, all checked.
+"""CPU seconds from a 1080p clip to HLS, DASH, MP4 and five thumbnails, all checked.
 
 The peer starts one ffmpeg for each output, as scripts do, with the same encoder, sizes,
-rates and segments; *bare x264* encodes each rendition once and keeps nothing.
+rates, segments and sound; *bare x264* encodes each rendition from raw video that was
+scaled before, decodes the clip once, and keeps nothing.  The renditions of both sides
+must be equally like the clip.
+
+The clip is real footage where the shared media are, else a test picture.
 """
 
 from __future__ import annotations
 
+import re
+import resource
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from benchmarks.ladder import make_clip
-from benchmarks.runner import Contestants
+from benchmarks.runner import BenchmarkError, Contestants, Line
 from nexus_actors.core.logs import configure
 from nexus_actors.core.settings import CoreSettings
-from nexus_actors.engine.jobs import Job
 from nexus_actors.video.flows import run
 from nexus_actors.video.guard import admit
 from nexus_actors.video.models import Plan, ProcessVideoRequest, VideoRendition
@@ -30,14 +35,32 @@ from nexus_actors.video.settings import VideoSettings
 from nexus_actors.video.tools import Tools, find_tools
 
 
-UNIT = "s"
+UNIT = "s of CPU"
 BETTER = "lower"
 PEER = "one ffmpeg for each output"
-ROUNDS = 5
+ROUNDS = 3
 SECONDS = 20.0
+LINES = (
+    Line(contestant="nexus-actors", peer=PEER, at_most=0.35),
+    Line(contestant="nexus-actors", peer="bare x264 and one decode", at_most=1.10),
+    Line(contestant="its Python", peer="its encode", at_most=0.03),
+    Line(contestant="its thumbnails", peer="nexus-actors", at_most=0.03),
+)
 
-#: The outputs that are asked for; no stills, which the peer does not make.
-OPTIONS: Final = {"formats": ["hls", "dash", "mp4"], "thumbnails": False}
+#: Twelve seconds of a film, which are shown again to make twenty.
+FOOTAGE: Final = (
+    Path(__file__).parents[3] / "shared" / "media" / "h264_1080p_51audio_12s.mp4"
+)
+
+#: The widths of the thumbnails, in pixels.
+WIDTHS: Final = (1280, 960, 640, 480, 320)
+
+OPTIONS: Final = {
+    "formats": ["hls", "dash", "mp4"],
+    "ladder": "custom",
+    "renditions": [{"resolution": n} for n in (1080, 720, 480, 360)],
+    "thumbnails": {"sizes": WIDTHS, "sprites": False},
+}
 
 #: What each output's ffmpeg is told, and where it writes, after the encoder's options.
 MUXERS: Final = {
@@ -47,54 +70,147 @@ MUXERS: Final = {
 }
 NAMES: Final = {"hls": "index.m3u8", "dash": "manifest.mpd", "mp4": "film.mp4"}
 
+#: By how much the likeness of a rendition may differ from the peer's.
+SSIM_TOLERANCE: Final = 0.003
 
-def process(clip: Path) -> float:
-    """Take *clip* through the whole job; return the seconds that it took."""
-    with tempfile.TemporaryDirectory(dir=clip.parent) as folder:
-        work, storage = Path(folder, "work", "job"), str(Path(folder, "storage"))
-        body = {"video_id": "clip", "input_path": str(clip), "options": OPTIONS}
-        started = time.perf_counter()
-        run(
-            ProcessVideoRequest.parse(body, what="benchmark"),
-            settings=VideoSettings.load(),
-            core=CoreSettings.load({"storage_url": storage}),
-            work=work,
-            job=Job(id="benchmark"),
-        )
-        return time.perf_counter() - started
+#: Below this scale, nothing is judged, and the clip is small.
+SMALL: Final = 0.1
+
+
+def spent(who: int) -> float:
+    """Return the seconds of CPU that this process, or its children, have taken."""
+    used = resource.getrusage(who)
+    return used.ru_utime + used.ru_stime
+
+
+@dataclass
+class Job:
+    """Notes what each step's programs take."""
+
+    stage: str = ""
+    began: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Go on."""
+
+    def progress(
+        self,
+        fraction: float | None,  # noqa: ARG002 - as a job has it
+        *,
+        stage: str,
+        eta_s: float | None = None,  # noqa: ARG002 - likewise
+    ) -> None:
+        """Close the account of the last stage when another begins."""
+        if stage != self.stage:
+            now = spent(resource.RUSAGE_CHILDREN)
+            self.seconds[self.stage] = now - self.began
+            self.stage, self.began = stage, now
+
+
+@dataclass
+class Whole:
+    """The whole job; each run of it measures all of its parts, each asked for once."""
+
+    clip: Path
+    parts: dict[str, float] = field(default_factory=dict)
+
+    def take(self, name: str) -> float:
+        """Return what a part has taken in the last run; run again if that was told."""
+        if name not in self.parts:
+            self.parts = self.run()
+        return self.parts.pop(name)
+
+    def run(self) -> dict[str, float]:
+        """Take the clip through the job; return seconds of CPU by part."""
+        with tempfile.TemporaryDirectory(dir=self.clip.parent) as folder:
+            body = {"video_id": "clip", "input_path": str(self.clip)}
+            job = Job()
+            own, others = (
+                spent(resource.RUSAGE_SELF),
+                spent(resource.RUSAGE_CHILDREN),
+            )
+            result = run(
+                ProcessVideoRequest.parse(body | {"options": OPTIONS}, what="bench"),
+                settings=VideoSettings.load(),
+                core=CoreSettings.load({"storage_url": str(Path(folder, "out"))}),
+                work=Path(folder, "work", "job"),
+                job=job,
+            ).to_json()
+            own = spent(resource.RUSAGE_SELF) - own
+            others = spent(resource.RUSAGE_CHILDREN) - others
+            for made in result["outputs"]["mp4"]:
+                path = Path(made["uri"].removeprefix("file://"))
+                shutil.copy(path, self.clip.parent / f"ours_{made['height']}.mp4")
+        return {
+            "nexus-actors": own + others,
+            "its Python": own,
+            "its encode": job.seconds["encode"],
+            "its thumbnails": job.seconds["stills"],
+        }
 
 
 def each_output(clip: Path, plan: Plan, tools: Tools) -> float:
-    """Make each output of each rendition by its own ffmpeg; return the seconds."""
+    """Make each output of each rendition by its own ffmpeg; return seconds of CPU."""
     target = clip.parent / "peer"
-    started = time.perf_counter()
+    began = spent(resource.RUSAGE_CHILDREN)
     for rung in plan.video:
         for muxer, options in MUXERS.items():
             folder = target / rung.name / muxer
             folder.mkdir(parents=True)
-            sound = ["-c:a", "aac", "-b:a", str(plan.audio[0].bitrate)]
-            name = NAMES[muxer]
+            sound = ["-ac", "2", "-ar", "48000", "-c:a", "aac", "-b:a", "128k"]
             command = [*encode(clip, rung, plan, tools), *sound, *options]
-            run_in(folder, [*command, "-f", muxer, name])
-    took = time.perf_counter() - started
+            run_in(folder, [*command, "-f", muxer, NAMES[muxer]])
+    for number, width in enumerate(WIDTHS):
+        moment = ["-ss", f"{plan.duration * (number + 1) / 7:.3f}", "-i", str(clip)]
+        still = ["-frames:v", "1", "-vf", f"scale={width}:-2", f"{width}.jpg"]
+        run_in(target, [str(tools.ffmpeg), "-v", "error", *moment, *still])
+    took = spent(resource.RUSAGE_CHILDREN) - began
+    for rung in plan.video:
+        made = target / rung.name / "mp4" / NAMES["mp4"]
+        made.replace(clip.parent / f"peer_{rung.height}.mp4")
     shutil.rmtree(target)
     return took
 
 
 def bare(clip: Path, plan: Plan, tools: Tools) -> float:
-    """Encode each rendition once, one after the other; return the seconds."""
-    started = time.perf_counter()
+    """Encode each rendition from raw video, decode the clip; return seconds of CPU."""
+    began = spent(resource.RUSAGE_CHILDREN)
     for rung in plan.video:
-        command = [*encode(clip, rung, plan, tools), "-an", "-f", "h264", "-y"]
-        run_in(clip.parent, [*command, "/dev/null"])
-    return time.perf_counter() - started
+        given = ["-f", "rawvideo", "-s", f"{rung.width}x{rung.height}"]
+        given += ["-r", str(rung.fps), "-i", str(raw_of(clip, rung))]
+        options = encoder(rung, plan)
+        command = [str(tools.ffmpeg), "-v", "error", *given, *options, "-f", "h264"]
+        run_in(clip.parent, [*command, "-y", "/dev/null"])
+    null = ["-i", str(clip), "-map", "0:v", "-f", "null", "-"]
+    run_in(clip.parent, [str(tools.ffmpeg), "-v", "error", *null])
+    return spent(resource.RUSAGE_CHILDREN) - began
+
+
+def raw_of(clip: Path, rung: VideoRendition) -> Path:
+    """Return where the raw video of *rung* lies."""
+    return clip.parent / f"raw_{rung.height}.yuv"
+
+
+def make_raw(clip: Path, plan: Plan, tools: Tools) -> None:
+    """Write the raw video of each rendition, in its size."""
+    for rung in plan.video:
+        size = f"scale={rung.width}:{rung.height}:flags=bicubic,format=yuv420p"
+        options = ["-i", str(clip), "-an", "-vf", size, "-r", str(rung.fps)]
+        command = [str(tools.ffmpeg), "-v", "error", *options, "-f", "rawvideo"]
+        run_in(clip.parent, [*command, str(raw_of(clip, rung))])
 
 
 def encode(clip: Path, rung: VideoRendition, plan: Plan, tools: Tools) -> list[str]:
     """Return the beginning of a command that encodes *rung* as the plan says."""
+    size = f"scale={rung.width}:{rung.height}:flags=bicubic,format=yuv420p"
+    picture = ["-i", str(clip), "-vf", size, "-r", str(rung.fps)]
+    return [str(tools.ffmpeg), "-v", "error", *picture, *encoder(rung, plan)]
+
+
+def encoder(rung: VideoRendition, plan: Plan) -> list[str]:
+    """Return what x264 is told."""
     told: dict[str, object] = {
-        "vf": f"scale={rung.width}:{rung.height}:flags=bicubic,format=yuv420p",
-        "r": rung.fps,
         "c:v": "libx264",
         "preset": plan.preset,
         "profile:v": "high",
@@ -105,8 +221,7 @@ def encode(clip: Path, rung: VideoRendition, plan: Plan, tools: Tools) -> list[s
         "keyint_min": rung.gop,
         "sc_threshold": 0,
     }
-    options = [word for name, value in told.items() for word in (f"-{name}", value)]
-    return [str(tools.ffmpeg), "-v", "error", "-i", str(clip), *map(str, options)]
+    return [str(word) for name, value in told.items() for word in (f"-{name}", value)]
 
 
 def run_in(folder: Path, command: list[str]) -> None:
@@ -114,24 +229,68 @@ def run_in(folder: Path, command: list[str]) -> None:
     subprocess.run(command, cwd=folder, check=True, stdin=subprocess.DEVNULL)  # noqa: S603 - ours
 
 
+def check_likeness(clip: Path, plan: Plan, tools: Tools) -> None:
+    """Refuse to compare renditions that are not equally like the clip."""
+    for rung in plan.video:
+        ours, peers = (
+            likeness(clip.parent / f"{side}_{rung.height}.mp4", clip, rung, tools)
+            for side in ("ours", "peer")
+        )
+        if abs(ours - peers) > SSIM_TOLERANCE:
+            text = f"{rung.name}: SSIM {ours:.4f}, the peer's is {peers:.4f}"
+            raise BenchmarkError(text)
+
+
+def likeness(made: Path, clip: Path, rung: VideoRendition, tools: Tools) -> float:
+    """Return the SSIM of *made* and of the clip in its size."""
+    size = f"scale={rung.width}:{rung.height}:flags=bicubic"
+    graph = f"[0:v]setpts=N[a];[1:v]{size},format=yuv420p,setpts=N[b];[a][b]ssim"
+    inputs = ["-i", str(made), "-i", str(clip)]
+    done = subprocess.run(  # noqa: S603 - ours
+        [str(tools.ffmpeg), *inputs, "-lavfi", graph, "-f", "null", "-"],
+        check=True,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    told = re.search(r"All:([0-9.]+)", done.stderr)
+    return float(told[1]) if told else 0.0
+
+
+def make_source(clip: Path, tools: Tools, scale: float) -> None:
+    """Write the clip: of real footage where there is some, and a small one for less."""
+    seconds = max(0.2, SECONDS * scale)
+    if scale < SMALL or not FOOTAGE.is_file():
+        size = "1920x1080" if scale >= SMALL else "640x360"
+        make_clip(clip, tools, seconds, size=size)
+        return
+    command = [str(tools.ffmpeg), "-v", "error", "-stream_loop", "1"]
+    command += ["-i", str(FOOTAGE), "-c", "copy", "-t", str(seconds), str(clip)]
+    run_in(clip.parent, command)
+
+
 @contextmanager
 def contestants(scale: float) -> Iterator[Contestants]:
-    """The whole job, and two that use ffmpeg alone; a small clip at a small scale."""
+    """The whole job and its parts, and two that use ffmpeg alone."""
     configure("ERROR")
     settings = VideoSettings.load()
     tools = find_tools(settings)
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mp4"
-        size = "1920x1080" if scale >= 0.1 else "640x360"  # noqa: PLR2004 - a tenth
-        make_clip(clip, tools, max(0.2, SECONDS * scale), size=size)
+        make_source(clip, tools, scale)
         media = probe(admit(str(clip), Path(folder), settings), tools, settings)
         request = ProcessVideoRequest.parse(
             {"video_id": "clip", "input_path": str(clip), "options": OPTIONS},
             what="benchmark",
         )
         plan = make_plan(media, request.options, settings, tools=tools)
+        make_raw(clip, plan, tools)
+        whole = Whole(clip)
+        parts = ("nexus-actors", "its Python", "its encode", "its thumbnails")
         yield {
-            "nexus-actors": partial(process, clip),
-            "one ffmpeg for each output": partial(each_output, clip, plan, tools),
-            "bare x264": partial(bare, clip, plan, tools),
+            **{name: partial(whole.take, name) for name in parts},
+            PEER: partial(each_output, clip, plan, tools),
+            "bare x264 and one decode": partial(bare, clip, plan, tools),
         }
+        if scale >= SMALL:
+            check_likeness(clip, plan, tools)

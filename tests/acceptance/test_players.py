@@ -243,7 +243,9 @@ def switch(page: Page, address: str) -> Callable[[str, str, Any], Any]:
     return run
 
 
-@pytest.mark.parametrize(("player", "kind"), PLAYERS[:2])
+@pytest.mark.parametrize(
+    ("player", "kind"), [*PLAYERS[:2], pytest.param(*PLAYERS[2], marks=full)]
+)
 def test_a_viewer_changes_quality_and_language_both_ways(
     film: Callable[[str], Film],
     switch: Callable[[str, str, Any], Any],
@@ -264,6 +266,28 @@ def test_a_viewer_changes_quality_and_language_both_ways(
     # what a player throws away before a choice may be missing, but nothing after it
     [buffered] = state["buffered"]
     assert buffered[1] == pytest.approx(9.6, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("player", "kind"),
+    [
+        *PLAYERS[:2],
+        *(pytest.param(*pair, marks=full) for pair in PLAYERS[2:]),
+        pytest.param("hls.js", "hls_ts", marks=full),
+    ],
+)
+def test_a_viewer_jumps_forwards_and_back(
+    film: Callable[[str], Film], page: Page, address: str, player: str, kind: str
+) -> None:
+    shown, places = film("ntsc"), [7.0, 1.0, 5.5]
+    load(page, player, address)
+
+    arguments = [player, shown.url(kind), 240, places, PATIENCE_S]
+    state = page.evaluate("(arguments) => playSeeking(...arguments)", arguments)
+
+    assert state["errors"] == []
+    assert state["ended"], state
+    assert state["landed"] == pytest.approx(places, abs=0.05)
 
 
 @pytest.mark.parametrize(("player", "kind"), PLAYERS)

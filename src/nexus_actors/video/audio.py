@@ -19,6 +19,9 @@ STEREO: Final = 2
 SURROUND: Final = 6
 SURROUND_SHARE: Final = 3
 
+#: In a sound of more channels than this, ffmpeg guesses no places for them.
+MOST_GUESSED: Final = 8
+
 #: More sounds than this are left out.
 MOST_SOUNDS: Final = 16
 
@@ -39,6 +42,7 @@ def audio_renditions(
             label=label,
             default=number == 0,
             purpose=stream.purpose,
+            placed=bool(stream.layout) or stream.channels <= MOST_GUESSED,
         )
         for number, (stream, label) in enumerate(zip(chosen, labels, strict=True))
     ]
@@ -50,7 +54,7 @@ def audio_renditions(
             bitrate=SURROUND_SHARE * settings.audio_bitrate,
         )
         for track, stream in zip(stereo, chosen, strict=True)
-        if options.surround and stream.channels >= SURROUND
+        if options.surround and track.placed and stream.channels >= SURROUND
     ]
     return (*stereo, *surround)
 

@@ -1,4 +1,4 @@
-"""What the top-level boxes of an MP4 tell, without ffmpeg."""
+"""What the top-level boxes of an MP4 tell, and of its kin, without ffmpeg."""
 
 from __future__ import annotations
 
@@ -12,6 +12,16 @@ MAX_BOXES: Final = 10_000
 
 #: How much of ``moov`` is searched for ``mvex``.
 MAX_MOOV: Final = 1 << 20
+
+#: Brands of HEIF, a kin of MP4, that hold one picture: what phones take and save.
+PICTURE_BRANDS: Final = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"}
+
+
+def is_picture(path: Path) -> bool:
+    """Tell whether a file is a single picture in HEIF, as HEIC or AVIF."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head[4:8] == b"ftyp" and head[8:12] in PICTURE_BRANDS
 
 
 def container_flags(path: Path) -> tuple[bool | None, bool | None]:

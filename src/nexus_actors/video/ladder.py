@@ -41,12 +41,14 @@ class Rung:
 
 
 #: Rungs below 720 are for small screens and weak networks: at most 30 frames a second.
+#: Each costs about half of the one above it, as Apple asks for, at its cap and below:
+#: a player that steps down further shows much less than its network could bear.
 DEFAULT: Final = (
     Rung(short=1080, crf=22, maxrate=6_000_000),
-    Rung(short=720, crf=23, maxrate=3_500_000),
-    Rung(short=480, crf=24, maxrate=1_600_000, max_fps=30),
-    Rung(short=360, crf=25, maxrate=900_000, max_fps=30),
-    Rung(short=240, crf=26, maxrate=400_000, max_fps=30),
+    Rung(short=720, crf=22, maxrate=3_100_000),
+    Rung(short=480, crf=23, maxrate=1_600_000, max_fps=30),
+    Rung(short=360, crf=24, maxrate=800_000, max_fps=30),
+    Rung(short=240, crf=24, maxrate=400_000, max_fps=30),
 )
 
 #: The usual figures for all sizes.
@@ -70,10 +72,10 @@ LADDERS: Final[Mapping[LadderName, tuple[Rung, ...]]] = {
         Rung(short=2160, crf=20, maxrate=20_000_000),
         Rung(short=1440, crf=20, maxrate=12_000_000),
         Rung(short=1080, crf=20, maxrate=8_000_000),
-        Rung(short=720, crf=21, maxrate=4_500_000),
-        Rung(short=480, crf=23, maxrate=2_000_000, max_fps=30),
-        Rung(short=360, crf=25, maxrate=900_000, max_fps=30),
-        Rung(short=240, crf=26, maxrate=400_000, max_fps=30),
+        Rung(short=720, crf=20, maxrate=4_500_000),
+        Rung(short=480, crf=21, maxrate=2_300_000, max_fps=30),
+        Rung(short=360, crf=22, maxrate=1_200_000, max_fps=30),
+        Rung(short=240, crf=22, maxrate=600_000, max_fps=30),
     ),
 }
 

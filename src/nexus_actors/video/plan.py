@@ -21,6 +21,7 @@ from .models import (
     Thumbnail,
     ThumbnailOptions,
     VideoRendition,
+    VideoStream,
     Watermark,
     WatermarkOptions,
 )
@@ -31,10 +32,14 @@ from .watermark import plan_watermark
 
 
 #: Raise it when the same inputs shall make other outputs than before.
-PLANNER: Final = 4
+PLANNER: Final = 5
 
 #: Groups of pictures of two seconds each that make one segment.
 SEGMENT_GOPS: Final = 2
+
+#: How long a picture is waited for that comes later than its sound, in seconds: what
+#: comes earlier has come with it, and what comes later never.
+WAITED_S: Final = (0.1, 60)
 
 #: Names of thumbnails and the length of their longer side, in pixels.
 THUMBNAILS: Final[tuple[tuple[str, int], ...]] = (
@@ -79,15 +84,16 @@ def make_plan(  # noqa: PLR0913 - the last two are of few jobs
         warnings.append("audio_left_out")
     normalized = _first(options.normalize_audio, settings.normalize_audio)
     clean = replace(rungs[0], name="clean") if mark else rungs[0]
+    seconds = _seconds(media, video)
     made = Plan(
         hash="",
-        duration=_whole_frames(media.duration, rungs[0]),
+        duration=_whole_frames(seconds, rungs[0]),
         video_index=video.index,
         video=rungs + tuple(r for c in codecs[1:] for r in in_codec(rungs, c)),
         audio=audio_renditions(sounds[:MOST_SOUNDS], options, settings),
         clean=clean if options.clean_rendition else None,
         loudness=settings.loudness if normalized else None,
-        **_stills(options.thumbnails, media.duration, rungs[0]),
+        **_stills(options.thumbnails, seconds, rungs[0]),
         formats=options.formats,
         captions=plan_captions(
             media, options.captions, own_too=bool({"hls", "dash"} & {*options.formats})
@@ -153,6 +159,13 @@ def _hash(
         "plan": plan_json(replace(plan, threads=0)),
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _seconds(media: MediaInfo, video: VideoStream) -> float:
+    """Return how long the film is: its first frame stands until the picture comes."""
+    waited = video.start - media.start_time
+    least, most = WAITED_S
+    return media.duration + (waited if least < waited <= most else 0)
 
 
 def _whole_frames(seconds: float, rung: VideoRendition) -> float:

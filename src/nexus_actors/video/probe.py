@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Literal
 
-from .containers import container_flags
+from .containers import container_flags, is_picture
 from .errors import EncodeError, SourceError
 from .ffprobe import Json, count, look, number, whole
 from .guard import Source
@@ -72,6 +72,8 @@ def probe(
         SourceError: It is no video that can be processed; says why.
         EncodeError: ffprobe was killed or too slow, which may pass.
     """
+    if is_picture(source.path):
+        raise _no_video()
     raw = look(source.path, tools, "-show_format", "-show_streams", "-show_chapters")
     streams: list[Json] = raw.get("streams", [])
     formats = tuple(raw.get("format", {}).get("format_name", "").split(","))
@@ -87,6 +89,8 @@ def probe(
     if length.told_by != "stream" or not indexed:
         length = _count_length(length, picture, source, tools, check)
         _check_length(length.seconds, settings)
+    if picture["codec_name"] in ANIMATIONS and whole(picture.get("nb_frames")) == 1:
+        raise _no_video()
     frame = _first_frame(picture, source, tools)
     video = read_video(picture, frame, length.seconds)
     audio, warnings = read_audio(streams, lambda s: _is_sound(s, source, tools))
@@ -132,7 +136,12 @@ def _first_frame(stream: Json, source: Source, tools: Tools) -> Json:
 def _picture(streams: list[Json], formats: tuple[str, ...]) -> Json:
     """Return the stream that is the film: never cover art, never an empty track."""
     if STILL_FORMATS & set(formats):
-        raise SourceError("the file is a picture, not a video", code="no_video")
+        raise _no_video()
+    if not streams:
+        raise SourceError(
+            "the file is cut short or damaged: nothing is in it; upload it again",
+            code="corrupt",
+        )
     found = [
         stream
         for stream in streams
@@ -148,6 +157,10 @@ def _picture(streams: list[Json], formats: tuple[str, ...]) -> Json:
         f"the file has no video stream, only {', '.join(kinds) or 'a cover picture'}",
         code="no_video",
     )
+
+
+def _no_video() -> SourceError:
+    return SourceError("the file is a picture, not a video", code="no_video")
 
 
 def _rank(stream: Json) -> tuple[bool, int, int]:

@@ -61,6 +61,8 @@ CAUSES: Final[tuple[tuple[str, type[NexusError], str], ...]] = (
     ("does not contain any stream", SourceError, "corrupt"),
     ("Nothing was written into output", SourceError, "corrupt"),
     # the sound waits for the first picture, and none has come
+    # what the source becomes in its middle is not what it was at its start
+    ("Error reinitializing filters", SourceError, "corrupt"),
     ("Error submitting audio frame to the encoder", SourceError, "corrupt"),
     ("Decoder (codec", SourceError, "unsupported_codec"),
     ("no decoder found", SourceError, "unsupported_codec"),

@@ -13,7 +13,7 @@ from .tools import Tools
 
 #: In a film no longer than this, in seconds, every frame is looked at: it has few key
 #: frames, and the only one may be black.
-SHORT_S: Final = 20
+SHORT_S: Final = 10
 
 #: Fewer key frames than this are no choice.
 ENOUGH: Final = 5

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import socket
+import subprocess
+import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +23,35 @@ from nexus_actors.video.probe import probe
 from nexus_actors.video.settings import VideoSettings
 from nexus_actors.video.tools import Tools
 from scale import full
-from screening import Screen, Screening, leftovers, streams
+from screening import Screen, Screening, leftovers, local, run, streams
 
 
 pytestmark = pytest.mark.media
 
-#: What takes long to encode: elsewhere than at full scale, only probed and planned.
-HEAVY = {"limit_long_362s.mp4", "h264_1080p_51audio_12s.mp4", "vp8_720p_30s.webm"}
+#: Each of another kind; the others are sent at full scale, and else only probed and
+#: planned, or refused.
+DAILY = {
+    "vfr_h263_sar_phone.3gp",
+    "vp9_odd_161x121.webm",
+    "rot_and_mirror.mp4",
+    "hlg_hevc_1080p.mp4",
+    "animated.gif",
+    "made_coverart_first.mp4",
+    "edge_fragmented_bogus_duration.mp4",
+    "made_truncated_half.mp4",
+    "made_hls_sibling.mp4",
+    "made_bomb_11h.mp4",
+    "limit_vvc_unsupported.mp4",
+    "audio_only_eac3_51.mp4",
+}
+
+#: Kinds whose frames come at no steady rate, so that more of them are shown.
+UNSTEADY = {"vfr", "gif", "no_duration", "avi", "wmv"}
 
 #: What the files which must open no connection name.
 LISTENER = b"127.0.0.1:18080"
 
 GOOD = [n for n, e in ENTRIES.items() if not refused(e) and "note" not in e]
-NOTED = [n for n, e in ENTRIES.items() if "note" in e]
 SSRF = [n for n, e in ENTRIES.items() if e["kind"] == "ssrf"]
 
 
@@ -48,14 +69,53 @@ def test_a_good_file_is_known_and_planned_as_it_is(
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[full] * (n in HEAVY)) for n in GOOD]
+    "name", [pytest.param(n, marks=[full] * (n not in DAILY)) for n in ENTRIES]
 )
-def test_a_good_file_becomes_films_of_the_same_look_and_length(
-    shared_media: Path, screen: Screen, name: str
+def test_a_file_that_is_sent_ends_as_the_manifest_says(
+    shared_media: Path, environ: dict[str, str], tmp_path: Path, name: str
 ) -> None:
-    shown = screen(shared_media / name)
+    entry = ENTRIES[name]
 
-    check_films(shown, ENTRIES[name]["expected"])
+    done = send(shared_media / name, environ)
+
+    answer = json.loads(done.stdout)
+    assert "Traceback" not in done.stderr
+    if done.returncode == 0:
+        assert not refused(entry)
+        shown = Screening(answer)
+        check_record(shown.result["metadata"], entry["expected"])
+        check_films(shown, entry["expected"])
+        check_rate(shown, entry)
+        check_playlists(shown, entry["expected"])
+    else:
+        assert done.returncode == 1
+        assert (answer["status"], answer["error"]["retryable"]) == ("failed", False)
+        assert answer["error"]["code"] in codes(entry)
+        assert len(done.stderr.splitlines()) == 1
+        assert answer["error"]["message"] in done.stderr
+        assert leftovers(tmp_path) == []
+
+
+def send(file: Path, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Send a file to be processed at once, as a person does."""
+    formats = {"formats": ["hls", "dash", "mp4"], "thumbnails": False}
+    body = {"video_id": "v1", "input_path": str(file), "options": formats}
+    command = [sys.executable, "-m", "nexus_actors", "send", "process_video"]
+    return subprocess.run(
+        [*command, "--inline", "--json", json.dumps(body)],
+        env=environ | {"FFMPEG_PRESET": "ultrafast"},
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+    )
+
+
+def codes(entry: dict[str, Any]) -> set[str]:
+    """Return the codes with which a file may be refused."""
+    if refused(entry):
+        return {entry["expected"]["must_be_refused"]}
+    return {"corrupt", "truncated"} if "refuse" in entry.get("note", "") else set()
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -67,30 +127,6 @@ def test_a_bad_file_is_refused_for_its_reason_and_leaves_nothing(
 
     assert error.value.code == ENTRIES[name]["expected"]["must_be_refused"]
     assert leftovers(tmp_path) == []
-
-
-@pytest.mark.parametrize("name", NOTED)
-def test_a_doubtful_file_ends_as_its_note_allows(
-    shared_media: Path, screen: Screen, tmp_path: Path, name: str
-) -> None:
-    expected = ENTRIES[name]["expected"]
-
-    shown = ended(screen, shared_media / name)
-
-    if isinstance(shown, PermanentError):
-        assert "refuse" in ENTRIES[name]["note"]
-        assert shown.code in {"corrupt", "truncated"}
-        assert leftovers(tmp_path) == []
-    else:
-        check_record(shown.result["metadata"], expected)
-        check_films(shown, expected)
-
-
-def ended(screen: Screen, file: Path) -> Screening | PermanentError:
-    try:
-        return screen(file)
-    except PermanentError as error:
-        return error
 
 
 @pytest.mark.parametrize("name", MANIFEST["awkward_names"])
@@ -127,6 +163,44 @@ def test_a_list_of_other_files_opens_none_and_no_connection(
         with pytest.raises(BlockingIOError):
             listener.accept()
     assert leftovers(tmp_path) == []
+
+
+#: A program that writes down all that it opens.
+NOTED = """#!/bin/sh
+FFREPORT=file={log}/$$.log:level=48 exec {program} "$@"
+"""
+
+#: What ffmpeg's libraries write down of each file and connection.
+OPENED = re.compile(r"Opening '([^']+)' for reading")
+
+
+@pytest.mark.parametrize(
+    ("kind", "files"), [("ssrf", set()), ("bomb", {"in"}), ("unsupported", {"in"})]
+)
+def test_of_what_is_refused_nothing_else_is_opened_and_no_picture_is_made(
+    kind: str,
+    files: set[str],
+    shared_media: Path,
+    screen: Screen,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = tmp_path / "log"
+    log.mkdir()
+    for name in ("ffmpeg", "ffprobe"):
+        script = tmp_path / name
+        script.write_text(NOTED.format(log=log, program=shutil.which(name)))
+        script.chmod(0o755)
+        monkeypatch.setenv(f"NEXUS_{name.upper()}", str(script))
+
+    for name in (n for n, entry in ENTRIES.items() if entry["kind"] == kind):
+        with pytest.raises(PermanentError):
+            screen(shared_media / name)
+
+    said = [path.read_text(errors="replace") for path in log.glob("*.log")]
+    assert {Path(name).name for text in said for name in OPENED.findall(text)} == files
+    # ffmpeg was asked what it can do, and for nothing else
+    assert not any("ffmpeg started" in text and " -i " in text for text in said)
 
 
 def check_record(record: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -172,3 +246,44 @@ def check_films(shown: Screening, expected: dict[str, Any]) -> None:
         for track in sound:
             assert float(track["duration"]) == pytest.approx(seconds, abs=0.05)
             assert track["nb_read_frames"] == track["nb_frames"]
+
+
+def check_rate(shown: Screening, entry: dict[str, Any]) -> None:
+    """Hold the largest film's frames a second against the source's, or a part of it."""
+    rate = Fraction(shown.picture()["r_frame_rate"])
+    wanted = entry["expected"]["fps"]
+    if entry["kind"] in UNSTEADY:
+        assert 0.9 * wanted <= rate <= 60
+    else:
+        assert any(rate == pytest.approx(wanted / n, rel=0.05) for n in (1, 2, 4))
+
+
+def check_playlists(shown: Screening, expected: dict[str, Any]) -> None:
+    """Look at what players of both kinds find: the same films as the files."""
+    films = {frames(track) for file in shown.mp4s for track in tracks(file, "video")}
+    seconds = float(shown.picture()["duration"])
+    made = shown.result["outputs"]
+    hls = local(made["hls"]["master"]["uri"])
+    dash = local(made["dash"]["manifest"]["uri"])
+    for entry in (hls, dash):
+        assert {frames(track) for track in tracks(entry, "video")} == films
+        assert bool(tracks(entry, "audio")) is expected["has_audio"]
+    for rendition in made["hls"]["renditions"]:
+        listed = local(rendition["playlist"]["uri"]).read_text()
+        told = re.findall(r"#EXTINF:([0-9.]+)", listed)
+        assert sum(map(float, told)) == pytest.approx(seconds, abs=0.01)
+    told = re.findall(r'mediaPresentationDuration="PT([0-9.]+)S"', dash.read_text())
+    # sound comes in blocks of 21 ms: the last one may end later
+    assert float(told[0]) == pytest.approx(seconds, abs=0.03)
+
+
+def tracks(file: Path, kind: str) -> list[dict[str, Any]]:
+    """Return what ffprobe finds behind an entry, all packets read."""
+    options = ["-count_packets", "-show_streams", "-of", "json"]
+    printed = run(["ffprobe", "-v", "error", *options, str(file)])
+    found: list[dict[str, Any]] = json.loads(printed)["streams"]
+    return [stream for stream in found if stream["codec_type"] == kind]
+
+
+def frames(track: dict[str, Any]) -> tuple[int, int, str]:
+    return track["width"], track["height"], track["nb_read_packets"]

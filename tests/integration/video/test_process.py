@@ -257,6 +257,7 @@ GENERIC_9 = "Terminating thread with return code -1 (Operation not permitted)"
         (69, "Nothing was written into output file 0", (SourceError, "corrupt")),
         (1, NO_PICTURE, (SourceError, "corrupt")),
         (69, "Error while decoding stream #0:0", (SourceError, "corrupt")),
+        (1, "Error reinitializing filters!", (SourceError, "corrupt")),
         (1, "Decoder (codec none) not found", (SourceError, "unsupported_codec")),
         (1, "no decoder found for: dvav", (SourceError, "unsupported_codec")),
         (1, FULL, (DiskFullError, "disk_full")),

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+from apple import faults
+from keyframes import begins_anew
 from screening import Screen, Screening, local, run, streams
 
 
@@ -50,7 +52,8 @@ def sets(shown: Screening, schema: etree.XMLSchema) -> list[etree._Element]:
 def test_every_codec_has_its_own_variants_and_its_own_set(
     make: Make, screen: Screen, mpd_schema: etree.XMLSchema
 ) -> None:
-    source = make(*picture("640x360", 2.4), *H264)
+    # of two segments, the first with two key frames
+    source = make(*picture("640x360", 4.4), *H264)
 
     shown = screen(source, formats=["hls", "dash", "mp4"], codecs=["hevc", "av1"])
 
@@ -62,11 +65,16 @@ def test_every_codec_has_its_own_variants_and_its_own_set(
         assert rendition["codecs"].startswith(codec)
         [found] = streams(local(rendition["playlist"]["uri"]), "v")
         assert (found["width"], found["height"]) == (640, 360)
-        assert found["nb_read_frames"] == "60"
+        assert found["nb_read_frames"] == "110"
         assert found["color_transfer"] == "bt709"
     assert re.findall(r'CODECS="(\w+)', master(shown)) == [
         *("avc1", "avc1", "hvc1", "hvc1", "av01", "av01") * 2
     ]
+    entry = local(shown.result["outputs"]["hls"]["master"]["uri"])
+    assert "key frames" not in faults(entry)
+    for name, codec in kinds.items():
+        [first, _] = sorted((entry.parents[1] / "v" / name).glob("*.m4s"))
+        assert begins_anew(first.read_bytes(), codec) == [True, True]
     groups = [
         [str(r.get("codecs"))[:4] for r in s.iter(f"{DASH}Representation")]
         for s in sets(shown, mpd_schema)
@@ -74,6 +82,30 @@ def test_every_codec_has_its_own_variants_and_its_own_set(
     assert groups == [["avc1"] * 2, ["hvc1"] * 2, ["av01"] * 2]
     assert [file.name for file in shown.mp4s] == ["360.mp4", "240.mp4"]
     assert {streams(file, "v")[0]["codec_name"] for file in shown.mp4s} == {"h264"}
+
+
+@pytest.mark.parametrize(
+    ("options", "codec"),
+    [
+        (["libx264", "-preset", "ultrafast", "-g", "20"], "avc1"),
+        (["libx265", "-x265-params", "keyint=20:open-gop=0:log-level=none"], "hvc1"),
+        # its later key frames are no IDR: what is shown before them needs another
+        (["libx265", "-x265-params", "keyint=10:open-gop=1:log-level=none"], "hvc1"),
+        (["libsvtav1", "-preset", "12", "-g", "20"], "av01"),
+    ],
+)
+def test_a_fragment_that_needs_another_picture_is_told_from_one_that_does_not(
+    make: Make, options: list[str], codec: str
+) -> None:
+    fragments = ["-movflags", "empty_moov", "-frag_duration", "400000"]
+    coded = ["-pix_fmt", "yuv420p", "-sc_threshold", "0", "-c:v", *options]
+    film = make(*picture("64x64", 1.6), *coded, *fragments)
+
+    assert begins_anew(film.read_bytes(), codec)[:3] == [
+        True,
+        False,
+        "open-gop=1" not in str(options),
+    ]
 
 
 def test_the_ladder_and_preset_of_a_message_are_what_is_made(

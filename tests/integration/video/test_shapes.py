@@ -352,6 +352,7 @@ def test_a_picture_that_begins_late_leaves_the_sound_in_step(
 
     assert tone_start(shown.mp4s[0]) == pytest.approx(1, abs=0.04)
     assert float(shown.picture()["start_time"]) == 0
+    assert shown.picture()["nb_read_frames"] == "40", "its end was cut off"
     assert like(colours(shown.mp4s[0])[0], RED)
 
 
@@ -374,6 +375,21 @@ def test_sound_becomes_aac_of_48_khz_in_one_or_two_channels(
     found = shown.sound()
     assert (found["codec_name"], found["channels"]) == ("aac", channels)
     assert found["sample_rate"] == "48000"
+
+
+def test_of_channels_without_places_the_first_two_are_heard(
+    make: Make, screen: Screen
+) -> None:
+    channels = "|".join(["0.3*sin(6283*t)"] * 2 + ["0"] * 7)
+    sound = ["-f", "lavfi", "-i", f"aevalsrc='{channels}':duration=0.4"]
+    source = make(
+        *quadrants("320x180"), *sound, *PLAIN, "-c:a", "pcm_s16le", name="a.mov"
+    )
+
+    shown = screen(source, surround=True)
+
+    assert shown.sound()["channels"] == 2
+    assert tone_start(shown.mp4s[0]) < 0.05
 
 
 def test_of_two_sounds_the_default_one_is_taken(make: Make, screen: Screen) -> None:
@@ -513,6 +529,25 @@ def test_a_file_that_is_cut_off_is_refused(
         screen(source)
 
     assert refused.value.code == "truncated"
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.gif", ["-frames:v", "1"]),
+        ("a.avif", ["-frames:v", "1", "-c:v", "libaom-av1", "-still-picture", "1"]),
+    ],
+)
+def test_a_picture_is_no_film_whatever_it_is_kept_in(
+    make: Make, screen: Screen, tmp_path: Path, name: str, options: list[str]
+) -> None:
+    source = make(*quadrants("32x32"), *options, name=name)
+
+    with pytest.raises(RejectedError, match="is a picture, not a video") as caught:
+        screen(source)
+
+    assert caught.value.code == "no_video"
     assert leftovers(tmp_path) == []
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nexus_actors.video.containers import container_flags
+from nexus_actors.video.containers import container_flags, is_picture
 
 
 def box(kind: str, content: bytes = b"") -> bytes:
@@ -44,3 +44,15 @@ def test_flags_come_from_the_order_of_the_boxes(
     (tmp_path / "in").write_bytes(content)
 
     assert container_flags(tmp_path / "in") == flags
+
+
+@pytest.mark.parametrize(
+    ("brand", "told"),
+    [("heic", True), ("mif1", True), ("avif", True), ("avis", False), ("isom", False)],
+)
+def test_a_picture_of_a_phone_is_told_by_its_brand(
+    brand: str, told: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "in").write_bytes(box("ftyp", brand.encode()) + MDAT)
+
+    assert is_picture(tmp_path / "in") is told

@@ -170,7 +170,7 @@ def test_a_ladder_for_small_screens_halves_the_rate_of_all_its_rungs() -> None:
 
 @pytest.mark.parametrize(
     ("bitrate", "caps"),
-    [("6M", [6_000_000, 3_500_000]), ("3000k", [3_000_000, 1_750_000])],
+    [("6M", [6_000_000, 3_100_000]), ("3000k", [3_000_000, 1_550_000])],
 )
 def test_the_setting_moves_the_caps_of_all_rungs(bitrate: str, caps: list[int]) -> None:
     made = renditions(media(), ladder({"video_bitrate": bitrate}))
@@ -207,9 +207,9 @@ def test_what_a_host_leaves_open_is_as_in_the_default_ladder() -> None:
     figures = {rung.short: (rung.maxrate, rung.crf) for rung in asked}
 
     assert figures[1080] == (3_000_000, 22)
-    assert figures[720] == (1_750_000, 23)
-    assert figures[900] == (2_375_000, 23)
-    assert figures[240] == (200_000, 26)
+    assert figures[720] == (1_550_000, 22)
+    assert figures[900] == (2_275_000, 22)
+    assert figures[240] == (200_000, 24)
     rates = [rung.maxrate for rung in asked]
     assert rates == sorted(rates, reverse=True)
     assert rates[-1] >= 25_000

@@ -94,8 +94,8 @@ def test_other_codecs_follow_h264_with_the_same_pictures_for_fewer_bits() -> Non
     assert [(r.width, r.height, r.fps, r.gop) for r in made[:2]] * 3 == [
         (r.width, r.height, r.fps, r.gop) for r in made
     ]
-    assert [r.maxrate for r in made[::2]] == [900_000, 562_500, 450_000]
-    assert [r.crf for r in made[::2]] == [25, 28, 36]
+    assert [r.maxrate for r in made[::2]] == [800_000, 500_000, 400_000]
+    assert [r.crf for r in made[::2]] == [24, 27, 35]
 
 
 def test_a_codec_that_this_ffmpeg_cannot_make_is_told_and_left_out() -> None:

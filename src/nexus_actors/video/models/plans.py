@@ -38,6 +38,7 @@ class AudioRendition:
     """One audio track, as it will be encoded; *source_index* is ffprobe's.
 
     *label* is what viewers read; of one sound, stereo and surround have the same.
+    Where the source's channels are not *placed*, nobody knows what they are of.
     """
 
     name: str
@@ -49,6 +50,7 @@ class AudioRendition:
     label: str
     default: bool
     purpose: Purpose
+    placed: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
