@@ -214,7 +214,7 @@ def ask(port: int, path: str) -> Any:
 
 
 def is_zero(port: int, query: str) -> bool:
-    """Tell whether a query has one answer, as KEDA needs it, and nothing waits or runs."""
+    """Tell whether a query has one answer, as KEDA needs it, and that is 0."""
     [found] = ask(port, f"query?query={query}")["result"]
     return float(found["value"][1]) == 0
 
