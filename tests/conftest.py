@@ -41,7 +41,7 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Use more processes than cores: for half of their time, tests wait."""
-    return 2 * (os.cpu_count() or 1)
+    return 5 * (os.cpu_count() or 1) // 2
 
 
 #: Nothing of the machine's own settings reaches a test.

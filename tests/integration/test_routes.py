@@ -158,8 +158,9 @@ def test_who_reads_the_mail_alone_knows_what_happened_and_what_to_do(
     publish_post.send(**who, content=film, settings={"privacy": "PUBLIC"})
     lost: dict[str, Any] = {"platform": "tiktok", "account": "creator"}
     publish_post.send(**lost, content=film, settings={"privacy": "PUBLIC"})
-    events.emit("analytics.report_generated", REPORT)
-    events.emit("analytics.report_generated", REPORT)  # after a crash, once more
+    events.emit("analytics.report_generated", REPORT, key="r-47:ann")
+    # after a crash, once more
+    events.emit("analytics.report_generated", REPORT, key="r-47:ann")
     events.emit("analytics.report_generated", REPORT | {"user_id": None})  # nobody's
     events.emit("analytics.anomaly_detected", ANOMALY)
     found = arrived(nexus_sandbox, 6)

@@ -167,7 +167,7 @@ class Publication:
             error=self.error,
             attempts=self.attempts,
             notes=tuple(self.notes),
-            steps=self.steps,
+            steps={name: s for name, s in self.steps.items() if name != TOLD},
             publish_at=_iso(self.publish_at),
             created_at=self.created_at.isoformat(),
             updated_at=self.updated_at.isoformat(),

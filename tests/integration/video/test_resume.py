@@ -238,7 +238,10 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("what", CHANGES)
+@pytest.mark.parametrize(
+    "what",
+    ["options", *(pytest.param(name, marks=full) for name in ("settings", "source"))],
+)
 def test_what_has_changed_since_the_last_attempt_starts_afresh(
     what: str, bench: Bench, tmp_path: Path
 ) -> None:
@@ -272,7 +275,7 @@ def test_an_encode_that_went_wrong_is_made_anew(bench: Bench) -> None:
     assert bench.starts("encode") == 2
 
 
-@pytest.mark.parametrize("name", ["encode.json", "plan.json"])
+@pytest.mark.parametrize("name", ["plan.json", pytest.param("encode.json", marks=full)])
 def test_a_note_that_a_crash_has_spoilt_is_no_note(name: str, bench: Bench) -> None:
     interrupt(bench, "derive")
     (bench.work / name).write_bytes(b'{"hash": "')
@@ -402,7 +405,15 @@ def free(disk: Path) -> None:
     (disk / "filler").unlink()
 
 
-@pytest.mark.parametrize("step", ["guard", "encode", "derive", "stills", "verify"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "guard",
+        "encode",
+        "verify",
+        *(pytest.param(name, marks=full) for name in ("derive", "stills")),
+    ],
+)
 def test_a_full_working_disk_is_said_and_the_job_succeeds_once_there_is_room(
     step: str, small_disk: Path, make_bench: Callable[..., Bench]
 ) -> None:
