@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import signal
-import threading
+from typing import Final
 
 import click
 
 from nexus_actors.core.errors import ConfigurationError
-from nexus_actors.core.logs import configure, get_logger
+from nexus_actors.core.logs import configure
 
 from .common import queue
 
 
-log = get_logger(__name__)
+#: What ends it.
+ENDS: Final = {signal.SIGTERM, signal.SIGINT}
 
 
 @click.command()
@@ -32,23 +33,25 @@ def exporter(port: int | None, host: str) -> None:
 
     from nexus_actors.engine.metrics import Exporter
 
-    stopped = threading.Event()
     with queue() as settings:
         configure(settings.log_level, settings.log_format, env=settings.env)
         port = settings.exporter_port if port is None else port
         registry = Exporter(settings).registry
+        # blocked in every thread: one that came to a thread that answers would not
+        # wake this one
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
         try:
             server, thread = start_wsgi_server(port, host, registry)
+            click.echo(f"http://{host}:{server.server_port}/metrics", err=True)
+            signal.sigwait(ENDS)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise ConfigurationError(
                 f"port {port} of {host} cannot be used: {reason}; "
                 "give another with --port, or 0 for any"
             ) from error
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stopped.set())
-        click.echo(f"http://{host}:{server.server_port}/metrics", err=True)
-        stopped.wait()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         server.shutdown()
         server.server_close()
         thread.join()

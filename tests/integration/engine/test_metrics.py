@@ -8,14 +8,21 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from conftest import ROOT
 from metering import OUTCOMES, RULES, SLOW, TWENTIES, WAYS, Life, Prometheus, Scrape
+from scale import scaled
 
 
 STATES = ("ready", "in_flight", "delayed", "dead")
@@ -202,6 +209,41 @@ def test_the_exporter_outlives_redis_and_tells(life: Life) -> None:
     assert seen.sum("nexus_exporter_scrape_errors_total") > 0
     assert "nexus_queue_messages" not in life.without_redis
     assert life.masters["exporter"].poll() is None
+
+
+def test_a_signal_ends_an_exporter_that_answers_just_then(redis_url: str) -> None:
+    """The signal comes to any of its threads, which are at work."""
+    command = [sys.executable, "-m", "nexus_actors", "exporter", "--port", "0"]
+    environ, ended = os.environ | {"REDIS_URL": redis_url}, threading.Event()
+
+    def ask(url: str) -> None:
+        while not ended.is_set():
+            with suppress(OSError, HTTPException):
+                urlopen(url, timeout=5).read()
+
+    count = scaled(5, full=20)
+    running = [
+        subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True)
+        for _ in range(count)
+    ]
+    with ThreadPoolExecutor(3 * count) as clients:
+        for one in running:
+            assert one.stderr
+            url = one.stderr.readline().strip()
+            for _ in range(3):
+                clients.submit(ask, url)
+        for one in running:
+            time.sleep(0.2)  # they are asked
+            one.terminate()
+        try:
+            codes = [one.wait(20) for one in running]
+        finally:
+            ended.set()
+            for one in running:
+                one.kill()
+                one.communicate()
+
+    assert codes == [0] * count
 
 
 def test_an_exporter_whose_port_is_taken_says_so_and_a_signal_ends_one(

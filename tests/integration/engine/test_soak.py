@@ -9,11 +9,13 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import dramatiq
 import pytest
+import redis
 
 from conftest import StartWorker, Worker, already_gone, until
 from nexus_actors import BrokerUnavailable, RedisBroker
@@ -45,7 +47,11 @@ class Chaos:
 
     def start_redis(self) -> EmbeddedRedis:
         self.context = embedded_redis(self.state)
-        return self.context.__enter__()
+        server = self.context.__enter__()
+        with closing(redis.Redis.from_url(server.url)) as client:
+            # else an answer may come before the write, while the disk is slow
+            client.config_set("appendfsync", "always")
+        return server
 
     def start(self) -> Worker:
         options = ("engine_actors", "-p", "1", "-t", str(THREADS))
