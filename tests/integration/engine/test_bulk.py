@@ -38,8 +38,8 @@ def waiting(broker: RedisBroker) -> dict[str, Any]:
     left: dict[str, Any] = {}
     for key in sorted(broker.client.keys(f"{broker.namespace}:*")):
         name = key.decode().partition(":")[2]
-        if name.startswith(("job:", "events", "__heartbeats__")):
-            continue  # of the records alone, and of who works here
+        if name.startswith(("job:", "events", "__heartbeats__", "__schedule__.wake")):
+            continue  # of records, of who works here, and of what was due first
         kind = broker.client.type(key)
         if kind == b"hash":
             fields: dict[Any, Any] = broker.client.hgetall(key)
