@@ -41,15 +41,16 @@ def exporter(port: int | None, host: str) -> None:
         # wake this one
         before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
         try:
-            server, thread = start_wsgi_server(port, host, registry)
+            try:
+                server, thread = start_wsgi_server(port, host, registry)
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                raise ConfigurationError(
+                    f"port {port} of {host} cannot be used: {reason}; "
+                    "give another with --port, or 0 for any"
+                ) from error
             click.echo(f"http://{host}:{server.server_port}/metrics", err=True)
             signal.sigwait(ENDS)
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise ConfigurationError(
-                f"port {port} of {host} cannot be used: {reason}; "
-                "give another with --port, or 0 for any"
-            ) from error
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         server.shutdown()
