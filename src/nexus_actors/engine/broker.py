@@ -291,10 +291,10 @@ class RedisBroker(OwnBroker, StockRedisBroker):
             InvalidRequestError: An option is not what it is to be, or the name of the
                 queue is one of the broker's own keys.
         """
-        queue_name = q_name(message.queue_name)
-        if queue_name not in self.queues:
-            options.check_queue(queue_name)
-        return messages.prepared(message, self.actors.get(message.actor_name))
+        made = messages.prepared(message, self.actors.get(message.actor_name))
+        if made.queue_name not in self.queues:
+            options.check_queue(made.queue_name)
+        return made
 
     # Ending
 

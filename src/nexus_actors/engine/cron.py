@@ -96,7 +96,7 @@ class Entry:
             message_timestamp=due,
         )
         message = broker.prepare(message)
-        common = messages.common_to(message, broker.settings.job_ttl_s)
+        common = messages.common_to(broker.settings.job_ttl_s, message)
         stored = (*common, *messages.own_to(message))
         now = clock.now_ms()
         broker.run("cron", self.actor, due, now, MAX_EVENTS, *stored)

@@ -16,8 +16,13 @@ from nexus_actors.core.errors import InvalidRequestError
 DEFAULT_PRIORITY: Final = 5
 
 #: Those that an actor has for its messages: a host that only sends knows them, too.
-SENT_ALONG: Final = frozenset(
-    ("dedupe_for", "dedupe_key", "find_by", "group", "priority", "track")
+SENT_ALONG: Final = (
+    "dedupe_for",
+    "dedupe_key",
+    "find_by",
+    "group",
+    "priority",
+    "track",
 )
 
 #: The longest name of a group, a key, or what a job is found by; in characters.
@@ -43,12 +48,12 @@ def chosen(
         body: Returns the arguments by name.
     """
     found = {}
-    names = [name for name in asked if name in SENT_ALONG]
-    names += [name for name in of_actor if name in SENT_ALONG and name not in asked]
-    for name in names:
+    for name in SENT_ALONG:
         value = asked.get(name)
         if value is None:
             value = of_actor.get(name)
+            if value is None:
+                continue
             if callable(value):
                 value = value(body()) or None
             elif name == "find_by" and value:
