@@ -209,7 +209,7 @@ class RedisBroker(OwnBroker, StockRedisBroker):
             BrokerUnavailable: Redis does not answer; send the same messages again.
             InvalidRequestError: An option is not what it is to be; nothing is stored.
         """
-        prepared = [self.prepare(message) for message in messages]
+        prepared = self._prepared(messages)
         due = None if delay is None else clock.now_ms() + delay
         if due is not None:
             for message in prepared:
@@ -291,9 +291,14 @@ class RedisBroker(OwnBroker, StockRedisBroker):
             InvalidRequestError: An option is not what it is to be, or the name of the
                 queue is one of the broker's own keys.
         """
-        made = messages.prepared(message, self.actors.get(message.actor_name))
-        if made.queue_name not in self.queues:
-            options.check_queue(made.queue_name)
+        return self._prepared([message])[0]
+
+    def _prepared(
+        self, sent: Iterable[Message[Any] | MessageProxy]
+    ) -> list[Message[Any]]:
+        made = messages.prepared(sent, self.actors)
+        for queue_name in {message.queue_name for message in made} - self.queues:
+            options.check_queue(queue_name)
         return made
 
     # Ending

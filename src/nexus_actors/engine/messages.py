@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 from itertools import chain, groupby
@@ -32,17 +32,31 @@ _trusting = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 
 
 def prepared(
-    message: Message[Any] | MessageProxy, actor: dramatiq.Actor[..., Any] | None
-) -> Message[Any]:
-    """Return *message* as it will be stored: under its own id, as of now.
+    messages: Iterable[Message[Any] | MessageProxy],
+    actors: Mapping[str, dramatiq.Actor[..., Any]],
+) -> list[Message[Any]]:
+    """Return *messages* as they will be stored: each under its own id, as of now.
 
     Raises:
         InvalidRequestError: An option is not what it is to be.
     """
-    of_actor = actor.options if actor else {}
-    own = options.chosen(message.options, of_actor, lambda: _body(message, actor))
-    if own:
-        options.check(own)
+    made, before, own = [], None, {}
+    for message in messages:
+        actor = actors.get(message.actor_name)
+        if before != (actor, message.options):  # else what goes with it is the same
+            of_actor = actor.options if actor else {}
+            body = partial(_body, message, actor)
+            own = options.chosen(message.options, of_actor, body)
+            options.check(own)
+            fixed = not options.need_body(of_actor)
+            before = (actor, dict(message.options)) if fixed else None
+        made.append(_prepared(message, own))
+    return made
+
+
+def _prepared(
+    message: Message[Any] | MessageProxy, own: dict[str, Any]
+) -> Message[Any]:
     kept = message.options | own
     kept["redis_message_id"] = message.message_id
     if "eta" in kept:

@@ -65,6 +65,12 @@ def chosen(
     return found
 
 
+def need_body(of_actor: Mapping[str, Any]) -> bool:
+    """Whether what an actor has for its messages depends on their arguments."""
+    values = [of_actor.get(name) for name in SENT_ALONG]
+    return bool(of_actor.get("find_by")) or any(map(callable, values))
+
+
 def _fields(names: tuple[str, ...], body: Body) -> dict[str, str] | None:
     found = {name: str(body[name]) for name in names if body.get(name) is not None}
     return found or None

@@ -23,6 +23,10 @@ def work(number: int = 0) -> int:
     return number
 
 
+def run_again() -> None:
+    pass
+
+
 def messages_of(sent: list[Sent], *, track: bool) -> list[Message[Any]]:
     actor = make_actor(work, track=track)
     return [
@@ -126,6 +130,45 @@ def test_nothing_is_stored_if_the_last_is_not_what_it_is_to_be(
 
     with pytest.raises(InvalidRequestError, match="priority: 11"):
         broker.enqueue_many([*right, wrong])
+
+    assert broker.client.keys(f"{broker.namespace}:tests*") == []
+
+
+def test_what_goes_with_each_of_many_is_its_own(broker: RedisBroker) -> None:
+    """Though a host uses one object for the options of all, and changes it."""
+    named = make_actor(work, group=lambda body: f"g{body['number'] % 2}")
+    plain = make_actor(run_again)
+    shared: dict[str, Any] = {}
+
+    def made() -> Iterator[Message[Any]]:
+        yield from (named.message(number) for number in range(3))
+        for priority in (1, 1, 9, None):
+            shared["priority"] = priority
+            message = plain.message()
+            vars(message)["options"] = shared
+            yield message
+
+    stored = broker.enqueue_many(made())
+
+    kept = [
+        (each.options.get("group"), each.options.get("priority")) for each in stored
+    ]
+    assert kept[:3] == [("g0", None), ("g1", None), ("g0", None)]
+    assert kept[3:] == [(None, 1), (None, 1), (None, 9), (None, None)]
+
+
+def test_arguments_that_hold_themselves_are_refused_by_name(
+    broker: RedisBroker,
+) -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    messages: list[Message[Any]] = [
+        Message("tests", "any", args=(each,), kwargs={}, options={})
+        for each in (1, endless)
+    ]
+
+    with pytest.raises(ValueError, match="Circular reference"):
+        broker.enqueue_many(messages)
 
     assert broker.client.keys(f"{broker.namespace}:tests*") == []
 
