@@ -18,12 +18,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from . import clock
 from .errors import Postponed, RejectedError, TransientError
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from .database import Database
 
 log = get_logger(__name__)
+
+T = TypeVar("T")
 
 
 class State(StrEnum):
@@ -50,6 +52,9 @@ class State(StrEnum):
 
 #: Where nobody but the holder may change anything.
 HELD: Final = (State.CLAIMED, State.CALLING)
+
+#: Where nothing has been decided.
+OPEN: Final = (*HELD, State.RELEASED)
 
 #: By which an owner finds its entry.
 MINE: Final = ("scope", "key", "owner")
@@ -110,8 +115,13 @@ class Ledger:
     scope: str
 
     def claim(
-        self, key: str, *, lease_s: float, calling: Mapping[str, Any] | None = None
-    ) -> Claim | Entry:
+        self,
+        key: str,
+        *,
+        lease_s: float,
+        calling: Mapping[str, Any] | None = None,
+        unless: Callable[[Connection], T | None] = lambda _: None,
+    ) -> Claim | Entry | T:
         """Take *key* for *lease_s* seconds, or return what has become of it.
 
         Args:
@@ -119,30 +129,32 @@ class Ledger:
             lease_s: For how long, in seconds.
             calling: Evidence: the call is made at once, without `begin_call`, which
                 saves a commit.  A crash between the two then counts as one in the call.
+            unless: Asked first, in the same transaction: a reason to claim nothing.
 
         Returns:
             The claim; or the entry, which is settled or unknown: the call must not be
-            made again.
+            made again; or the reason.
 
         Raises:
             Postponed: Somebody else holds it, until their lease is over.
         """
 
-        def take(connection: Connection) -> tuple[Entry | None, Entry | None]:
+        def take(connection: Connection) -> Claim | Entry | T | None:
+            reason = unless(connection)
+            if reason is not None:
+                return reason
             taken = self._take(connection, key, lease_s, calling)
             if taken:
-                return taken, None
+                return Claim(self.database, taken, lease_s)
             self._give_up_dead_calls(connection, key)
-            return None, self._get(connection, key)
+            return self._get(connection, key)
 
-        taken, entry = self.database.write(take)
-        if taken:
-            return Claim(self.database, taken, lease_s)
-        if entry and entry.state in {State.SETTLED, State.UNKNOWN}:
-            return entry
-        held = entry and entry.state in HELD  # else it was released this very moment
-        until = entry.lease_until if entry and held else clock.now()
-        raise Postponed(f"{key!r} is being worked on", until=until)
+        found = self.database.write(take)
+        if found is None or (isinstance(found, Entry) and found.state in OPEN):
+            held = found and found.state in HELD  # else it was released this moment
+            until = found.lease_until if found and held else clock.now()
+            raise Postponed(f"{key!r} is being worked on", until=until)
+        return found
 
     def get(self, key: str) -> Entry | None:
         """Return the entry of *key*, if there is one, as it is written."""

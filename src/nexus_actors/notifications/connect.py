@@ -73,18 +73,24 @@ def _database(_: frozenset[tuple[bytes, bytes]]) -> Database:
 @functools.lru_cache(maxsize=8)
 def _sender(environment: frozenset[tuple[bytes, bytes]]) -> Sender:
     from .compose import Composer
-    from .sending import CANCELLED, SCOPE, Sender
+    from .delivering import SCOPE, Courier
+    from .sending import CANCELLED, Sender
     from .templates import Templates
 
     settings, found = NotificationSettings.load(), _database(environment)
-    return Sender(
+    courier = Courier(
         settings=settings,
         ledger=Ledger(found, SCOPE),
-        cancelled=Ledger(found, CANCELLED),
         suppressions=Suppressions(found),
+        provider=functools.cache(_provider),
+        chance=random.random,
+    )
+    return Sender(
+        settings=settings,
+        courier=courier,
+        cancelled=Ledger(found, CANCELLED),
         preferences=Preferences(found),
         composer=Composer(settings, Templates(settings)),
-        provider=functools.cache(_provider),
         resolve=_resolver(settings),
         chance=random.random,
     )

@@ -116,7 +116,7 @@ def receive_events(
 
 def take(events: Sequence[DeliveryEvent], database: Database) -> None:
     """Note what follows: addresses that are dead, outcomes that are known now."""
-    from .sending import SCOPE
+    from .delivering import SCOPE
 
     suppressions, ledger = Suppressions(database), Ledger(database, SCOPE)
     for event in events:

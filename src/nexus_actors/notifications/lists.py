@@ -15,7 +15,7 @@ from .content import Channel
 
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Executable
+    from sqlalchemy import ColumnElement, Connection, Executable
 
     from nexus_actors.core.database import Database
 
@@ -101,14 +101,27 @@ class Suppressions:
         self, channel: Channel, address: str, *, category: str, required: bool
     ) -> Suppression | None:
         """Return why *address* may not be told of *category*, if it may not."""
+        with self.database.read() as connection:
+            return self.read(
+                connection, channel, address, category=category, required=required
+            )
+
+    @staticmethod
+    def read(
+        connection: Connection,
+        channel: Channel,
+        address: str,
+        *,
+        category: str,
+        required: bool,
+    ) -> Suppression | None:
+        """Do as `find` does, within a transaction."""
         values = {
             "channel": channel,
             "address": normal(channel, address),
             "category": category,
         }
-        with self.database.read() as connection:
-            rows = connection.execute(_finding(), values).mappings().all()
-        for row in rows:
+        for row in connection.execute(_finding(), values).mappings().all():
             if not (required and Reason(row["reason"]) in SAID):
                 return Suppression(
                     channel=channel,

@@ -62,6 +62,17 @@ def test_a_call_is_claimed_made_and_settled(ledger: Ledger) -> None:
     assert found.attempt == 1
 
 
+def test_where_there_is_a_reason_to_claim_nothing_nothing_is_claimed(
+    ledger: Ledger,
+) -> None:
+    reason = ledger.claim("post-1", lease_s=LEASE_S, unless=lambda _: "unwanted")
+    before = ledger.get("post-1")
+    taken = ledger.claim("post-1", lease_s=LEASE_S, unless=lambda _: None)
+
+    assert (reason, before) == ("unwanted", None)
+    assert isinstance(taken, Claim)
+
+
 def test_what_somebody_holds_is_postponed_until_the_lease_is_over(
     ledger: Ledger,
 ) -> None:

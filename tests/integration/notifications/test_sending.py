@@ -32,6 +32,7 @@ from nexus_actors.notifications import (
     unsubscribe,
 )
 from nexus_actors.notifications.content import Channel
+from nexus_actors.notifications.delivering import SCHEDULE_S
 from nexus_actors.notifications.errors import (
     NotDeliveredError,
     SignatureError,
@@ -39,7 +40,6 @@ from nexus_actors.notifications.errors import (
     TemplateError,
 )
 from nexus_actors.notifications.lists import Reason
-from nexus_actors.notifications.sending import SCHEDULE_S
 from nexus_actors.testing.sandbox import SandboxClient
 from notices import CHANNEL, DEVICE, PHONE
 
