@@ -20,7 +20,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from functools import cache, partial
-from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
@@ -318,9 +317,8 @@ class Session(requests.Session):
         self._merged: dict[Any, Any] = {}
         self.trust_env = self.route.uses_environment
         self.verify = str(ca_file) if ca_file else True
-        self.auth = lambda request: request  # else ~/.netrc would overrule the token
+        self.auth = lambda request: request  # else the URL's could overrule the token
         self.headers["User-Agent"] = f"nexus-actors/{version('nexus-actors')}"
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._mount()
         for name in ("urllib3.connectionpool", "urllib3.util.retry"):
             logging.getLogger(name).addFilter(_silence)
@@ -337,9 +335,26 @@ class Session(requests.Session):
         return super().get_adapter(url)
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
-        """Let the route judge the URL first."""
-        request.url = self.route.url(str(request.url))
-        return super().prepare_request(request)
+        """Let the route judge the URL first; look for no cookie and no login to add."""
+        prepared = requests.PreparedRequest()
+        prepared.prepare(
+            method=request.method,
+            url=self.route.url(str(request.url)),
+            headers={**self.headers, **request.headers},
+            files=request.files,
+            data=request.data,
+            params=request.params,
+            auth=self.auth,
+            json=request.json,
+        )
+        return prepared
+
+    def send(
+        self, request: requests.PreparedRequest, **settings: Any
+    ) -> requests.Response:
+        """Return the answer itself: nothing is followed, and no cookie kept."""
+        settings.pop("allow_redirects", None)
+        return self.get_adapter(str(request.url)).send(request, **settings)
 
     def merge_environment_settings(self, url: Any, *given: Any) -> Any:
         """Return what the environment adds; it is not searched anew for each call."""
@@ -355,9 +370,6 @@ class Session(requests.Session):
             found = super().merge_environment_settings(url, *given)
             self._merged[key] = found
         return {**found, "proxies": dict(found["proxies"])}
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Name no target: the answer itself is what the caller sees."""
 
 
 def _silence(_: logging.LogRecord) -> bool:
