@@ -209,12 +209,12 @@ def _reported(body: Body, settings: NotificationSettings) -> dict[str, Any]:
 
 def _unusual(body: Body, settings: NotificationSettings) -> dict[str, Any]:
     platform, account = str(body["platform"]), str(body["account"])
-    whole = f"all posts of {account}" if body.get("post") is None else body["post"]
     return {
         "metric": body["metric"],
         "value": body["value"],
         "expected": body["expected"],
-        "post_title": body.get("title") or whole,
+        "post_title": body.get("title") or body.get("post"),
+        "account_name": account,
         "platform": _platform(body),
         "details_url": page(
             settings.figures_page_url or "", platform=platform, account=account

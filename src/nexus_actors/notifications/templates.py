@@ -24,32 +24,29 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 import css_inline
-from jinja2 import (
-    BaseLoader,
-    StrictUndefined,
-    Template,
-    TemplateNotFound,
-    pass_context,
-)
-from jinja2.exceptions import SecurityError, UndefinedError
-from jinja2.exceptions import TemplateError as JinjaError
-from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from markupsafe import Markup
 
 from .content import Channel
 from .errors import TemplateError
+from .rendering import (
+    SHARE,
+    Loader,
+    Words,
+    compiled,
+    expression,
+    guarded,
+    make_environment,
+    mrkdwn,
+    shown,
+)
 from .settings import NotificationSettings
-from .text import clean, duration, fit, gsm, one_line, segments, shorten
+from .text import fit, gsm, one_line, segments
 
 
 #: Gmail cuts a mail at about 102 kB of HTML, with the link to leave at its end.
@@ -59,10 +56,6 @@ NAMES: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 #: How much of what is shortened is kept where a text message would be too long.
 SHARES: Final = (1, 0.6, 0.3, 0.1, 0)
-SHARE: Final = "_share"
-
-#: A date without a time.
-DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 #: Names in JSON whose values are links.
 LINKS: Final = frozenset({"url", "image_url"})
@@ -124,13 +117,15 @@ class Templates:
             *([settings.templates] if settings.templates else []),
             Path(str(files("nexus_actors.notifications") / "catalog")),
         ]
-        loader = _Loader(self._folders)
-        self._html = _environment(loader, autoescape=True, finalize=_shown)
-        self._text = _environment(loader, autoescape=False, finalize=_shown)
+        loader = Loader(self._folders)
+        self._html = make_environment(loader, autoescape=True, finalize=shown)
+        self._text = make_environment(loader, autoescape=False, finalize=shown)
         # of JSON, whose texts say themselves where a line ends
-        self._push = _environment(loader, autoescape=False, finalize=_shown, trim=False)
-        self._mrkdwn = _environment(
-            loader, autoescape=False, finalize=_mrkdwn, trim=False
+        self._push = make_environment(
+            loader, autoescape=False, finalize=shown, trim=False
+        )
+        self._mrkdwn = make_environment(
+            loader, autoescape=False, finalize=mrkdwn, trim=False
         )
 
     def names(self) -> list[str]:
@@ -251,13 +246,14 @@ class Templates:
             "locale": locale,
             "language": spoken.replace("_", "-"),
             "direction": "rtl" if right_to_left else "ltr",
+            SHARE: 1,
         }
         is_theirs = _language(spoken) == _language(locale)
         texts = self._texts(name, _tags(locale if is_theirs else spoken))
         context["words"] = Words(environment, texts, context)
-        for derived, expression in meta.derived.items():
-            work_out = partial(_expression(environment, expression), context)
-            context[derived] = _guarded(name, "meta.toml", work_out)
+        for derived, how in meta.derived.items():
+            work_out = partial(expression(environment, how), context)
+            context[derived] = guarded(name, "meta.toml", work_out)
         return context
 
     def _render(
@@ -268,7 +264,7 @@ class Templates:
         context: Mapping[str, Any],
     ) -> str:
         path = self._path(name, part, context["locale"])
-        rendered: str = _guarded(
+        rendered: str = guarded(
             name, part, lambda: environment.get_template(path).render(context)
         )
         return rendered
@@ -293,9 +289,9 @@ class Templates:
         def fill(text: str, key: str) -> str:
             # of Slack's links nothing is escaped but what stands in a text
             made = self._push if key in LINKS else environment
-            return _compiled(made, text).render(context).strip()
+            return compiled(made, text).render(context).strip()
 
-        filled: dict[str, Any] = _guarded(name, part, lambda: _filled(shape, fill))
+        filled: dict[str, Any] = guarded(name, part, lambda: _filled(shape, fill))
         return filled
 
     def _find(self, name: str, part: str, locale: str) -> tuple[Path, str] | None:
@@ -351,48 +347,6 @@ class Templates:
                 yield path
 
 
-class Words:
-    """What a template says in one language; each text has holes as a part has."""
-
-    def __init__(
-        self,
-        environment: ImmutableSandboxedEnvironment,
-        texts: Mapping[str, str],
-        context: Mapping[str, Any],
-    ) -> None:
-        self._environment = environment
-        self._texts = texts
-        self._context = context
-
-    def __getitem__(self, name: str) -> Markup:
-        # made by this environment, of values that were shown by it
-        return Markup(  # noqa: S704
-            _compiled(self._environment, self._texts[name]).render(self._context)
-        )
-
-    def get(self, name: str, default: Any = "") -> Any:
-        """Return a text, or *default* where there is none of that name."""
-        return self[name] if name in self._texts else default
-
-
-class _Loader(BaseLoader):
-    """Reads from the first folder that has a file, and from nowhere else."""
-
-    def __init__(self, folders: Sequence[Path]) -> None:
-        self._folders = folders
-
-    def get_source(
-        self, environment: Any, template: str
-    ) -> tuple[str, str, Callable[[], bool]]:
-        del environment
-        if ".." not in template.split("/"):
-            for folder in self._folders:
-                path = folder / template
-                if path.is_file():
-                    return path.read_text("utf-8"), str(path), _is_unchanged(path)
-        raise TemplateNotFound(template)
-
-
 def _language(tag: str) -> str:
     return re.split("[-_]", tag)[0]
 
@@ -430,103 +384,6 @@ def _read_tables(path: Path, _: int) -> Mapping[str, dict[str, str]]:
     return found
 
 
-def _is_unchanged(path: Path) -> Callable[[], bool]:
-    read = path.stat().st_mtime_ns
-    return lambda: path.is_file() and path.stat().st_mtime_ns == read
-
-
-def _environment(
-    loader: BaseLoader,
-    *,
-    autoescape: bool,
-    finalize: Callable[[Any], Any],
-    trim: bool = True,
-) -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        loader=loader,
-        undefined=StrictUndefined,
-        autoescape=autoescape,
-        finalize=finalize,
-        trim_blocks=trim,
-        lstrip_blocks=trim,
-        keep_trailing_newline=False,
-    )
-    environment.filters |= {
-        "shorten": _shorten,
-        "duration": duration,
-        "url": web_url,
-        "when": when,
-    }
-    return environment
-
-
-@functools.lru_cache(maxsize=4096)
-def _compiled(environment: ImmutableSandboxedEnvironment, text: str) -> Template:
-    return environment.from_string(text)
-
-
-def web_url(value: Any) -> str:
-    """Return *value* if it is a link that may stand in a message."""
-    text = str(value)
-    if urlsplit(text).scheme.lower() not in {"https", "http"} or re.search(
-        r"[\s<>\"|\\^`{}]", text
-    ):
-        raise TemplateError("a link must begin with https:// and have no blanks")
-    return text
-
-
-@functools.lru_cache(maxsize=256)
-def _expression(
-    environment: ImmutableSandboxedEnvironment, text: str
-) -> Callable[[Mapping[str, Any]], Any]:
-    compiled: Any = environment.compile_expression(text, undefined_to_none=False)
-    return lambda context: compiled(**context)
-
-
-@pass_context
-def _shorten(context: Context, text: Any, most: int) -> str:
-    """Return the start of a text; less of it where the whole would not fit."""
-    return shorten(str(text), max(1, int(most * context.get(SHARE, 1))))
-
-
-@pass_context
-def when(context: Context, value: Any, zone: str = "UTC") -> str:
-    """Return a time or a day as people write it, by the template's words.
-
-    It is ISO 8601, or seconds since the epoch.  What is neither is shown as it is.
-    """
-    try:
-        moment = (
-            datetime.fromtimestamp(value, UTC)
-            if isinstance(value, int | float)
-            else datetime.fromisoformat(str(value))
-        )
-    except ValueError:
-        return shorten(str(value), 40)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    has_time = not DAY.fullmatch(str(value))
-    local = moment.astimezone(ZoneInfo(zone)) if has_time else moment
-    words = context["words"]
-    month = words["months"].split()[local.month - 1]
-    day = words["day"].format(day=local.day, month=month, year=local.year)
-    return f"{day}, {local:%H:%M} {local.tzname()}" if has_time else str(day)
-
-
-def _shown(value: Any) -> Any:
-    if isinstance(value, Markup):  # of a macro: made of values that were here before
-        return value
-    return clean(value) if isinstance(value, str) else value
-
-
-def _mrkdwn(value: Any) -> Any:
-    """Return a value as Slack shows it: no name is called, no link made of it."""
-    if not isinstance(value, str):
-        return value
-    escaped = clean(value).replace("&", "&amp;")
-    return escaped.replace("<", "&lt;").replace(">", "&gt;")
-
-
 def _filled(shape: Any, fill: Callable[[str, str], str], key: str = "") -> Any:
     """Return *shape* with its texts filled, without what is empty or switched off."""
     if isinstance(shape, str):
@@ -556,23 +413,6 @@ def _cut(block: dict[str, Any]) -> Iterator[dict[str, Any]]:
             kept = ""
         kept = f"{kept}\n{line}".strip("\n")[:MAX_TEXT]
     yield {**block, "text": {**whole, "text": kept}}
-
-
-def _guarded(name: str, part: str, render: Callable[[], Any]) -> Any:
-    try:
-        return render()
-    except UndefinedError as error:
-        text = f"{name}/{part}: {error.message}: give it in template_data"
-        raise TemplateError(text) from None
-    except SecurityError as error:
-        raise TemplateError(f"{name}/{part} does what it may not: {error}") from None
-    except JinjaError as error:
-        raise TemplateError(f"{name}/{part} is broken: {error}") from error
-    except (TypeError, ValueError, ArithmeticError, LookupError) as error:
-        kind = type(error).__name__
-        raise TemplateError(
-            f"{name}/{part}: a value is not of the kind that it needs ({kind})"
-        ) from None
 
 
 @functools.cache

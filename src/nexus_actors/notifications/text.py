@@ -13,8 +13,11 @@ from typing import Final
 #: look like another.
 BIDI: Final = re.compile("[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]")
 
-#: What no text needs but line breaks and tabs; also the Unicode line separators.
-CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
+#: What no text needs but line breaks and tabs; also the Unicode line separators, and
+#: halves of characters, which programs that cut texts by UTF-16 units leave behind.
+CONTROL: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]"
+)
 
 #: What belongs to the character before it: joiners, variation selectors, skin tones.
 JOINER: Final = "\u200d"

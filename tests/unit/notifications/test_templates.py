@@ -10,12 +10,15 @@ from typing import Any
 
 import lxml.html
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nexus_actors.notifications.content import Channel
 from nexus_actors.notifications.errors import TemplateError
 from nexus_actors.notifications.news import OUR_FAULT, POST_REASONS, REASONS, REFUSED
+from nexus_actors.notifications.rendering import web_url
 from nexus_actors.notifications.settings import NotificationSettings
-from nexus_actors.notifications.templates import Templates, web_url
+from nexus_actors.notifications.templates import Templates
 from nexus_actors.notifications.text import segments
 from nexus_actors.sandbox.vendors.slack.blocks import problems
 
@@ -32,6 +35,25 @@ def make(**more: Any) -> Templates:
 TEMPLATES = make()
 NAMES = TEMPLATES.names()
 CATALOG = Path(str(files("nexus_actors.notifications") / "catalog"))
+
+#: What JSON can hold; also names that templates know, and halves of characters.
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(exclude_categories=()), max_size=40)
+    | st.sampled_from(["https://a.example/x", "9999-12-31T23:59:59-23:59", "a" * 999]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["name", "value", "change", "title", "url", "error", "at"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=8,
+)
 
 #: Languages that every template has, and all of its texts in each.
 LANGUAGES = ["en", "de", "es", "fr", "ar"]
@@ -87,7 +109,7 @@ def test_each_says_the_same_by_every_channel(name: str, locale: str) -> None:
     sms = TEMPLATES.sms(name, values, locale)
 
     assert set(TEMPLATES.channels(name)) == set(Channel) - {Channel.WEBHOOK}
-    titles = [n for n in TEMPLATES.meta(name).needs if n.endswith("title")]
+    titles = [n for n in values if n.endswith("title")]
     need = str(values[titles[0]]) if titles else ""
     links = [str(v) for v in values.values() if str(v).startswith("https://tube")]
     for text in (mail["text"], seen(mail["html"])):
@@ -179,6 +201,33 @@ def test_a_reason_is_a_code_with_words_in_every_language_or_the_hosts_own() -> N
     assert {f"reason_{code}" for code in codes} <= set(posts["en"])
 
 
+def test_what_is_unusual_of_a_whole_account_is_told_in_the_readers_language() -> None:
+    values = sample("anomaly-alert", account_name="Ann & Co")
+    del values["post_title"]
+
+    mail = TEMPLATES.mail("anomaly-alert", values, "es")
+    slack = TEMPLATES.slack("anomaly-alert", values, "fr")
+
+    assert mail["subject"].endswith(": todas las publicaciones de Ann & Co")
+    assert "todas las publicaciones de Ann & Co" in seen(mail["html"])
+    assert "toutes les publications de Ann &amp; Co" in slack["text"]
+
+
+@given(st.data())
+def test_whatever_values_are_they_are_rendered_or_refused(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(NAMES))
+    values = sample(name)
+    for key in data.draw(st.sets(st.sampled_from([*values, "zone", "app", "words"]))):
+        values[key] = data.draw(ANYTHING)
+
+    for render in (TEMPLATES.mail, TEMPLATES.sms, TEMPLATES.push, TEMPLATES.slack):
+        try:
+            rendered = render(name, values, data.draw(st.sampled_from(LANGUAGES)))
+        except TemplateError:
+            continue
+        json.dumps(rendered, ensure_ascii=False, allow_nan=False).encode()
+
+
 def test_a_report_needs_nothing_but_its_period() -> None:
     bare = TEMPLATES.mail(
         "analytics-report", {"period": "November", "zone": "UTC"}, "en"
@@ -242,6 +291,7 @@ HOSTILE = {
     "header": "Hi\r\nBcc: all@example.com\r\n\r\nbody",
     "override": "\u202egnp.exe\u202c \u2066x\u2069",
     "control": "a\x00b\x1b[31mc\u2028d",
+    "half": "cut by a program \ud83d",
     "emoji": "👩‍👩‍👧‍👦🏳️‍🌈🇩🇪é" * 20,
     "slack": "<!channel> <@U123> <https://evil.example|Bank>",
     "json": '"}], "channel": "C666", "x": [{"',
@@ -266,7 +316,9 @@ def test_what_users_type_is_text_wherever_it_stands(kind: str) -> None:
     assert not page.xpath("//*[@onerror]")
     assert "\n" not in mail["subject"] + mail["preheader"] + push["title"]
     whole = json.dumps([mail, push, slack], ensure_ascii=False)
-    assert not re.search("[\u202a-\u202e\u2066-\u2069\x00\x1b\u2028]", whole)
+    assert not re.search(
+        "[\u202a-\u202e\u2066-\u2069\x00\x1b\u2028\ud800-\udfff]", whole
+    )
     assert len(whole) < 40_000
     assert "49" not in mail["subject"]
     text = slack["blocks"][1]["text"]["text"]
@@ -279,6 +331,7 @@ def test_what_users_type_is_text_wherever_it_stands(kind: str) -> None:
         assert evil in mail["text"]
         assert evil in seen(mail["html"])
         assert "&amp;" not in mail["subject"]
+        assert "A &amp; B &lt; C" in slack["text"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -300,6 +353,7 @@ def test_no_value_of_any_template_is_more_than_text(name: str, kind: str) -> Non
     whole = json.dumps([mail, push, slack, sms], ensure_ascii=False)
     assert not re.search("[\u202a-\u202e\u2066-\u2069]", whole)
     assert not re.search(r"<(?!https://)", json.dumps(slack))
+    assert "&amp;lt;" not in whole  # nothing is escaped twice
 
 
 def hostile(value: Any, evil: str) -> Any:
@@ -365,6 +419,7 @@ def test_a_host_overrides_files_and_adds_folders(tmp_path: Path) -> None:
         ("{{ days.__class__ }}", "does what it may not|undefined"),
         ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "may not"),
         ("{% include '../../../etc/passwd' %}", "is broken"),
+        ("{% include '/etc/passwd' %}", "is broken"),
         ("{{ days", "is broken"),
         ("{{ 'x' * days }}", "segments"),
         ("{% set x = [] %}{{ x.append(1) }}", "may not"),
