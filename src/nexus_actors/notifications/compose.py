@@ -81,7 +81,7 @@ class Composer:
             raise _no_words("email", "subject and text")
         return Mail(
             to=target.to,
-            to_name=target.name,
+            to_name=target.name and one_line(target.name),
             sender=settings.email_from,
             reply_to=target.reply_to or settings.email_reply_to,
             subject=subject,

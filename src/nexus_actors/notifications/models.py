@@ -17,12 +17,12 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
-    field_validator,
     model_serializer,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
 
+from nexus_actors.core.errors import ForbiddenUrlError
 from nexus_actors.core.models import Model
 from nexus_actors.core.urls import WebUrl
 
@@ -32,7 +32,7 @@ from .text import CONTROL
 
 Type = Literal["email", "sms", "push", "slack", "webhook"]
 
-#: What the templates of a notification may be given, as JSON.
+#: What the templates of a notification may be given, or a webhook may tell, as JSON.
 MAX_DATA: Final = 256 * 1024
 
 #: How many people one bulk message names.
@@ -58,6 +58,11 @@ def _address(value: str) -> str:
     return value
 
 
+def _whole(value: str) -> str:
+    # halves of characters, which are left where a text is cut by UTF-16 units
+    return value.encode(errors="replace").decode()
+
+
 def _line(value: str) -> str:
     if CONTROL.search(value) or "\n" in value:
         raise ValueError("must be one line, without control characters")
@@ -65,7 +70,20 @@ def _line(value: str) -> str:
 
 
 def _url(value: str) -> str:
-    WebUrl.parse(value)
+    try:
+        WebUrl.parse(value)
+    except ForbiddenUrlError as error:
+        raise ValueError(error.message) from error
+    return value
+
+
+def _json(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        size = len(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError("must hold what JSON can hold, and nothing else") from None
+    if size > MAX_DATA:
+        raise ValueError(f"is larger than {MAX_DATA // 1024} kB")
     return value
 
 
@@ -76,8 +94,10 @@ def _aware(value: datetime) -> datetime:
 
 
 Address = Annotated[str, AfterValidator(_address)]
-Line = Annotated[str, Field(max_length=998), AfterValidator(_line)]
+Text = Annotated[str, AfterValidator(_whole)]
+Line = Annotated[Text, Field(max_length=998), AfterValidator(_line)]
 Url = Annotated[str, Field(max_length=2048), AfterValidator(_url)]
+Data = Annotated[dict[str, Any], AfterValidator(_json)]
 Instant = Annotated[datetime, AfterValidator(_aware)]
 Zone = Annotated[str, AfterValidator(check_zone)]
 Locale = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}$")]
@@ -107,8 +127,8 @@ class EmailTarget(Message):
     to: Address
     name: Annotated[Line | None, Field(max_length=200)] = None
     subject: Line | None = None
-    text: str | None = None
-    html: str | None = None
+    text: Text | None = None
+    html: Text | None = None
     reply_to: Address | None = None
 
 
@@ -121,7 +141,7 @@ class SmsTarget(Message):
     """
 
     to: Annotated[str, Field(pattern=r"^\+[1-9][0-9]{1,14}$")]
-    body: Annotated[str | None, Field(max_length=1600)] = None
+    body: Annotated[Text | None, Field(max_length=1600)] = None
 
 
 class PushTarget(Message):
@@ -138,8 +158,8 @@ class PushTarget(Message):
     token: Annotated[str | None, Field(min_length=1, max_length=4096)] = None
     fid: Annotated[str | None, Field(min_length=1, max_length=255)] = None
     topic: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_.~%-]{1,900}$")] = None
-    title: str | None = None
-    body: str | None = None
+    title: Text | None = None
+    body: Text | None = None
     image: Url | None = None
     link: str | None = None
     data: dict[str, str] = Field(default_factory=dict)
@@ -163,7 +183,7 @@ class SlackTarget(Message):
     """
 
     channel: Annotated[str, Field(pattern=r"^[#A-Za-z0-9._-]{1,80}$")]
-    text: Annotated[str | None, Field(max_length=40_000)] = None
+    text: Annotated[Text | None, Field(max_length=40_000)] = None
     blocks: Annotated[list[dict[str, Any]], Field(max_length=50)] = Field(
         default_factory=list
     )
@@ -184,7 +204,7 @@ class WebhookTarget(Message):
 
     url: Url
     event: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)*$")]
-    data: dict[str, Any] = Field(default_factory=dict)
+    data: Data = Field(default_factory=dict)
     keys: tuple[str, ...] = ()
     plain: bool = False
 
@@ -206,17 +226,10 @@ class Recipient(Message):
     slack: SlackTarget | None = None
     webhook: WebhookTarget | None = None
     user_id: Annotated[str | None, Field(min_length=1, max_length=200)] = None
-    template_data: dict[str, Any] = Field(default_factory=dict)
+    template_data: Data = Field(default_factory=dict)
     locale: Locale | None = None
     zone: Zone | None = None
     quiet_hours: tuple[time, time] | None = None
-
-    @field_validator("template_data")
-    @classmethod
-    def _not_too_large(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if len(json.dumps(value)) > MAX_DATA:
-            raise ValueError(f"is larger than {MAX_DATA // 1024} kB")
-        return value
 
 
 class Sealing(Message):
@@ -298,7 +311,7 @@ class SendBulkRequest(Sealing):
 
     type: Type
     template: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
-    template_data: dict[str, Any] = Field(default_factory=dict)
+    template_data: Data = Field(default_factory=dict)
     recipients: Annotated[
         tuple[Recipient, ...], Field(min_length=1, max_length=MAX_RECIPIENTS)
     ]

@@ -17,7 +17,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from nexus_actors.core import clock
-from nexus_actors.core.errors import UnknownOutcomeError, UnsupportedFeatureError
+from nexus_actors.core.errors import (
+    ConfigurationError,
+    UnknownOutcomeError,
+    UnsupportedFeatureError,
+)
 from nexus_actors.core.ledger import State
 from nexus_actors.notifications import connect, receive_events, suppressions
 from nexus_actors.notifications.content import Channel
@@ -289,6 +293,13 @@ def test_what_is_not_the_vendors_or_is_old_changes_nothing(
     clock.move(0)
     receive_events("sendgrid", headers=headers, body=body)
     assert found(Channel.EMAIL, "dead@example.com") == "hard_bounce"
+
+
+def test_a_key_that_cannot_verify_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEXUS_SENDGRID_WEBHOOK_KEY", "SG.no-public-key")
+
+    with pytest.raises(ConfigurationError, match="NEXUS_SENDGRID_WEBHOOK_KEY is no"):
+        receive_events("sendgrid", headers={}, body=b"[]")
 
 
 def test_a_provider_that_tells_nothing_says_so() -> None:

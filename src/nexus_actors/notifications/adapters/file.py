@@ -66,7 +66,8 @@ def _written(content: Content) -> bytes:
     told: dict[str, Any] = {"kind": type(content).__name__, **asdict(content)}
     if isinstance(content, WebhookMessage):
         del told["keys"]
-    return json.dumps(told, default=str, ensure_ascii=False, indent=2).encode()
+    text = json.dumps(told, default=str, ensure_ascii=False, indent=2)
+    return text.encode(errors="replace")  # of half a character
 
 
 def _mail(mail: Mail) -> EmailMessage:

@@ -243,6 +243,12 @@ def _verify(headers: Mapping[str, str], body: bytes) -> None:
     timestamp = found.get(EventWebhookHeader.TIMESTAMP.lower(), "")
     try:
         webhook = EventWebhook(key)
+    except ValueError:
+        raise ConfigurationError(
+            "NEXUS_SENDGRID_WEBHOOK_KEY is no public key: copy the verification key of "
+            "SendGrid's settings page"
+        ) from None
+    try:
         is_right = webhook.verify_signature(body.decode(), signature, timestamp)
         age = abs(clock.now_ms() / 1000 - int(timestamp))
     except (ValueError, TypeError):

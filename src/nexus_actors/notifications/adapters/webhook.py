@@ -84,4 +84,5 @@ def written(content: WebhookMessage) -> bytes:
         "timestamp": content.at.isoformat(),
         "data": content.data,
     }
-    return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+    text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+    return text.encode(errors="replace")  # of half a character
