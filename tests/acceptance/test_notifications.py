@@ -11,6 +11,7 @@ from typing import Any
 import dramatiq
 import pytest
 import redis
+import requests
 
 from conftest import StartWorker, until
 from databases import make_key
@@ -19,6 +20,7 @@ from nexus_actors.notifications import send_bulk, send_notification
 from nexus_actors.testing.sandbox import SandboxClient
 from nexus_actors.testing.secrets import SecretScan
 from notices import CHANNEL, DEVICE, vendors_at
+from servers import free_port
 
 
 #: What belongs to people, and what guards their messages.
@@ -120,12 +122,20 @@ def test_what_is_private_is_nowhere_but_at_the_vendor(
     assert list(scan.redis(url)) == []  # while they wait
     nexus_sandbox.faults({"action": "answer", "status": 503, "times": 2})
 
+    port = free_port()
     worker = start_worker(
-        "nexus_actors.worker:notifications", "--processes", "1", "--threads", "2"
+        *("nexus_actors.worker:notifications", "--processes", "1", "--threads", "2"),
+        HEALTH_CHECK_PORT=str(port),
     )
     records = [
         jobs.wait(m.message_id, broker=broker, timeout_s=60) for m in [*good, *bad]
     ]
+
+    def metrics() -> str:
+        return requests.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
+
+    until(lambda: 'outcome="failed",provider="none"' in metrics(), 30)
+    scraped = metrics()
     worker.send_signal(signal.SIGTERM)
     worker.wait(timeout=20)
 
@@ -147,6 +157,7 @@ def test_what_is_private_is_nowhere_but_at_the_vendor(
     assert "notifications.accepted" in log
     assert '"level": "debug"' in log
     leaks = [*scan.text("the worker's log", log), *scan.redis(url)]
+    leaks += scan.text("the metrics", scraped)
     assert leaks == []
     with sqlite3.connect(tmp_path / "nexus.db") as database:
         rows = database.execute("SELECT key, evidence FROM nexus_ledger").fetchall()

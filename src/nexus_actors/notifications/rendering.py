@@ -199,6 +199,8 @@ def guarded(name: str, part: str, render: Callable[[], Any]) -> Any:
         raise TemplateError(f"{name}/{part} does what it may not: {error}") from None
     except JinjaError as error:
         raise TemplateError(f"{name}/{part} is broken: {error}") from error
+    except RecursionError:
+        raise TemplateError(f"{name}/{part} includes itself without end") from None
     except (TypeError, ValueError, ArithmeticError, LookupError, OSError) as error:
         kind = type(error).__name__
         raise TemplateError(

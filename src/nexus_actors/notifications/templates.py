@@ -23,7 +23,6 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -31,6 +30,9 @@ from typing import Any, Final
 
 import css_inline
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic import Field
+
+from nexus_actors.core.models import Model
 
 from .content import Channel
 from .errors import TemplateError
@@ -65,6 +67,10 @@ LINKS: Final = frozenset({"url", "image_url"})
 MAX_TEXT: Final = 3000
 MAX_HEADER: Final = 150
 
+#: What a push message and a chat message are made of.
+PUSH: Final = {"title": str, "body": str, "link": str, "image": str, "data": dict}
+SLACK: Final = {"text": str, "blocks": list}
+
 #: The part by which a template says that it can be sent by a channel.
 PARTS: Final[dict[Channel, str]] = {
     Channel.EMAIL: "body.html",
@@ -77,8 +83,7 @@ PARTS: Final[dict[Channel, str]] = {
 RIGHT_TO_LEFT: Final = frozenset({"ar", "fa", "he", "ur", "yi", "ps", "sd"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Meta:
+class Meta(Model):
     """What a template says of itself.
 
     Attributes:
@@ -103,9 +108,9 @@ class Meta:
     required: bool = False
     language: str = "en"
     max_segments: int = 2
-    needs: Mapping[str, str] = field(default_factory=dict)
-    derived: Mapping[str, str] = field(default_factory=dict)
-    sample: Mapping[str, Any] = field(default_factory=dict)
+    needs: Mapping[str, str] = Field(default_factory=dict)
+    derived: Mapping[str, str] = Field(default_factory=dict)
+    sample: Mapping[str, Any] = Field(default_factory=dict)
 
 
 class Templates:
@@ -154,8 +159,8 @@ class Templates:
             known = ", ".join(self.names())
             raise TemplateError(f"no template {name!r}; there are: {known}")
         try:
-            return Meta(**tomllib.loads(path.read_text("utf-8")))
-        except (TypeError, ValueError) as error:
+            return Meta.parse(tomllib.loads(path.read_text("utf-8")), what="it")
+        except ValueError as error:
             raise TemplateError(f"{path} is malformed: {error}") from error
 
     def mail(self, name: str, values: Mapping[str, Any], locale: str) -> dict[str, str]:
@@ -202,13 +207,15 @@ class Templates:
 
     def push(self, name: str, values: Mapping[str, Any], locale: str) -> dict[str, Any]:
         """Render title, body, link, image and data of a push message."""
-        return self._structure(self._push, name, "push.json", values, locale)
+        found = self._structure(self._push, name, "push.json", values, locale)
+        return _checked(found, PUSH, f"{name}/push.json")
 
     def slack(
         self, name: str, values: Mapping[str, Any], locale: str
     ) -> dict[str, Any]:
         """Render text and blocks of a chat message."""
         found = self._structure(self._mrkdwn, name, "slack.json", values, locale)
+        found = _checked(found, SLACK, f"{name}/slack.json")
         if "blocks" in found:
             found["blocks"] = [part for each in found["blocks"] for part in _cut(each)]
         return found
@@ -276,7 +283,7 @@ class Templates:
         part: str,
         values: Mapping[str, Any],
         locale: str,
-    ) -> dict[str, Any]:
+    ) -> Any:
         """Read JSON, and fill the holes of its texts: no value can change its shape."""
         path = self._path(name, part, locale)
         source, _, _ = environment.loader.get_source(environment, path)  # type: ignore[union-attr] # there is one
@@ -291,8 +298,7 @@ class Templates:
             made = self._push if key in LINKS else environment
             return compiled(made, text).render(context).strip()
 
-        filled: dict[str, Any] = guarded(name, part, lambda: _filled(shape, fill))
-        return filled
+        return guarded(name, part, lambda: _filled(shape, fill))
 
     def _find(self, name: str, part: str, locale: str) -> tuple[Path, str] | None:
         """Return the part in the language that fits best: the host's own first.
@@ -396,6 +402,20 @@ def _filled(shape: Any, fill: Callable[[str, str], str], key: str = "") -> Any:
         found = {k: _filled(v, fill, k) for k, v in shape.items() if k != "if"}
         return {name: value for name, value in found.items() if value not in ("", [])}
     return shape
+
+
+def _checked(found: Any, shape: Mapping[str, type], path: str) -> dict[str, Any]:
+    """Refuse what is not of *shape*: the names that there are, and their kinds."""
+    if not isinstance(found, dict):
+        raise TemplateError(f"{path} must be a JSON object")
+    for name, value in found.items():
+        kind = shape.get(name)
+        if kind is None:
+            raise TemplateError(f"{path}: no {name!r}; there are: {', '.join(shape)}")
+        inner = value if kind is list else ()
+        if not isinstance(value, kind) or not all(isinstance(e, dict) for e in inner):
+            raise TemplateError(f"{path}: {name} is of the wrong kind")
+    return found
 
 
 def _cut(block: dict[str, Any]) -> Iterator[dict[str, Any]]:

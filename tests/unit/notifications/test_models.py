@@ -11,7 +11,10 @@ import pytest
 from nexus_actors.core.errors import InvalidRequestError
 from nexus_actors.notifications.adapters.webhook import written
 from nexus_actors.notifications.content import WebhookMessage
-from nexus_actors.notifications.models import SendNotificationRequest
+from nexus_actors.notifications.models import (
+    SendBulkRequest,
+    SendNotificationRequest,
+)
 
 
 HOOK = {"url": "https://a.example/hook", "event": "a.b"}
@@ -45,6 +48,16 @@ def test_what_cannot_be_right_is_refused_in_one_line(
 
     assert complaint in caught.value.message
     assert "\n" not in caught.value.message
+
+
+def test_a_bulk_message_names_a_thousand_people_and_no_more() -> None:
+    body = {"type": "email", "template": "email-welcome"}
+    people = [{"email": {"to": f"p{number}@example.com"}} for number in range(1001)]
+
+    request = SendBulkRequest.parse({**body, "recipients": people[1:]}, what="bulk")
+    assert len(request.recipients) == 1000
+    with pytest.raises(InvalidRequestError, match=r"recipients: .*1000"):
+        SendBulkRequest.parse({**body, "recipients": people}, what="bulk")
 
 
 def test_half_a_character_keeps_nothing_from_being_sent() -> None:

@@ -413,6 +413,34 @@ def test_a_host_overrides_files_and_adds_folders(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("part", "source", "complaint"),
+    [
+        ("meta.toml", 'max_segments = "many"', "meta.toml is malformed.*max_segments"),
+        ("meta.toml", "urgnet = true", "meta.toml is malformed.*urgnet"),
+        ("words.toml", "[en]\ntitle = 1", "must have texts alone"),
+        ("push.json", '{"titel": "x"}', "no 'titel'; there are: title, body"),
+        ("push.json", '{"title": 5}', "title is of the wrong kind"),
+        ("push.json", '["x"]', "must be a JSON object"),
+        ("slack.json", '{"text": "x", "blocks": ["y"]}', "blocks is of the wrong kind"),
+        ("slack.json", '{"text": "x"', "is no JSON"),
+    ],
+)
+def test_a_folder_that_is_malformed_says_where(
+    tmp_path: Path, part: str, source: str, complaint: str
+) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "meta.toml").write_text("")
+    (tmp_path / "own" / "push.json").write_text("{}")
+    (tmp_path / "own" / part).write_text(source)
+    templates = make(templates=str(tmp_path))
+
+    render = templates.slack if part == "slack.json" else templates.push
+
+    with pytest.raises(TemplateError, match=complaint):
+        render("own", {}, "en")
+
+
+@pytest.mark.parametrize(
     ("source", "complaint"),
     [
         ("{{ nobody }}", "'nobody' is undefined"),
@@ -420,6 +448,7 @@ def test_a_host_overrides_files_and_adds_folders(tmp_path: Path) -> None:
         ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "may not"),
         ("{% include '../../../etc/passwd' %}", "is broken"),
         ("{% include '/etc/passwd' %}", "is broken"),
+        ("{% include 'own/sms.txt' %}", "without end"),
         ("{{ days", "is broken"),
         ("{{ 'x' * days }}", "segments"),
         ("{% set x = [] %}{{ x.append(1) }}", "may not"),
