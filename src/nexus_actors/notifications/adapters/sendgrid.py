@@ -184,12 +184,12 @@ class SendGridProvider(Provider[Mail]):
         return body
 
 
+@functools.lru_cache(maxsize=64)  # senders, of which a host has few
 def _email(written: str) -> Email:
     name, address = _parts(written)
     return Email(address, name)
 
 
-@functools.lru_cache(maxsize=64)  # senders, of which a host has few
 def _parts(written: str) -> tuple[str | None, str]:
     name, address = parseaddr(written)
     return name or None, address
