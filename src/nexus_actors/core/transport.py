@@ -354,7 +354,10 @@ class Session(requests.Session):
     ) -> requests.Response:
         """Return the answer itself: nothing is followed, and no cookie kept."""
         settings.pop("allow_redirects", None)
-        return self.get_adapter(str(request.url)).send(request, **settings)
+        answer = self.get_adapter(str(request.url)).send(request, **settings)
+        if not settings.get("stream"):
+            _ = answer.content  # read, so that its connection is free again
+        return answer
 
     def merge_environment_settings(self, url: Any, *given: Any) -> Any:
         """Return what the environment adds; it is not searched anew for each call."""
