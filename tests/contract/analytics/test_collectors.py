@@ -31,10 +31,10 @@ class TestFacebookCollector(CollectorContract):
     def posts(self, platform: SandboxClient, clip: Path) -> list[str]:
         return make_posts(platform, "facebook", clip, 2)
 
-    def test_a_film_is_found_by_its_own_id_and_by_that_of_its_post(
+    def test_a_film_is_found_by_its_own_id_and_that_of_its_post_and_can_be_shown(
         self, platform: SandboxClient
     ) -> None:
-        [_, post] = platform.plant("facebook", 2, days=3)
+        [text, post] = platform.plant("facebook", 2, days=3)
         reels = requests.get(
             f"{platform.url}/facebook/v25.0/me/video_reels",
             params={"fields": "id,post_id"},
@@ -53,6 +53,12 @@ class TestFacebookCollector(CollectorContract):
         assert by_film[0].format == "reel"
         assert int(by_film[0].values["watch_ms"]) > 0
         assert by_film[0].values == by_post[0].values
+        [said] = self.adapter().read_posts(self.access(), [text])
+        assert (said.format, said.title) == ("status", "Planted 0")
+        assert said.url == f"https://www.facebook.com/{text.replace('_', '/posts/')}"
+        assert said.picture_url is None
+        assert by_post[0].url == f"https://www.facebook.com/reel/{reel['id']}/"
+        assert by_post[0].picture_url == f"https://scontent.example/{post}.jpg"
 
 
 class TestInstagramCollector(CollectorContract):

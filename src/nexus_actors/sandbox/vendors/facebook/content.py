@@ -219,6 +219,7 @@ class Video:
         target = {"id": self.id, "url": address}
         return {
             **_post_node(self.post_id, self.description, self.seen_at(), address),
+            "full_picture": _picture(self.post_id),
             "is_published": self.is_public(clock),
             "attachments": {"data": [{"media_type": "video", "target": target}]},
         }
@@ -282,6 +283,7 @@ class PagePost:
             **_post_node(self.id, self.message, at or self.created_at, address),
             "is_published": self.showing.is_public(clock),
             "scheduled_publish_time": int(scheduled) if scheduled else None,
+            "full_picture": _picture(self.id) if items else None,
             "attachments": {"data": items} if items else None,
         }
 
@@ -312,8 +314,11 @@ def _post_node(
         "message": message or None,
         "created_time": None if at is None else graph_time(at),
         "permalink_url": address,
-        "full_picture": f"https://scontent.example/{id_}.jpg",
     }
+
+
+def _picture(post: str) -> str:
+    return f"https://scontent.example/{post}.jpg"
 
 
 def check_text(form: Form) -> None:
