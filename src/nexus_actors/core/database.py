@@ -5,6 +5,7 @@ SQLAlchemy and Alembic are imported on first use: importing this module loads ne
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
 import socket
@@ -66,7 +67,8 @@ class Database:
     def connect(cls, settings: CoreSettings) -> Database:
         """Open the database, with the schema that this release works with.
 
-        A SQLite file is made and upgraded here; any other is only checked.
+        A SQLite file is made and upgraded here; any other is only checked.  When the
+        process ends, its connections are closed.
 
         Raises:
             ConfigurationError: The URL, or the schema, is not one to work with.
@@ -83,6 +85,7 @@ class Database:
         except BaseException:
             database.close()
             raise
+        atexit.register(database.close)
         return database
 
     @classmethod

@@ -340,7 +340,7 @@ def test_a_forked_child_does_not_use_its_parents_connections(
     upgrade(open_database(url))
 
     done = subprocess.run(
-        [sys.executable, "-c", FORK],
+        [sys.executable, "-W", "default::ResourceWarning", "-c", FORK],
         env={**os.environ, "DATABASE_URL": url},
         capture_output=True,
         text=True,
