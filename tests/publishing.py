@@ -105,6 +105,13 @@ _PHOTOS = ["{web}/photo.jpg", "{web}/photo2.jpg"]
 add("tiktok_video", "tiktok", video_path="{clip}", **_TEXT, settings=_PUBLIC)
 add("tiktok_url", "tiktok", video_path="{web}/clip.mp4", **_TEXT, settings=_PULL)
 add("tiktok_photo", "tiktok", image_paths=_PHOTOS, **_TEXT, settings=_PUBLIC)
+add(
+    "tiktok_photo_draft",
+    "tiktok",
+    image_paths=_PHOTOS,
+    **_TEXT,
+    settings={"kind": "draft"},
+)
 add("tiktok_draft", "tiktok", video_path="{clip}", settings={"kind": "draft"})
 add("instagram_reel", "instagram", video_path="{clip}", **_TEXT)
 add(
@@ -125,9 +132,9 @@ add("facebook_photo", "facebook", image_paths=["{photo}"], **_TEXT)
 add("facebook_link", "facebook", link="https://example.com/", **_TEXT)
 
 
-def make_photo(path: Path) -> bytes:
-    """Make a JPEG at *path*; return it."""
-    source = ["-f", "lavfi", "-i", "testsrc2=size=320x320:rate=1:duration=1"]
+def make_photo(path: Path, size: str = "320x320") -> bytes:
+    """Make a picture at *path*; return it."""
+    source = ["-f", "lavfi", "-i", f"testsrc2=size={size}:rate=1:duration=1"]
     subprocess.run(
         ["ffmpeg", "-v", "error", *source, "-frames:v", "1", str(path)], check=True
     )
@@ -234,7 +241,7 @@ def flow() -> None:
 def renew_flow() -> None:
     """Renew the rejected token of the platform that the environment names."""
     platform = os.environ["ROUTE"]
-    tokens = replace(Desk.open().accounts(), apart=False)
+    tokens = replace(Desk.open().accounts(), apart=bool(os.environ["APART"]))
     rejected = TOKENS[platform][0]
 
     def renew() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from conftest import ROOT
 from nexus_actors.analytics.reporting import ANOMALY, REPORT
 from nexus_actors.engine.jobs import JobRecord, State
 from nexus_actors.platforms.vault import ACCOUNT_LOST
-from nexus_actors.social.publications import EVENTS, LOCATED
+from nexus_actors.social.row import EVENTS, LOCATED
 from nexus_actors.video.told import FAILED, PROCESSED
 
 

@@ -23,7 +23,7 @@ def list_publications(
 ) -> None:
     """List the newest publications."""
     from nexus_actors.social.desk import Desk
-    from nexus_actors.social.publications import State
+    from nexus_actors.social.row import State
 
     try:
         wanted = State(state) if state else None

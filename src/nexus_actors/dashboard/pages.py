@@ -227,7 +227,7 @@ class Pages:
         desk, problem = _open_desk()
         rows, unconfirmed, states = [], [], []
         if desk:
-            from nexus_actors.social.publications import State
+            from nexus_actors.social.row import State
 
             states = list(State)
             wanted: Any = {name: value or None for name, value in chosen.items()}

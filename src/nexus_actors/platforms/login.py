@@ -32,7 +32,7 @@ from nexus_actors.core.keyring import Secret
 from nexus_actors.core.transport import Limits
 
 from .settings import PlatformSettings
-from .verdicts import body_of
+from .verdicts import body_of, told
 
 
 #: What a login's call may take; the lock of a refresh is held for longer.
@@ -209,7 +209,7 @@ class Login(ABC):
             base_url=self.settings.at(self.platform, host),
             limits=LIMITS,
         )
-        return client.send(call).json()
+        return told(client.send(call))
 
 
 def credential_of(
@@ -219,7 +219,11 @@ def credential_of(
     refresh: str | None = None,
     kind: str = "bearer",
 ) -> Credential:
-    """Return what a token's answer stands for; *refresh* is kept if it brings none."""
+    """Return what a token's answer stands for; *refresh* is kept if it brings none.
+
+    Raises:
+        RemoteUnavailableError: As `token_in`.
+    """
     now = clock.now()
 
     def ends(name: str) -> datetime | None:
@@ -228,7 +232,7 @@ def credential_of(
 
     token = answer.get("refresh_token") or refresh  # never replaced by nothing
     return Credential(
-        access_token=Secret(str(answer["access_token"])),
+        access_token=Secret(token_in(answer)),
         refresh_token=Secret(token) if token else None,
         kind=kind,
         scopes=scopes,
@@ -237,6 +241,18 @@ def credential_of(
         refresh_expires_at=ends("refresh_expires_in")
         or ends("refresh_token_expires_in"),
     )
+
+
+def token_in(answer: Mapping[str, Any]) -> str:
+    """Return the access token that an answer brings.
+
+    Raises:
+        RemoteUnavailableError: It brings none, and nobody has said no.
+    """
+    token = answer.get("access_token")
+    if not token:
+        raise RemoteUnavailableError("the answer brings no access token")
+    return str(token)
 
 
 def split_scopes(scope: Any) -> frozenset[str]:

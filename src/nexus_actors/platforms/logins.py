@@ -9,7 +9,11 @@ from typing import Any, Final
 from typing_extensions import override
 
 from nexus_actors.core.credentials import Credential
-from nexus_actors.core.errors import AuthorizationError, ConfigurationError
+from nexus_actors.core.errors import (
+    AuthorizationError,
+    ConfigurationError,
+    RemoteUnavailableError,
+)
 from nexus_actors.core.http import Call
 
 from . import youtube
@@ -20,6 +24,7 @@ from .login import (
     credential_of,
     refresh_token_of,
     split_scopes,
+    token_in,
 )
 from .verdicts import field
 
@@ -53,7 +58,7 @@ class YouTubeLogin(Login):
         }
         answer = self._call("oauth2.googleapis.com", Call("POST", "/token", form=form))
         credential = credential_of(answer, scopes=split_scopes(answer.get("scope")))
-        client = youtube.client(self.settings, answer["access_token"])
+        client = youtube.client(self.settings, token_in(answer))
         query = {"part": "id,snippet", "mine": "true"}
         found = client.send(Call("GET", "/youtube/v3/channels", params=query)).json()
         return [
@@ -62,7 +67,7 @@ class YouTubeLogin(Login):
                 name=str(field(channel, "snippet", "title")),
                 credential=credential,
             )
-            for channel in found.get("items", [])
+            for channel in field(found, "items") or []
         ]
 
     @override
@@ -179,7 +184,7 @@ class InstagramLogin(Login):
         query = {
             "grant_type": "ig_exchange_token",
             "client_secret": self._secret(),
-            "access_token": str(short["access_token"]),
+            "access_token": token_in(short),
         }
         host = "graph.instagram.com"
         answer = self._call(host, Call("GET", "/access_token", params=query))
@@ -240,7 +245,7 @@ class FacebookLogin(Login):
         self, code: str, *, verifier: str | None, redirect_uri: str | None = None
     ) -> list[Connected]:
         short = self._oauth(code=code, redirect_uri=self.redirect(redirect_uri))
-        person = self._longer(str(short["access_token"]))
+        person = self._longer(token_in(short))
         listed = self._read("/me/permissions", person)
         granted = frozenset(
             str(entry["permission"])
@@ -279,11 +284,22 @@ class FacebookLogin(Login):
 
     def _longer(self, token: str) -> str:
         answer = self._oauth(grant_type="fb_exchange_token", fb_exchange_token=token)
-        return str(answer["access_token"])
+        return token_in(answer)
 
     def _pages(self, person: str) -> list[Mapping[str, Any]]:
-        found = self._read("/me/accounts", person, fields="id,name,access_token,tasks")
-        return [p for p in found.get("data", []) if "CREATE_CONTENT" in p["tasks"]]
+        """Return the Pages for which the person may post: all of them, or none."""
+        pages: list[Mapping[str, Any]] = []
+        query = {"fields": "id,name,access_token,tasks"}
+        while True:
+            found = self._read("/me/accounts", person, **query)
+            listed = found.get("data")
+            if not isinstance(listed, list):
+                raise RemoteUnavailableError("facebook: the answer lists no Pages")
+            pages += [p for p in listed if "CREATE_CONTENT" in (p.get("tasks") or [])]
+            after = field(found, "paging", "cursors", "after")
+            if after is None or not field(found, "paging", "next"):
+                return pages
+            query["after"] = str(after)
 
     def _oauth(self, **form: str) -> Any:
         app = {**self._app(), "client_secret": self._secret()}

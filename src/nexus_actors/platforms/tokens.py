@@ -122,6 +122,13 @@ class Tokens:
             )
         return self._renew(found, login)
 
+    def lose(self, platform: str, account: str, *, rejected: str, reason: str) -> None:
+        """Mark an account whose newest token is *rejected*: its owner must come."""
+        found = self.store.get(platform, account)
+        active = found.state is AccountState.ACTIVE and found.credential is not None
+        if active and self.token_of(found) == rejected:
+            self._lose(found, reason)
+
     def renew_due(self) -> tuple[list[str], dict[str, str]]:
         """Renew every token that is about to expire.
 

@@ -108,6 +108,23 @@ def body_of(answer: Answer) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def told(answer: Answer, *path: str | int) -> Any:
+    """Return what stands at *path* of an answer that must have it; or its object.
+
+    Raises:
+        NexusError: There is none: as `Answer.json`.
+    """
+    value = field(answer.json(), *path)
+    if value is None or not (path or isinstance(value, Mapping)):
+        what = ".".join(map(str, path)) or "an object"
+        error = answer.call.lost(
+            f"{answer.server}: {answer.call} was answered without {what}"
+        )
+        error.details["request_id"] = answer.request_id
+        raise error
+    return value
+
+
 def field(value: Any, *path: str | int) -> Any:
     """Return what stands at *path* in a platform's JSON, or ``None``."""
     for step in path:

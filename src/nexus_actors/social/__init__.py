@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from .accounts import begin_login, disconnect, finish_login
     from .base import Publisher, publishers
     from .models import Caption, Content, Credentials, PostSettings, PublishPostRequest
-    from .publications import Phase, Publication, Publications, State
+    from .publications import Publications
+    from .row import Phase, Publication, State
     from .run import Access, Found, Outcome, Part, Run
     from .settings import SocialSettings
 else:
@@ -37,7 +38,8 @@ else:
                 "PostSettings",
                 "PublishPostRequest",
             ),
-            ".publications": ("Phase", "Publication", "Publications", "State"),
+            ".publications": ("Publications",),
+            ".row": ("Phase", "Publication", "State"),
             ".run": ("Access", "Found", "Outcome", "Part", "Run"),
             ".settings": ("SocialSettings",),
         },

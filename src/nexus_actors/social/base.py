@@ -34,10 +34,10 @@ from nexus_actors.core.registry import Registry
 from nexus_actors.platforms.settings import PlatformSettings
 from nexus_actors.platforms.verdicts import SessionLostError
 
+from .choice import choose, note
 from .models import Content, PostSettings
-from .probe import probe
-from .publications import LOCATED, TOLD, Phase, State
-from .rules import advice, refuse, refuse_media
+from .row import LOCATED, TOLD, Phase, State
+from .rules import refuse, refuse_media
 from .run import Found, Outcome, Part, Run
 
 
@@ -176,46 +176,10 @@ class Publisher(ABC):
 
     def _prepare(self, run: Run) -> None:
         if "media" not in run.hold.row.request:
-            self._note_media(run, self._choose(run))
-        self.prepare(run)
+            note(run, choose(run, self.check_media))
+        with _restarting(run):
+            self.prepare(run)
         run.hold.write(phase=Phase.TRANSFER, state=State.PUBLISHING)
-
-    def _note_media(self, run: Run, chosen: Mapping[str, Any]) -> None:
-        """Write which video is sent, and for what the platform may yet fail."""
-        hold, request = run.hold, {**run.hold.row.request, **chosen}
-        if chosen["media"] is None:
-            hold.stage(request=request)
-            return
-        notes = hold.row.notes
-        if found := advice(self.name, run.kind, chosen["media"]):
-            told = [violation.to_json() for violation in found]
-            notes = hold.note("may_fail", violations=told)
-        hold.write(request=request, notes=notes)
-
-    def _choose(self, run: Run) -> dict[str, Any]:
-        """Return the video to send and what was read of it: the best that is taken.
-
-        Raises:
-            RejectedError: None is; names what is wrong with the smallest.
-        """
-        content = run.content
-        if content.video_id is not None:
-            candidates = run.source.renditions(content.video_id, check=run.check)
-        elif content.video_path and run.options.transfer == "upload":
-            candidates = [content.video_path]
-        else:
-            return {"media": None}  # the platform looks at what it fetches
-        refused: RejectedError | None = None
-        for candidate in candidates:
-            path = run.source.bring(candidate, check=run.check)
-            media = probe(path, run.settings.ffprobe)
-            try:
-                self.check_media(run, media or {})
-            except RejectedError as error:
-                refused = error
-            else:
-                return {"video": candidate, "media": media}
-        raise refused or RejectedError("there is no video", code="not_found")
 
     def _transfer(self, run: Run, *, fresh: bool) -> None:
         with _restarting(run):
@@ -332,12 +296,20 @@ class Publisher(ABC):
             {"checkpoint": {}} if found.resume is Phase.PREPARE else {}
         )
         notes = hold.note("reconciled", **seen)
-        hold.write(attempt=None, phase=found.resume, notes=notes, **again)
+        failures = hold.row.failures + (found.what == "unseen")
+        hold.write(
+            attempt=None, phase=found.resume, notes=notes, failures=failures, **again
+        )
+        if failures >= settings.max_failures:
+            raise RejectedError(
+                f"{self.name} has made no post although it was asked {failures} times",
+                code="no_effect",
+            )
 
     def _confirm(self, run: Run) -> None:
         hold = run.hold
         outcome = self.confirm(run)
-        more = {
+        more: dict[str, Any] = {
             "remote_id": outcome.remote_id or hold.row.remote_id,
             "url": outcome.url or hold.row.url,
         }
@@ -353,6 +325,8 @@ class Publisher(ABC):
                 f"{self.name} is processing the post", code="not_ready", until=until
             )
         due = None
+        if outcome.evidence:
+            more["notes"] = hold.note("confirmed", **outcome.evidence)
         if more["url"] is None and outcome.locate_s is not None:
             more |= {} if outcome.locate_s else self._located(run)
             if more["url"] is None:

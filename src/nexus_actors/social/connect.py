@@ -23,7 +23,8 @@ from nexus_actors.platforms.gate import Gate, unnamed
 from .base import Publisher, describe_error, publishers
 from .desk import Desk
 from .models import PublishPostRequest
-from .publications import RESTING, SLACK, Hold, Phase, Publication, State
+from .publications import Hold
+from .row import RESTING, SLACK, Phase, Publication, State
 from .run import Access, Run
 from .telling import leaving
 
@@ -107,17 +108,22 @@ def _is_time(desk: Desk, hold: Hold) -> bool:
 
 
 def _run(desk: Desk, hold: Hold, token: str | None) -> None:
-    row, source = hold.row, desk.source_of(hold.row)
+    row, source, run = hold.row, desk.source_of(hold.row), None
     try:
         publisher = publishers.get(row.platform)()
-        publisher.run(_make_run(desk, hold, token, publisher))
+        run = _make_run(desk, hold, token, publisher)
+        publisher.run(run)
     except Postponed as error:
         hold.stage(due_at=error.until + SLACK, job=_job_id() or row.job)
         raise
     except AuthorizationError as error:
-        if not _park(hold, error):
+        if row.account is None or hold.row.phase is Phase.DONE:
             _fail(hold, error)
             raise
+        if not _is_of_owner(error, run):
+            _count(desk, hold, error)
+            raise RemoteUnavailableError(error.message, **error.details) from error
+        _park(desk, hold, error, run)
     except PermanentError as error:
         _fail(hold, error)
         raise
@@ -199,18 +205,27 @@ def _gate(desk: Desk, row: Publication, token: str | None) -> Gate:
     )
 
 
-def _park(hold: Hold, error: AuthorizationError) -> bool:
-    """Let a publication wait for its account's owner, if it has one to wait for."""
+def _is_of_owner(error: AuthorizationError, run: Run | None) -> bool:
+    """Tell whether the account's owner must come: only a recognised answer says so."""
+    is_new = run is not None and run.access.is_new
+    expired = is_new and error.code == "token_expired"
+    return expired or error.code == "needs_reauthorization"
+
+
+def _park(desk: Desk, hold: Hold, error: AuthorizationError, run: Run | None) -> None:
+    """Let a publication wait for its account's owner."""
     row = hold.row
-    if row.account is None or row.phase is Phase.DONE:
-        return False
+    if run is not None and row.account is not None:
+        rejected, reason = run.access.token, error.message
+        desk.accounts().lose(
+            row.platform, row.account, rejected=rejected, reason=reason
+        )
     hold.write(
         state=State.PARKED,
         error=describe_error(error),
         due_at=clock.now(),
         notes=hold.note("parked", code=error.code),
     )
-    return True
 
 
 def _fail(hold: Hold, error: NexusError) -> None:

@@ -9,15 +9,8 @@ from nexus_actors.core import clock
 from nexus_actors.core.errors import RejectedError
 
 from .desk import Desk
-from .publications import (
-    ACTIVE,
-    SLACK,
-    Hold,
-    Phase,
-    Publication,
-    State,
-    refuse_unless,
-)
+from .publications import Hold
+from .row import ACTIVE, SLACK, Phase, Publication, State, refuse_unless
 from .telling import leaving
 
 

@@ -15,7 +15,8 @@ from nexus_actors.platforms.settings import PlatformSettings
 from nexus_actors.platforms.tokens import Tokens
 from nexus_actors.platforms.vault import open_database, open_tokens
 
-from .publications import Publication, Publications
+from .publications import Publications
+from .row import Publication
 from .settings import SocialSettings
 from .sources import Source
 

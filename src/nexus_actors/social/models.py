@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AliasChoices,
@@ -26,6 +29,10 @@ from nexus_actors.platforms.vault import MessageToken, open_token
 
 Kind = Literal["video", "reel", "story", "photo", "carousel", "draft", "link"]
 Privacy = Literal["public", "unlisted", "private", "friends", "followers"]
+
+
+#: A null byte, or one half of a pair in UTF-16.
+BROKEN: Final = re.compile(r"[\0\ud800-\udfff]")
 
 
 class _Message(Model):
@@ -114,6 +121,10 @@ class Content(_Message):
         parts = [self.title, self.description, tags]
         return "\n".join(part for part in parts if part)
 
+    def body(self) -> str:
+        """Return the text for a platform that has the title apart."""
+        return self.text().removeprefix(self.title).lstrip("\n")
+
 
 def _given(value: object) -> object:
     return {} if value is None else value
@@ -189,6 +200,13 @@ class PublishPostRequest(_Message):
         str | None, Field(min_length=1, max_length=200, pattern=r"^\S+$")
     ] = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _texts(cls, value: Any) -> Any:
+        if found := sorted(_broken_texts(value)):
+            raise ValueError(f"a null byte, or half an emoji, is in {', '.join(found)}")
+        return value
+
     @model_validator(mode="after")
     def _one_owner(self) -> Self:
         if (self.account is None) == (self.credentials is None):
@@ -209,16 +227,28 @@ class PublishPostRequest(_Message):
         return f"{self.platform}:sha256-{digest('post', body)}"
 
 
+def _broken_texts(value: Any, at: str = "") -> Iterator[str]:
+    """Yield where in plain JSON types there is what can be neither sent nor stored."""
+    if isinstance(value, str) and BROKEN.search(value):
+        yield at
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _broken_texts(inner, f"{at}.{name}".lstrip("."))
+    elif isinstance(value, list | tuple):
+        for number, inner in enumerate(value):
+            yield from _broken_texts(inner, f"{at}.{number}")
+
+
 class PublicationRequest(Model):
     """The body of what is about one publication."""
 
-    publication: Annotated[str, Field(min_length=1)]
+    publication: Annotated[str, Field(pattern=r"^[^\x00]+$")]
 
 
 class ReschedulePostRequest(_Message):
     """The body of `reschedule_post`."""
 
-    publication: Annotated[str, Field(min_length=1)]
+    publication: Annotated[str, Field(pattern=r"^[^\x00]+$")]
     publish_at: AwareDatetime
 
 
@@ -308,6 +338,29 @@ class SweepPublicationsResult(Model):
 
     sent: int = 0
     skipped: str | None = None
+
+
+def alike(ours: str, theirs: object, *, cut: int | None = None) -> bool:
+    """Tell whether a platform shows *ours* as *theirs*; spaces and forms may differ.
+
+    Args:
+        ours: What was said.
+        theirs: What is shown; None is nothing.
+        cut: Where it may be cut off: how many characters there are at least.
+    """
+    said, shown = _plain(ours), _plain(str(theirs or ""))
+    if cut is not None and len(shown) >= cut:
+        return said.startswith(shown)
+    return said == shown
+
+
+def _plain(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).split()).rstrip("\ufffd…")
+
+
+def form_text(value: Any) -> str:
+    """Return a value as a field of a form: text as it is, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def digest(what: str, text: str) -> str:

@@ -27,6 +27,9 @@ HDR: Final = {"smpte2084", "arib-std-b67"}
 #: By how much the mean rate of frames may differ from the base rate, where it is fixed.
 RATE_TOLERANCE: Final = 0.01
 
+#: What pictures are called, by their codecs; of others, the names are the same.
+PICTURES: Final = {"mjpeg": "jpeg"}
+
 #: Boxes of an MP4 that are looked at before the search for its index is given up.
 MOST_BOXES: Final = 1000
 
@@ -37,6 +40,44 @@ def probe(path: Path, ffprobe: Path | None) -> dict[str, Any] | None:
     Raises:
         RejectedError: It is no video that can be read.
     """
+    found = _ask(path, ffprobe)
+    if found is None:
+        return None
+    video = _seen(found)
+    if video is None:
+        raise RejectedError(f"{path.name} is no video", code="not_media")
+    sound = any(s.get("codec_type") == "audio" for s in found["streams"])
+    return {
+        **_read(path, found.get("format", {}), video),
+        **_words(video),
+        "index": _index(path),
+        "sound": "some" if sound else "none",
+    }
+
+
+def probe_picture(path: Path, ffprobe: Path | None) -> dict[str, Any]:
+    """Return what `rules.refuse_pictures` looks at; empty without ffprobe.
+
+    Raises:
+        RejectedError: It is no picture that can be read.
+    """
+    found = _ask(path, ffprobe)
+    if found is None:
+        return {}
+    picture = _seen(found)
+    if picture is None:
+        raise RejectedError(f"{path.name} is no picture", code="not_media")
+    codec = str(picture.get("codec_name"))
+    return {
+        "container": PICTURES.get(codec, codec),
+        "size": path.stat().st_size,
+        "width": picture.get("width"),
+        "height": picture.get("height"),
+    }
+
+
+def _ask(path: Path, ffprobe: Path | None) -> dict[str, Any] | None:
+    """Return what ffprobe says of a file; None where it is not installed."""
     program = ffprobe or shutil.which("ffprobe")
     if program is None:
         return None
@@ -51,19 +92,16 @@ def probe(path: Path, ffprobe: Path | None) -> dict[str, Any] | None:
         )
     except subprocess.TimeoutExpired as error:
         raise ResourceError(f"ffprobe took more than {LONGEST_S} s") from error
-    found = json.loads(done.stdout or b"{}") if not done.returncode else {}
-    video = next(
-        (s for s in found.get("streams", []) if s.get("codec_type") == "video"), None
-    )
-    if video is None:
-        raise RejectedError(f"{path.name} is no video", code="not_media")
-    sound = any(s.get("codec_type") == "audio" for s in found["streams"])
-    return {
-        **_read(path, found.get("format", {}), video),
-        **_words(video),
-        "index": _index(path),
-        "sound": "some" if sound else "none",
-    }
+    found: dict[str, Any] = {}
+    if not done.returncode:
+        found = json.loads(done.stdout or b"{}")
+    return found
+
+
+def _seen(found: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the first stream with a picture."""
+    streams = found.get("streams", [])
+    return next((s for s in streams if s.get("codec_type") == "video"), None)
 
 
 def _read(

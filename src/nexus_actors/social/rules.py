@@ -8,8 +8,8 @@ adapter asks for it and that one counts.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from nexus_actors.core.errors import InvalidRequestError, RejectedError
@@ -17,9 +17,10 @@ from nexus_actors.core.errors import InvalidRequestError, RejectedError
 from .models import Content, Kind, PostSettings
 
 
-#: A hashtag or a mention: not what stands inside of a URL.
+#: A hashtag or a mention, and where neither is one.
 HASHTAG: Final = re.compile(r"(?<![\w/#&])#\w+")
 MENTION: Final = re.compile(r"(?<![\w/@.])@[\w.]+")
+URL: Final = re.compile(r"https?://\S+")
 
 #: An endpoint of a range that has none.
 ANY: Final = float("inf")
@@ -84,6 +85,7 @@ class Rules:
         needs: The fields without which there is no such post.
         takes: Fields that are not needed but have a meaning.
         images: How many pictures.
+        picture: What each of them may be, where it is looked at before it is sent.
         containers: By ffprobe's names of formats.
         sides: Each side of the picture, in pixels.
         aspect: Width by height.
@@ -104,6 +106,7 @@ class Rules:
     needs: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
     images: Range | None = None
+    picture: Rules | None = None
     containers: tuple[str, ...] = ()
     codecs: tuple[str, ...] = ()
     size: Range = field(default_factory=Range)
@@ -128,6 +131,18 @@ SAFE: Final[Mapping[str, tuple[str, ...]]] = {
     "depth": ("8 bit",),
     "sound": ("some",),
 }
+
+#: "Content Publishing": image specifications; other widths are scaled.
+_INSTAGRAM_PICTURE: Final = Rules(
+    containers=("jpeg",),
+    size=Range(least=1, most=8 * 2**20),
+    aspect=Range(least=0.8, most=1.91),
+)
+
+#: "Photo": media specifications.
+_TIKTOK_PICTURE: Final = Rules(
+    containers=("jpeg", "webp"), size=Range(least=1, most=20 * 10**6)
+)
 
 _MP4 = ("mp4", "mov")
 _VIDEO = ("video_path",)
@@ -161,6 +176,7 @@ RULES: Final[Mapping[str, Mapping[Kind, Rules]]] = {
             title=Text(most=100),
             description=Text(most=5000, unit="bytes"),
             tags=Text(most=500),
+            hashtags=60,  # with more, none counts
             forbidden="<>",
             privacy=("public", "unlisted", "private"),
             needs=(*_VIDEO, "title", "privacy"),
@@ -178,7 +194,12 @@ RULES: Final[Mapping[str, Mapping[Kind, Rules]]] = {
             **_TIKTOK,
         ),
         "draft": Rules(
-            text=Text(most=2200, unit="UTF-16 units"), needs=_VIDEO, **_TIKTOK
+            text=Text(most=2200, unit="UTF-16 units"),
+            needs=("media",),
+            takes=("video_path", "image_paths"),
+            images=Range(least=1, most=35),
+            picture=_TIKTOK_PICTURE,
+            **_TIKTOK,
         ),
         "photo": Rules(
             title=Text(most=90, unit="UTF-16 units"),
@@ -186,6 +207,7 @@ RULES: Final[Mapping[str, Mapping[Kind, Rules]]] = {
             privacy=_TIKTOK["privacy"],
             needs=("image_paths", "privacy"),
             images=Range(least=1, most=35),
+            picture=_TIKTOK_PICTURE,
         ),
     },
     "instagram": {
@@ -199,16 +221,24 @@ RULES: Final[Mapping[str, Mapping[Kind, Rules]]] = {
             aspect=Range(least=0.01, most=10),
         ),
         "photo": Rules(
-            **_CAPTION, needs=("image_paths",), images=Range(least=1, most=1)
+            **_CAPTION,
+            needs=("image_paths",),
+            images=Range(least=1, most=1),
+            picture=_INSTAGRAM_PICTURE,
         ),
         "carousel": Rules(
-            **_CAPTION, needs=("image_paths",), images=Range(least=2, most=10)
+            **_CAPTION,
+            needs=("image_paths",),
+            images=Range(least=2, most=10),
+            picture=_INSTAGRAM_PICTURE,
         ),
         "story": Rules(
             **_REEL,
             text=Text(most=0),
+            needs=("media",),
             takes=("video_path", "image_paths"),
             images=Range(least=1, most=1),
+            picture=Rules(containers=("jpeg",), size=Range(least=1, most=8 * 2**20)),
             size=Range(least=1, most=100 * 10**6),
             duration=Range(least=3, most=60),
             aspect=Range(least=0.1, most=10),
@@ -245,6 +275,11 @@ RULES: Final[Mapping[str, Mapping[Kind, Rules]]] = {
             text=Text(most=63_206),
             needs=("image_paths",),
             images=Range(least=1, most=10),
+            # "Page Photos"
+            picture=Rules(
+                containers=("jpeg", "png", "gif", "bmp", "tiff"),
+                size=Range(least=1, most=10 * 10**6),
+            ),
             waits=True,
         ),
         "link": Rules(text=Text(most=63_206), takes=("link",), waits=True),
@@ -252,7 +287,10 @@ RULES: Final[Mapping[str, Mapping[Kind, Rules]]] = {
 }
 
 #: What a field of the content is called where it is there under another name, too.
-SAME: Final = {"video_path": ("video_path", "video_id")}
+SAME: Final = {
+    "video_path": ("video_path", "video_id"),
+    "media": ("video_path", "video_id", "image_paths"),
+}
 
 #: The fields whose absence from a platform's rules is a refusal.
 MEDIA: Final = ("video_path", "image_paths", "link", "thumbnail_path", "captions")
@@ -300,6 +338,30 @@ def refuse_media(platform: str, kind: Kind, media: Mapping[str, Any]) -> None:
         raise _refusal(platform, found, RejectedError)
 
 
+def refuse_pictures(
+    platform: str, kind: Kind, pictures: Sequence[Mapping[str, Any]]
+) -> None:
+    """Refuse pictures that the platform does not take, likewise.
+
+    Args:
+        platform: The platform.
+        kind: As what they are posted.
+        pictures: What `probe.probe_picture` returns of each; empty where nothing is
+            known.
+
+    Raises:
+        RejectedError: Naming every rule that one of them breaks, and which.
+    """
+    rules = RULES.get(platform, {}).get(kind, Rules()).picture or Rules()
+    found = [
+        replace(violation, rule=f"image_paths.{number}.{violation.rule}")
+        for number, picture in enumerate(pictures)
+        for violation in _broken_media(rules, picture)
+    ]
+    if found:
+        raise _refusal(platform, found, RejectedError)
+
+
 def advice(platform: str, kind: Kind, media: Mapping[str, Any]) -> list[Violation]:
     """Return for what a platform may fail to process a video that it takes."""
     rules = RULES.get(platform, {}).get(kind)
@@ -320,7 +382,7 @@ def broken(
     for name in rules.needs:
         names = SAME.get(name, (name,))
         given = [getattr(content, n, None) or getattr(options, n, None) for n in names]
-        if not any(given):
+        if not any(g.strip() if isinstance(g, str) else g for g in given):
             yield Violation(rule=name, value="missing", limit="none but a given one")
     for name in MEDIA:
         if getattr(content, name) and name not in (*rules.needs, *rules.takes):
@@ -337,8 +399,13 @@ def _broken_settings(rules: Rules, options: PostSettings) -> Iterator[Violation]
     if options.privacy and options.privacy not in rules.privacy:
         allowed = ", ".join(rules.privacy) or "none"
         yield Violation(rule="privacy", value=options.privacy, limit=allowed)
-    if options.schedule_mode == "platform" and not rules.waits:
-        yield Violation(rule="schedule_mode", value="platform", limit="queue")
+    if options.schedule_mode == "platform":
+        if not rules.waits:
+            yield Violation(rule="schedule_mode", value="platform", limit="queue")
+        elif options.privacy not in {None, "public"}:
+            # what the platform shows by itself, it shows to all
+            limit = "public with schedule_mode platform"
+            yield Violation(rule="privacy", value=options.privacy, limit=limit)
 
 
 def _broken_texts(rules: Rules, content: Content) -> Iterator[Violation]:
@@ -358,8 +425,9 @@ def _broken_texts(rules: Rules, content: Content) -> Iterator[Violation]:
         "hashtags": (rules.hashtags, HASHTAG),
         "mentions": (rules.mentions, MENTION),
     }
+    one = content.text() if rules.text else f"{content.title}\n{content.description}"
     for name, (allowed, pattern) in counted.items():
-        count = len(pattern.findall(content.text()))
+        count = len(pattern.findall(URL.sub("", one)))
         if allowed is not None and count > allowed:
             yield Violation(rule=name, value=count, limit=allowed)
 

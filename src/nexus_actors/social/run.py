@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from nexus_actors.core import clock
 from nexus_actors.core.errors import (
     AuthorizationError,
     NexusError,
@@ -20,7 +21,8 @@ from nexus_actors.platforms.gate import Gate
 from nexus_actors.platforms.settings import PlatformSettings
 
 from .models import Content, Kind, PostSettings, digest, instant
-from .publications import Hold, Phase, State
+from .publications import Hold
+from .row import Phase, State
 from .rules import kind_of
 from .settings import SocialSettings
 from .sources import Source
@@ -75,6 +77,7 @@ class Outcome:
         error: Of one that has failed: whatever it is, nothing was posted.
         look_s: When to look again at one that is processed.
         locate_s: Of a published one without a URL: when to ask `Publisher.locate`.
+        evidence: What a person should know of it; it is noted.
     """
 
     state: State
@@ -88,11 +91,16 @@ class Outcome:
 
 @dataclass(slots=True, kw_only=True)
 class Access:
-    """The token that acts for the account, and a way to a newer one."""
+    """The token that acts for the account, and a way to a newer one.
+
+    Attributes:
+        is_new: Whether the token is one that was renewed in this run.
+    """
 
     token: str
     account_id: str | None = None
     renew: Callable[[str], str] | None = None
+    is_new: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,7 +121,6 @@ class Run:
     gate: Gate
     make_client: Callable[[PlatformSettings, str], ApiClient]
     stop: Callable[[], None] = lambda: None
-    _renewed: bool = False
     _client: ApiClient | None = None
 
     @property
@@ -173,6 +180,14 @@ class Run:
             _ids[token] = read(self)
         return _ids[token]
 
+    def waited(self, what: str) -> float:
+        """Return for how many seconds *what* is waited for since it was first asked."""
+        now, name = clock.now(), f"{what}_since"
+        if name not in self.checkpoint:
+            self.note(**{name: now.isoformat()})
+        since = datetime.fromisoformat(self.checkpoint[name])
+        return (now - since).total_seconds()
+
     def note(self, **values: Any) -> None:
         """Keep what the next run could find out again, with what is saved next."""
         self.hold.stage(checkpoint={**self.checkpoint, **values})
@@ -209,11 +224,15 @@ class Run:
         try:
             return self.client.send(call, check=check)
         except AuthorizationError as error:
-            if error.code != "token_expired" or not self.access.renew or self._renewed:
+            if (
+                error.code != "token_expired"
+                or not self.access.renew
+                or self.access.is_new
+            ):
                 raise
         old = self.access.token
         self.access.token = self.access.renew(old)
-        self._renewed, self._client = True, None
+        self.access.is_new, self._client = True, None
         headers = {
             name: value.replace(old, self.access.token)
             for name, value in call.headers.items()

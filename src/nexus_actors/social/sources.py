@@ -45,12 +45,7 @@ class Source:
             Storage.holding(path, self.core)  # what lies elsewhere is refused
             path = unquote(urlsplit(path).path)
         if not is_remote(path):
-            found = Path(path)
-            if not found.is_file():
-                raise RejectedError(f"no file {path}", code="not_found")
-            if not found.stat().st_size:
-                raise RejectedError(f"{path} is empty", code="empty")
-            return found
+            return _local(Path(path))
         name = hashlib.sha256(path.encode()).hexdigest()[:32]
         target = self.folder / name
         if not target.exists():
@@ -113,6 +108,25 @@ class Source:
                 "that it cannot reach: set STORAGE_PUBLIC_URL, or give a https:// URL"
             )
         return address
+
+
+def _local(path: Path) -> Path:
+    """Return *path*, if there is a file that can be read.
+
+    Raises:
+        RejectedError: There is none.
+    """
+    try:
+        if not path.is_file():
+            raise RejectedError(f"no file {path}", code="not_found")
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise RejectedError(f"{path} is empty", code="empty")
+    except OSError as error:
+        raise RejectedError(
+            f"{str(path)[:200]} cannot be read: {error.strerror}", code="not_found"
+        ) from error
+    return path
 
 
 def _height(name: str) -> float:

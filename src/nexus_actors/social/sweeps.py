@@ -15,7 +15,7 @@ from nexus_actors.core.settings import CoreSettings
 
 from .desk import Desk
 from .models import RefreshCredentialsResult, SweepPublicationsResult
-from .publications import Publication, State
+from .row import Publication, State
 from .telling import leaving
 
 

@@ -15,7 +15,8 @@ from nexus_actors.engine import events
 from nexus_actors.engine.instruments import counter
 
 from .base import publishers
-from .publications import EVENTS, Hold, Publication
+from .publications import Hold
+from .row import EVENTS, Publication
 
 
 PUBLICATIONS: Final = counter(

@@ -186,16 +186,21 @@ def test_a_hundred_attempts_of_many_workers_renew_a_token_once(
 
 
 @pytest.mark.parametrize(
-    ("platform", "good_for_s"),
+    ("platform", "good_for_s", "apart", "ways"),
     [
-        ("tiktok", 0),
-        pytest.param("tiktok", 600, marks=full),
-        ("youtube", None),
+        # who renews, which is a process of its own, is killed; its connection is cut
+        pytest.param("tiktok", 0, False, {"kill"}, id="tiktok-killed"),
+        pytest.param("tiktok", 0, True, {"cut"}, id="tiktok-cut"),
+        pytest.param("tiktok", 600, False, {"kill"}, marks=full),
+        pytest.param("tiktok", 600, True, {"cut"}, marks=full),
+        pytest.param("youtube", None, True, {"kill", "cut"}, id="youtube"),
     ],
 )
 def test_who_dies_while_renewing_holds_nobody_up_and_only_a_rotated_pair_is_lost(
     platform: str,
     good_for_s: float | None,
+    apart: bool,
+    ways: set[str],
     place: Place,
     nexus_sandbox_server: SandboxClient,
 ) -> None:
@@ -219,11 +224,15 @@ def test_who_dies_while_renewing_holds_nobody_up_and_only_a_rotated_pair_is_lost
         publishing.renew_flow,
         nexus_sandbox,
         judge,
-        environ={**place.environ(nexus_sandbox.url, {}), "ROUTE": platform},
+        environ={
+            **place.environ(nexus_sandbox.url, {}),
+            "ROUTE": platform,
+            "APART": "yes" * apart,
+        },
         prepare=place.empty,
     )
     moments = ("after",) if good_for_s else ("before", "during", "after")
-    cases = list(matrix.cases(lambda cell: cell.moment in moments))
+    cases = list(matrix.cases(lambda c: c.moment in moments and c.way in ways))
 
     ends = dict(zip([(c.moment, c.way) for c in cases], states[1:], strict=True))
     renewed, lost = ("active", True), ("needs_reauthorization", False)
@@ -231,10 +240,10 @@ def test_who_dies_while_renewing_holds_nobody_up_and_only_a_rotated_pair_is_lost
     assert ends == {
         (moment, way): after if moment == "after" else renewed
         for moment in moments
-        for way in ("kill", "cut")
+        for way in ways
     }
     told = [reason for reason in reasons if reason and BROKEN_OFF in reason]
-    assert bool(told) == (good_for_s == 0)
+    assert bool(told) == (good_for_s == 0 and not apart)
 
 
 @pytest.mark.usefixtures("place")
@@ -367,6 +376,26 @@ def test_only_a_recognised_answer_asks_for_the_owner_and_is_told(
 
     told = [(account.platform, account.account) for account in heard]
     assert told == [("youtube", "creator")] * 2
+
+
+@pytest.mark.parametrize("odd", [[], {"data": None}])
+def test_a_page_is_found_on_any_page_of_the_list_and_an_odd_answer_loses_none(
+    odd: object, tokens: Tokens, nexus_sandbox: SandboxClient
+) -> None:
+    ids = [str(110_000_000_000_001 + number) for number in range(120)]
+    pages = [{"id": i, "name": i, "access_token": f"EAA-page-{i}"} for i in ids]
+    nexus_sandbox.settings(facebook={"pages": pages, "people": [{"pages": ids}]})
+    tokens.store.put("facebook", ids[-1], publishing.credential("facebook"))
+    strange = {"action": "answer", "status": 200, "body": odd}
+    nexus_sandbox.faults({**strange, "route": "GET *"})
+
+    with pytest.raises(RemoteUnavailableError):
+        tokens.renew("facebook", ids[-1])
+    still = tokens.store.get("facebook", ids[-1]).state
+    renewed = tokens.renew("facebook", ids[-1])
+
+    assert (still, renewed.state) == (AccountState.ACTIVE, AccountState.ACTIVE)
+    assert renewed.version == 2
 
 
 def test_a_host_may_keep_the_accounts_itself_and_needs_no_key_for_them(

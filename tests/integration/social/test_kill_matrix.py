@@ -47,6 +47,10 @@ UNCONFIRMED = {
     route: set(product([request], ["before", "during"], ["kill", "cut"]))
     for route, request in UNSURE.items()
 }
+# a draft is in no list, also if it was made
+UNCONFIRMED["tiktok_photo_draft"] = set(
+    product([1], ["before", "during", "after"], ["kill", "cut"])
+)
 
 #: After how many seconds the tokens of a platform have expired.
 EXPIRES = {"youtube": 3600.0, "tiktok": 7300.0, "instagram": 5_200_000.0}

@@ -39,21 +39,11 @@ from nexus_actors.social.desk import Desk
 from nexus_actors.testing.contracts.publisher import until_it_rests
 from nexus_actors.testing.sandbox import SandboxClient
 from nexus_actors.testing.secrets import SecretScan
-from publishing import QUICK, TOKENS, Place
+from publishing import TOKENS
 from scale import full
 
 
-@pytest.fixture(autouse=True)
-def place(
-    nexus_sandbox: SandboxClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Place:
-    """Accounts at a quick sandbox; the clock can be moved."""
-    nexus_sandbox.settings(**QUICK)
-    found = Place(tmp_path)
-    for name, value in found.environ(nexus_sandbox.url, {}).items():
-        monkeypatch.setenv(name, value)
-    found.empty()
-    return found
+pytestmark = pytest.mark.usefixtures("quick_place")
 
 
 def film(clip: Path, **more: Any) -> dict[str, Any]:
@@ -300,12 +290,21 @@ def until_it_waits(post: dict[str, Any], at: datetime) -> dict[str, Any]:
     return row.to_json()
 
 
-def test_a_platform_that_cannot_wait_is_not_asked_to(clip: Path) -> None:
+@pytest.mark.parametrize(
+    ("platform", "privacy", "why"),
+    [
+        ("tiktok", "public", "schedule_mode is platform"),
+        ("youtube", "unlisted", "privacy is unlisted, and public with"),
+    ],
+)
+def test_a_platform_is_not_asked_to_wait_that_cannot_or_would_show_it_to_all(
+    platform: str, privacy: str, why: str, clip: Path
+) -> None:
     later = (clock.now() + timedelta(hours=2)).isoformat()
-    post = film(clip, platform="tiktok", publish_at=later)
-    post["settings"]["schedule_mode"] = "platform"
+    settings = {"privacy": privacy, "schedule_mode": "platform"}
+    post = film(clip, platform=platform, publish_at=later, settings=settings)
 
-    with pytest.raises(InvalidRequestError, match="schedule_mode is platform"):
+    with pytest.raises(InvalidRequestError, match=why):
         publish_post(**post)
 
 

@@ -14,21 +14,17 @@ from nexus_actors.social import publish_post
 from nexus_actors.social.adapters.tiktok import Plan
 from nexus_actors.testing.contracts.publisher import until_it_rests
 from nexus_actors.testing.sandbox import SandboxClient
-from publishing import QUICK, Place, make_photo
+from publishing import make_photo
 from web import serving
 
 
+pytestmark = pytest.mark.usefixtures("quick_place")
+
+
 def test_every_request_to_youtube_is_in_its_discovery_document(
-    nexus_sandbox: SandboxClient,
-    clip: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    nexus_sandbox: SandboxClient, clip: Path, tmp_path: Path
 ) -> None:
-    place, document = Place(tmp_path), discovery()
-    for name, value in place.environ(nexus_sandbox.url, {}).items():
-        monkeypatch.setenv(name, value)
-    place.empty()
-    nexus_sandbox.settings(**QUICK)
+    document = discovery()
     srt = tmp_path / "en.srt"
     srt.write_text("1\n00:00:00,000 --> 00:00:01,000\nHello\n")
     everything: dict[str, Any] = {
@@ -74,21 +70,20 @@ def test_every_request_to_youtube_is_in_its_discovery_document(
             assert not faults(body, method["request"], document["schemas"], path)
 
 
-def test_instagram_is_told_of_ai_once_for_a_whole_carousel(
-    nexus_sandbox: SandboxClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_instagram_is_told_once_what_is_said_of_a_whole_carousel(
+    nexus_sandbox: SandboxClient, tmp_path: Path
 ) -> None:
-    place, photo = Place(tmp_path), make_photo(tmp_path / "photo.jpg")
-    for name, value in place.environ(nexus_sandbox.url, {}).items():
-        monkeypatch.setenv(name, value)
-    place.empty()
-    nexus_sandbox.settings(**QUICK)
+    photo, friends = make_photo(tmp_path / "photo.jpg"), ["ann", "bob"]
 
     with serving(**{"photo.jpg": photo}) as web:
         album: dict[str, Any] = {
             "platform": "instagram",
             "account": "creator",
             "content": {"image_paths": [f"{web}/photo.jpg"] * 2, "title": "Two"},
-            "settings": {"ai_generated": True},
+            "settings": {
+                "ai_generated": True,
+                "extra": {"collaborators": friends},
+            },
         }
         done = until_it_rests(lambda: publish_post(**album))
 
@@ -97,8 +92,11 @@ def test_instagram_is_told_of_ai_once_for_a_whole_carousel(
         for request in nexus_sandbox.requests()
         if request["method"] == "POST" and request["path"].endswith("/media")
     ]
+    assert done["state"] == "published"
     labels = [form.get("is_ai_generated") for form in made]
-    assert (done["state"], labels) == ("published", [None, None, ["true"]])
+    assert labels == [None, None, ["true"]]
+    with_whom = [form.get("collaborators") for form in made]
+    assert with_whom == [None, None, [json.dumps(friends)]]
 
 
 @pytest.mark.parametrize(

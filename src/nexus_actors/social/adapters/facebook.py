@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Final
@@ -15,17 +15,22 @@ from typing import Any, Final
 from typing_extensions import override
 
 from nexus_actors.core import clock
-from nexus_actors.core.errors import InvalidRequestError, NexusError, RejectedError
+from nexus_actors.core.errors import (
+    InvalidRequestError,
+    NexusError,
+    RejectedError,
+    UnknownOutcomeError,
+)
 from nexus_actors.core.http import Answer, ApiClient, Call, FileSlice
 from nexus_actors.core.urls import is_web
 from nexus_actors.platforms import meta
 from nexus_actors.platforms.settings import PlatformSettings
-from nexus_actors.platforms.verdicts import SessionLostError, body_of, field
+from nexus_actors.platforms.verdicts import SessionLostError, body_of, field, told
 
 from .. import rupload
 from ..base import Publisher
-from ..models import Content
-from ..publications import State
+from ..models import alike, form_text
+from ..row import State
 from ..run import Found, Outcome, Part, Run
 
 
@@ -67,12 +72,13 @@ class FacebookPublisher(Publisher):
             if run.kind == "video":
                 edge, form["file_size"] = f"/{page}/videos", str(path.stat().st_size)
             call = Call("POST", edge, form=form, undone_on_5xx=True)
-            made = run.send(call).json()
+            answer = run.send(call)
+            made = told(answer)
             upload = rupload.begin(run, str(made.get("upload_url")), path)
             if run.kind == "video":
-                upload["session"] = str(made["upload_session_id"])
+                upload["session"] = str(told(answer, "upload_session_id"))
                 upload |= _window(made)
-            run.save(video=str(made["video_id"]), **upload)
+            run.save(video=str(told(answer, "video_id")), **upload)
 
     def _add_photos(self, run: Run) -> None:
         """Add each picture unseen: what is forgotten is never shown."""
@@ -91,7 +97,7 @@ class FacebookPublisher(Publisher):
                 call = Call(
                     "POST", edge, body=body, headers=headers, undone_on_5xx=True
                 )
-            photos.append(str(run.send(call).json()["id"]))
+            photos.append(str(told(run.send(call), "id")))
             run.save(photos=photos)
 
     @override
@@ -168,7 +174,7 @@ class FacebookPublisher(Publisher):
                 "video_id": run.checkpoint["video"],
                 "video_state": "PUBLISHED",
                 "title": content.title,
-                "description": _description(content),
+                "description": content.body(),
             }
             if at := run.platform_publishes_at:
                 form["video_state"] = "SCHEDULED"
@@ -179,7 +185,7 @@ class FacebookPublisher(Publisher):
                 "upload_phase": "finish",
                 "upload_session_id": run.checkpoint["session"],
                 "title": content.title,
-                "description": _description(content),
+                "description": content.body(),
                 **_showing(run),
             }
             return _post(run, f"/{page}/videos", form)
@@ -195,8 +201,11 @@ class FacebookPublisher(Publisher):
 
     @override
     def read_commit(self, run: Run, answer: Answer) -> str:
-        body = answer.json()  # of a video's end only that it was heard
-        return str(run.checkpoint.get("video") or body["id"])
+        if "video" not in run.checkpoint:
+            return str(told(answer, "id"))
+        if not told(answer, "success"):  # else only its end was heard
+            raise UnknownOutcomeError("facebook: the end of the video had no success")
+        return str(run.checkpoint["video"])
 
     @override
     def reconcile(self, run: Run) -> Found:
@@ -220,7 +229,7 @@ class FacebookPublisher(Publisher):
             call = Call("GET", path, params={"fields": fields, "limit": "25"})
             same += [
                 post
-                for post in run.send(call).json().get("data", [])
+                for post in field(run.send(call).json(), "data") or []
                 if _is_same(run, post, since)
             ]
         if len(same) == 1:
@@ -248,21 +257,34 @@ class FacebookPublisher(Publisher):
     @override
     def locate(self, run: Run) -> Outcome | None:
         path = f"/{run.hold.row.remote_id}"
-        found = run.send(Call("GET", path, params={"fields": "permalink_url"})).json()
-        return Outcome(state=State.PUBLISHED, url=found.get("permalink_url"))
+        call = Call("GET", path, params={"fields": "permalink_url"})
+        found = run.send(call).json()
+        return Outcome(state=State.PUBLISHED, url=field(found, "permalink_url"))
+
+    @override
+    def steps(self, run: Run) -> Mapping[str, Callable[[Run], None]]:
+        return {"thumbnail": _set_thumbnail} if run.content.thumbnail_path else {}
 
     def _video(self, run: Run) -> Mapping[str, Any]:
         path = f"/{run.checkpoint['video']}"
-        found: Mapping[str, Any] = run.send(
-            Call("GET", path, params={"fields": STATUS})
-        ).json()
+        answer = run.send(Call("GET", path, params={"fields": STATUS}))
+        told(answer, "status")
+        found: Mapping[str, Any] = told(answer)
         return found
 
 
 def _page(run: Run) -> str:
     """Return the id of the Page whose token it is."""
-    me = run.send(Call("GET", "/me", params={"fields": "id"})).json()
-    return str(me["id"])
+    me = run.send(Call("GET", "/me", params={"fields": "id"}))
+    return str(told(me, "id"))
+
+
+def _set_thumbnail(run: Run) -> None:
+    path = run.source.bring(str(run.content.thumbnail_path), check=run.check)
+    body, kind = multipart({"is_preferred": "true"}, "source", path.read_bytes())
+    edge = f"/{run.checkpoint['video']}/thumbnails"
+    headers = {"Content-Type": kind}
+    run.send(Call("POST", edge, body=body, headers=headers, idempotent=True))
 
 
 def multipart(form: Mapping[str, str], name: str, file: bytes) -> tuple[bytes, str]:
@@ -278,12 +300,8 @@ def multipart(form: Mapping[str, str], name: str, file: bytes) -> tuple[bytes, s
 
 
 def _post(run: Run, path: str, form: Mapping[str, str]) -> Call:
-    extra = {name: str(value) for name, value in run.options.extra.items()}
+    extra = {name: form_text(value) for name, value in run.options.extra.items()}
     return Call("POST", path, form={**form, **extra})
-
-
-def _description(content: Content) -> str:
-    return content.text().removeprefix(content.title).lstrip("\n")
 
 
 def _showing(run: Run) -> dict[str, str]:
@@ -342,7 +360,6 @@ def _is_same(run: Run, post: Mapping[str, Any], since: datetime) -> bool:
     created = post.get("created_time")
     if created is None or datetime.fromisoformat(created) < since:
         return False
-    text = run.content.text() or None
     links = {field(item, "target", "url") for item in items}
     same_link = run.content.link is None or run.content.link in links
-    return (post.get("message") or None) == text and same_link
+    return alike(run.content.text(), post.get("message")) and same_link

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from typing_extensions import override
@@ -21,17 +21,23 @@ from nexus_actors.platforms.verdicts import (
     SessionLostError,
     Verdict,
     field,
+    told,
 )
 
 from .. import rupload
 from ..base import Publisher
-from ..publications import Phase, State
+from ..models import alike, form_text
+from ..row import Phase, State
 from ..run import Found, Outcome, Part, Run
 
 
-#: How long after its making a container is looked at again.
+#: How often a container is looked at that is not ready, by how long it is not.
 LOOKS_S: Final = ((20, 5), (60, 10), (300, 30))
 LATER_S: Final = 60
+
+#: After how long a container with a picture, or with a film, will not get ready.
+STUCK_S: Final = 300
+FILM_STUCK_S: Final = 1800
 
 #: How long to wait where the day's posts are used up and nothing says how long.
 QUOTA_PAUSE: Final = timedelta(hours=1)
@@ -62,12 +68,12 @@ class InstagramPublisher(Publisher):
             self._make_children(run)
             form = {"media_type": "CAROUSEL", **_post_form(run)}
             form["children"] = ",".join(run.checkpoint["children"])
-            run.save(container=self._make(run, form)["id"])
+            run.save(container=self._make(run, form))
         elif run.content.image_paths:
             form = {"image_url": _address(run, 0), **_post_form(run)}
             if run.kind == "story":
                 form["media_type"] = "STORIES"
-            run.save(container=self._make(run, form)["id"])
+            run.save(container=self._make(run, form))
         else:
             self._make_video(run)
 
@@ -88,13 +94,18 @@ class InstagramPublisher(Publisher):
                 until=clock.now() + QUOTA_PAUSE,
             )
 
-    def _make(self, run: Run, form: Mapping[str, str]) -> Mapping[str, Any]:
-        """Make a container; one that is forgotten comes to nothing by itself."""
+    def _make(self, run: Run, form: Mapping[str, str]) -> str:
+        """Make a container, and return its id."""
+        return str(told(self._send(run, form), "id"))
+
+    def _send(self, run: Run, form: Mapping[str, str]) -> Answer:
+        """Ask for a container; one that is forgotten comes to nothing by itself."""
         path = f"/{run.checkpoint['owner']}/media"
-        extra = {name: str(value) for name, value in run.options.extra.items()}
+        extra: dict[str, str] = {}
+        if "is_carousel_item" not in form:  # of the post as a whole
+            extra = {name: form_text(v) for name, v in run.options.extra.items()}
         call = Call("POST", path, form={**form, **extra}, undone_on_5xx=True)
-        made: Mapping[str, Any] = run.send(call).json()
-        return made
+        return run.send(call)
 
     def _make_video(self, run: Run) -> None:
         options = run.options
@@ -111,12 +122,12 @@ class InstagramPublisher(Publisher):
         if options.transfer == "url":
             key = f"{run.hold.row.id}/video.mp4"
             form["video_url"] = run.source.address(video, key=key, check=run.check)
-            run.save(container=str(self._make(run, form)["id"]))
+            run.save(container=self._make(run, form))
             return
         path = run.source.bring(video, check=run.check)
-        made = self._make(run, {**form, "upload_type": "resumable"})
-        upload = rupload.begin(run, str(made["uri"]), path)
-        run.save(container=str(made["id"]), **upload)
+        made = self._send(run, {**form, "upload_type": "resumable"})
+        upload = rupload.begin(run, str(told(made, "uri")), path)
+        run.save(container=str(told(made, "id")), **upload)
 
     def _make_children(self, run: Run) -> None:
         """Make the containers of a carousel's pictures, and wait for them.
@@ -127,7 +138,7 @@ class InstagramPublisher(Publisher):
         children = list(run.checkpoint.get("children", []))
         for number in range(len(children), len(run.content.image_paths)):
             form = {"image_url": _address(run, number), "is_carousel_item": "true"}
-            children.append(str(self._make(run, form)["id"]))
+            children.append(self._make(run, form))
             run.save(children=children)
         for child in children:
             self._wait_for(run, child)
@@ -170,7 +181,7 @@ class InstagramPublisher(Publisher):
 
     @override
     def read_commit(self, run: Run, answer: Answer) -> str:
-        return str(answer.json()["id"])
+        return str(told(answer, "id"))
 
     @override
     def reconcile(self, run: Run) -> Found:
@@ -181,7 +192,9 @@ class InstagramPublisher(Publisher):
             return self._published(run)
         if status in {"EXPIRED", "ERROR"}:
             return Found(what="none", resume=Phase.PREPARE, evidence=seen)
-        return Found(what="unseen", evidence=seen)
+        return Found(
+            what="unseen" if status == "FINISHED" else "unclear", evidence=seen
+        )
 
     def _published(self, run: Run) -> Found:
         """Return the post of a container that is published, if one alone can be it."""
@@ -189,14 +202,14 @@ class InstagramPublisher(Publisher):
         path = "stories" if run.kind == "story" else "media"
         wanted = {"fields": "id,caption,timestamp,permalink", "limit": "10"}
         call = Call("GET", f"/{run.checkpoint['owner']}/{path}", params=wanted)
-        listed = run.send(call).json().get("data", [])
-        since = run.hold.row.created_at - SKEW
-        caption = _caption(run).get("caption") or None
+        listed = field(run.send(call).json(), "data") or []
+        row = run.hold.row
+        since = (run.began_at if row.attempt else row.created_at) - SKEW
+        caption = _caption(run).get("caption", "")
         same = [
             media
             for media in listed
-            if (media.get("caption") or None) == caption
-            and datetime.fromisoformat(media["timestamp"]) >= since
+            if alike(caption, media.get("caption")) and _time(media) >= since
         ]
         seen = {"container": container, "alike": len(same)}
         if len(same) == 1:
@@ -217,14 +230,14 @@ class InstagramPublisher(Publisher):
                 state=State.PUBLISHED, remote_id=found.remote_id, url=found.url
             )
         call = Call("GET", f"/{media}", params={"fields": "id,permalink"})
-        return Outcome(
-            state=State.PUBLISHED, url=run.send(call).json().get("permalink")
-        )
+        found = run.send(call).json()
+        return Outcome(state=State.PUBLISHED, url=field(found, "permalink"))
 
     def _container(self, run: Run, container: str) -> Mapping[str, Any]:
         wanted = {"fields": "status_code,status,video_status"}
-        call = Call("GET", f"/{container}", params=wanted)
-        found: Mapping[str, Any] = run.send(call).json()
+        answer = run.send(Call("GET", f"/{container}", params=wanted))
+        told(answer, "status_code")
+        found: Mapping[str, Any] = told(answer)
         return found
 
     def _wait_for(self, run: Run, container: str) -> Mapping[str, Any]:
@@ -242,7 +255,9 @@ class InstagramPublisher(Publisher):
                 raise SessionLostError("instagram: the container has expired")
             case "ERROR":
                 raise _failure(found)
-        age = (clock.now() - run.hold.row.created_at).total_seconds()
+        age = run.waited(f"container_{container}")
+        if age > (STUCK_S if run.content.image_paths else FILM_STUCK_S):
+            raise SessionLostError("instagram: the container does not get ready")
         pause = next((look for until, look in LOOKS_S if age < until), LATER_S)
         raise Postponed(
             "instagram: the media are not ready",
@@ -254,8 +269,15 @@ class InstagramPublisher(Publisher):
 def _owner(run: Run) -> str:
     """Return the account's id: of the ids that it has, the one that paths take."""
     wanted = {"fields": "user_id,username"}
-    found = run.send(Call("GET", "/me", params=wanted)).json()
-    return str(found.get("user_id") or found["id"])
+    answer = run.send(Call("GET", "/me", params=wanted))
+    return str(told(answer).get("user_id") or told(answer, "id"))
+
+
+def _time(media: Mapping[str, Any]) -> datetime:
+    """Return when a post was made; what does not say so was never."""
+    text = media.get("timestamp")
+    never = datetime.min.replace(tzinfo=UTC)
+    return never if text is None else datetime.fromisoformat(text)
 
 
 def _failure(found: Mapping[str, Any]) -> NexusError:

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from typing_extensions import override
 
-from nexus_actors.core import clock
 from nexus_actors.core.errors import (
     AuthorizationError,
     RejectedError,
@@ -26,10 +25,12 @@ from nexus_actors.platforms.verdicts import (
     Verdict,
     error_of,
     field,
+    told,
 )
 
 from ..base import Publisher
-from ..publications import Phase, State
+from ..models import alike
+from ..row import Phase, State
 from ..run import Found, Outcome, Part, Run
 from ..sources import fingerprint
 
@@ -54,8 +55,18 @@ EXPIRED, UNKNOWN, OUT_OF_STEP = 403, 404, 416
 
 TYPES: Final = {".mov": "video/quicktime", ".webm": "video/webm"}
 
-#: What a list shows of a caption.
-LISTED_CHARS: Final = 150
+#: The states in which nothing more happens by itself.
+ENDS: Final = {"PUBLISH_COMPLETE", "SEND_TO_USER_INBOX", "FAILED"}
+
+#: A list shows 150 characters of a caption: if it counts UTF-16 units, half as many.
+CUT_CHARS: Final = 70
+
+#: How often a post is looked at that is processed, by how long it is.
+LOOKS_S: Final = ((15, 5), (300, 30), (1200, 180))
+LATER_S: Final = 600
+
+#: For how long bytes can be sent, and a little more.
+UPLOAD_S: Final = 3900
 
 #: How soon after the post its public id can be there.
 LATE_S: Final = 60
@@ -116,11 +127,11 @@ class TikTokPublisher(Publisher):
                 f"{PUBLISH}/video/init/",
                 _post_info(run, creator),
             )
-        found = run.send(Call("POST", route, json=body, undone_on_5xx=True)).json()
+        answer = run.send(Call("POST", route, json=body, undone_on_5xx=True))
         run.save(
             creator=creator,
-            publish_id=str(field(found, "data", "publish_id")),
-            upload_url=str(field(found, "data", "upload_url")),
+            publish_id=str(told(answer, "data", "publish_id")),
+            upload_url=str(told(answer, "data", "upload_url")),
             size=plan.size,
             chunk=plan.chunk,  # as it was told, whatever is set by the next run
             sha256=fingerprint(path, run.check),
@@ -134,7 +145,7 @@ class TikTokPublisher(Publisher):
             RejectedError: Not what is asked for.
         """
         route = f"{PUBLISH}/creator_info/query/"
-        creator = field(run.send(_asks(route)).json(), "data") or {}
+        creator = told(run.send(_asks(route)), "data")
         level = PRIVACY[str(run.options.privacy)]
         allowed = creator.get("privacy_level_options") or []
         if level not in allowed:
@@ -160,7 +171,7 @@ class TikTokPublisher(Publisher):
         if _is_pulled(run):
             return None
         data = self._status(run)
-        if data.get("status") in {"PUBLISH_COMPLETE", "SEND_TO_USER_INBOX", "FAILED"}:
+        if data["status"] in ENDS:
             return str(run.checkpoint["publish_id"])  # what follows of it is confirm's
         run.save(offset=int(data.get("uploaded_bytes") or 0))
         if run.checkpoint["offset"] >= run.checkpoint["size"]:
@@ -214,9 +225,10 @@ class TikTokPublisher(Publisher):
                 "photo_images": addresses,
                 "photo_cover_index": 0,
             }
+            mode = "MEDIA_UPLOAD" if run.kind == "draft" else "DIRECT_POST"
             body = {
                 "media_type": "PHOTO",
-                "post_mode": "DIRECT_POST",
+                "post_mode": mode,
                 "post_info": _photo_info(run, creator),
                 "source_info": photos,
             }
@@ -230,11 +242,9 @@ class TikTokPublisher(Publisher):
 
     @override
     def read_commit(self, run: Run, answer: Answer) -> str:
-        publish_id = field(answer.json(), "data", "publish_id")
-        if not publish_id:
-            raise UnknownOutcomeError("tiktok: the answer names no publish_id")
-        run.save(publish_id=str(publish_id))
-        return str(publish_id)
+        publish_id = str(told(answer, "data", "publish_id"))
+        run.save(publish_id=publish_id)
+        return publish_id
 
     @override
     def reconcile(self, run: Run) -> Found:
@@ -242,13 +252,15 @@ class TikTokPublisher(Publisher):
             return self._listed(run)
         data, size = self._status(run), run.checkpoint["size"]
         stored = int(data.get("uploaded_bytes") or 0)
-        seen = {"status": data.get("status"), "uploaded_bytes": stored, "size": size}
-        if str(data.get("status")).startswith("PROCESSING") and stored < size:
-            run.save(offset=stored)
-            return Found(what="none", resume=Phase.TRANSFER, evidence=seen)
-        # also one that has failed: what follows of that is confirm's
-        publish_id = str(run.checkpoint["publish_id"])
-        return Found(what="live", remote_id=publish_id, evidence=seen)
+        seen = {"status": data["status"], "uploaded_bytes": stored, "size": size}
+        if data["status"] in ENDS or stored >= size:
+            # also one that has failed: what follows of that is confirm's
+            publish_id = str(run.checkpoint["publish_id"])
+            return Found(what="live", remote_id=publish_id, evidence=seen)
+        if not str(data["status"]).startswith("PROCESSING"):
+            return Found(what="unclear", evidence=seen)
+        run.save(offset=stored)
+        return Found(what="none", resume=Phase.TRANSFER, evidence=seen)
 
     def _listed(self, run: Run) -> Found:
         """Look for the post among the creator's public ones: there is no id of it."""
@@ -258,13 +270,18 @@ class TikTokPublisher(Publisher):
             found = run.send(call).json()
         except AuthorizationError as error:
             return Found(what="unclear", evidence={"reason": error.message})
-        text = run.content.text()[:LISTED_CHARS]
+        text = run.content.text()
+        if run.content.image_paths:  # whose title is apart
+            text = run.content.body() or run.content.title
         since = (run.began_at - SKEW).timestamp()
         same = [
             video
             for video in field(found, "data", "videos") or []
             if video.get("create_time", 0) >= since
-            and text in {video.get("title"), video.get("video_description")}
+            and any(
+                alike(text, video.get(name), cut=CUT_CHARS)
+                for name in ("title", "video_description")
+            )
         ]
         if len(same) == 1:
             id_, url = str(same[0]["id"]), same[0].get("share_url")
@@ -277,15 +294,19 @@ class TikTokPublisher(Publisher):
         if known.startswith("post:"):
             return Outcome(state=State.PUBLISHED, remote_id=known.removeprefix("post:"))
         data = self._status(run)
-        match data.get("status"):
+        match data["status"]:
             case "PUBLISH_COMPLETE":
                 return self._complete(run, data)
             case "SEND_TO_USER_INBOX":
                 return Outcome(state=State.AWAITING_USER)
             case "FAILED":
                 return self._failed(run, str(data.get("fail_reason")))
-        age = (clock.now() - run.hold.row.created_at).total_seconds()
-        return Outcome(state=State.PROCESSING, look_s=5 if age < 60 else 20)  # noqa: PLR2004 - a minute
+        age, size = run.waited("processing"), run.checkpoint.get("size", 0)
+        if age > UPLOAD_S and int(data.get("uploaded_bytes", size)) < size:
+            lost = "tiktok: it lacks bytes that it has confirmed, and takes no more"
+            return Outcome(state=State.FAILED, error=SessionLostError(lost))
+        pause = next((look for until, look in LOOKS_S if age < until), LATER_S)
+        return Outcome(state=State.PROCESSING, look_s=pause)
 
     def _complete(self, run: Run, data: Mapping[str, Any]) -> Outcome:
         # the list is filled once the post is public and moderation has passed it
@@ -296,7 +317,7 @@ class TikTokPublisher(Publisher):
         who = run.checkpoint.get("creator", {}).get("creator_username")
         kind = "photo" if run.content.image_paths else "video"
         url = f"https://www.tiktok.com/@{who}/{kind}/{ids[0]}" if who else None
-        more = {"post_ids": ids}
+        more = {"post_ids": ids} if len(ids) > 1 else {}  # of a draft, posted often
         return Outcome(state=State.PUBLISHED, remote_id=ids[0], url=url, evidence=more)
 
     @override
@@ -313,8 +334,10 @@ class TikTokPublisher(Publisher):
         return Outcome(state=State.FAILED, error=error, evidence={"reason": reason})
 
     def _status(self, run: Run) -> Mapping[str, Any]:
-        call = _asks(f"{PUBLISH}/status/fetch/", **_id(run))
-        found: Mapping[str, Any] = field(run.send(call).json(), "data") or {}
+        """Return what TikTok says of the post; a ``status`` is in it."""
+        answer = run.send(_asks(f"{PUBLISH}/status/fetch/", **_id(run)))
+        told(answer, "data", "status")
+        found: Mapping[str, Any] = told(answer, "data")
         return found
 
 
@@ -361,10 +384,12 @@ def _post_info(run: Run, creator: Mapping[str, Any]) -> dict[str, Any]:
 
 def _photo_info(run: Run, creator: Mapping[str, Any]) -> dict[str, Any]:
     options, content = run.options, run.content
+    text = {"title": content.title, "description": content.body()}
+    if run.kind == "draft":  # all else is chosen in the app
+        return {**text, **options.extra}
     return {
         "privacy_level": PRIVACY[str(options.privacy)],
-        "title": content.title,
-        "description": content.text().removeprefix(content.title).lstrip("\n"),
+        **text,
         "disable_comment": _is_off(options.allow_comments, creator, "comment"),
         "brand_content_toggle": options.paid_partnership,
         "brand_organic_toggle": options.own_brand,

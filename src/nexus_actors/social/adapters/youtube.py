@@ -18,15 +18,15 @@ from typing import Any, Final
 from typing_extensions import override
 
 from nexus_actors.core import clock
-from nexus_actors.core.errors import RejectedError
+from nexus_actors.core.errors import RejectedError, RemoteUnavailableError
 from nexus_actors.core.http import Answer, ApiClient, Call, FileSlice
 from nexus_actors.platforms import youtube
 from nexus_actors.platforms.settings import PlatformSettings
-from nexus_actors.platforms.verdicts import SessionLostError, field
+from nexus_actors.platforms.verdicts import SessionLostError, field, told
 
 from ..base import Publisher
 from ..models import Caption
-from ..publications import Phase, State
+from ..row import Phase, State
 from ..run import Found, Outcome, Part, Run
 from ..sources import fingerprint
 
@@ -47,6 +47,9 @@ BAD_ENDS: Final = {
 #: How often a video is looked at that is processed, by its age; a look costs a unit.
 LOOKS_S: Final = ((60, 5), (600, 20), (3600, 60))
 LATER_S: Final = 300
+
+#: After how long a video that YouTube does not find is gone for good.
+GONE_S: Final = 600
 
 #: How many of the newest uploads are looked through for one that was lost.
 NEWEST: Final = 10
@@ -83,8 +86,11 @@ class YouTubePublisher(Publisher):
                 undone_on_5xx=True,
             )
         )
+        session = answer.headers.get("Location")
+        if session is None:
+            raise RemoteUnavailableError("YouTube: the answer names no upload session")
         run.save(
-            session=answer.headers["Location"],
+            session=session,
             size=size,
             sha256=fingerprint(path, run.check),
             offset=0,
@@ -125,7 +131,7 @@ class YouTubePublisher(Publisher):
         if answer.status == INCOMPLETE:
             run.save(offset=_stored(answer))
             return None
-        return str(answer.json()["id"])
+        return str(told(answer, "id"))
 
     @override
     def commit(self, run: Run) -> Call:
@@ -144,7 +150,7 @@ class YouTubePublisher(Publisher):
             seen = {"stored": stored, "size": run.checkpoint["size"]}
             return Found(what="none", resume=Phase.TRANSFER, evidence=seen)
         if answer.status not in GONE:
-            return Found(what="live", remote_id=str(answer.json()["id"]))
+            return Found(what="live", remote_id=str(told(answer, "id")))
         for video in self._newest(run):
             if field(video, "fileDetails", "fileName") == f"{run.marker}.mp4":
                 return Found(what="live", remote_id=str(video["id"]))
@@ -177,18 +183,25 @@ class YouTubePublisher(Publisher):
             "maxResults": NEWEST,
         }
         items = run.send(Call("GET", "/youtube/v3/playlistItems", params=listed)).json()
-        ids = [field(i, "contentDetails", "videoId") for i in items.get("items", [])]
+        listed_ids = [
+            field(item, "contentDetails", "videoId")
+            for item in field(items, "items") or []
+        ]
+        ids = [str(id_) for id_ in listed_ids if id_]
         if not ids:
             return []
         wanted = {"part": "fileDetails,snippet,status", "id": ",".join(ids)}
         found = run.send(Call("GET", "/youtube/v3/videos", params=wanted)).json()
-        return list(found.get("items", []))
+        return list(field(found, "items") or [])
 
     @override
     def confirm(self, run: Run) -> Outcome:
         id_ = str(run.hold.row.remote_id)
         wanted = {"part": "status,processingDetails", "id": id_}
         found = run.send(Call("GET", "/youtube/v3/videos", params=wanted)).json()
+        if field(found, "items") == [] and run.waited("video") > GONE_S:
+            error = RejectedError(f"YouTube has no video {id_} any more", code="gone")
+            return Outcome(state=State.FAILED, error=error, evidence={"video": id_})
         status = field(found, "items", 0, "status") or {}
         url = f"https://www.youtube.com/watch?v={id_}"
         state = status.get("uploadStatus")
@@ -201,14 +214,16 @@ class YouTubePublisher(Publisher):
             )
             return Outcome(state=State.FAILED, error=error, evidence={"video": id_})
         if state != "processed":
-            age = (clock.now() - run.hold.row.created_at).total_seconds()
+            age = run.waited("processing")
             pause = next((look for until, look in LOOKS_S if age < until), LATER_S)
             return Outcome(state=State.PROCESSING, url=url, look_s=pause)
         at = run.platform_publishes_at
         if at is not None and status.get("privacyStatus") == "private":
             left = (at - clock.now()).total_seconds()
             return Outcome(state=State.PROCESSING, url=url, look_s=max(60, left))
-        return Outcome(state=State.PUBLISHED, url=url)
+        asked, shown = run.options.privacy, status.get("privacyStatus")
+        seen = {} if at or shown == asked else {"privacy": shown, "asked": asked}
+        return Outcome(state=State.PUBLISHED, url=url, evidence=seen)
 
     @override
     def steps(self, run: Run) -> Mapping[str, Callable[[Run], None]]:
@@ -218,6 +233,8 @@ class YouTubePublisher(Publisher):
             steps["thumbnail"] = _set_thumbnail
         for caption in content.captions:
             name = f"captions_{caption.language}"
+            if name in steps:  # another track of that language
+                name = f"{name}_{caption.name}"
             steps[name] = partial(_add_caption, caption=caption)
         if options.playlist_id:
             steps["playlist"] = _add_to_playlist
@@ -271,7 +288,7 @@ def _add_caption(run: Run, *, caption: Caption) -> None:
     listed = {"part": "snippet", "videoId": video}
     found = run.send(Call("GET", path, params=listed)).json()
     wanted = (caption.language, caption.name)
-    for item in found.get("items", []):
+    for item in field(found, "items") or []:
         if (
             field(item, "snippet", "language"),
             field(item, "snippet", "name"),
@@ -297,7 +314,7 @@ def _add_to_playlist(run: Run) -> None:
     path = "/youtube/v3/playlistItems"
     listed: dict[str, str | int] = {"part": "id", "playlistId": playlist}
     found = run.send(Call("GET", path, params={**listed, "videoId": video})).json()
-    if found.get("items"):
+    if field(found, "items"):
         return
     resource = {"kind": "youtube#video", "videoId": video}
     body = {"snippet": {"playlistId": playlist, "resourceId": resource}}
