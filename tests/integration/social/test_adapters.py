@@ -188,6 +188,7 @@ ODD: list[dict[str, Any]] = scaled(
 )
 
 
+@pytest.mark.timeout(scaled(180, full=900))
 @pytest.mark.parametrize("platform", ["youtube", "tiktok", "instagram", "facebook"])
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_whichever_answer_is_odd_there_is_one_post_or_the_record_says_so(

@@ -22,7 +22,7 @@ from nexus_actors.social.control import settle
 from nexus_actors.testing.kill_matrix import Case, Cell, KillMatrix
 from nexus_actors.testing.sandbox import SandboxClient
 from publishing import POSTS, QUICK, Place
-from scale import full
+from scale import full, scaled
 
 
 #: The cells of the small scale: the commit of one way for each platform, and of one
@@ -92,6 +92,7 @@ class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
+@pytest.mark.timeout(scaled(180, full=1700))
 @pytest.mark.parametrize(("route", "small"), ROUTES)
 def test_whatever_is_killed_or_lost_there_is_one_post_or_none(
     route: str,
