@@ -19,4 +19,4 @@ default_role = "code"
 
 html_theme = "furo"
 html_title = f"nexus-actors {version}"
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "pypi.md"]  # the latter is for PyPI

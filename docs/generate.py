@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+import tomllib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -20,6 +21,7 @@ import click
 from pydantic import AliasChoices, AwareDatetime, BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+import licences
 import nexus_actors
 from nexus_actors.analytics.settings import AnalyticsSettings, ReportPlan
 from nexus_actors.app import DOMAINS, actors_of
@@ -81,9 +83,11 @@ def main(folder: Path) -> None:
         "errors": errors_page(),
         "command-line": command_line_page(),
         "metrics": metrics_page(),
+        "licences": licences_page(),
     }
     for name, text in pages.items():
         (folder / f"{name}.md").write_text(f"{HEAD}{text.strip()}\n", encoding="utf-8")
+    (folder.parent / "pypi.md").write_text(pypi_page(), encoding="utf-8")
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
@@ -468,6 +472,45 @@ def label_words(name: str, values: Collection[str] | None) -> str:
     if values is None:
         return f"`{name}`"
     return f"`{name}`: {', '.join(f'`{value}`' for value in values)}"
+
+
+# PyPI
+
+
+def pypi_page() -> str:
+    """Return the README as PyPI can show it: links into the repository are text there.
+
+    They become links again once ``project.urls`` has *Source*.
+    """
+    root = PACKAGE.parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    source = project["project"].get("urls", {}).get("Source")
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    link = rf"[\1]({source}/blob/main/\2)" if source else r"\1"
+    return re.sub(r"\[([^\]]+)\]\((?!https://)([^)]+)\)", link, readme)
+
+
+# Licences
+
+
+def licences_page() -> str:
+    """Return every package that may be installed with ours, and its licence."""
+    rows = [
+        (
+            f"`{part.name}`",
+            part.licence.replace(" AND ", " and ").replace(" OR ", " or "),
+            ", ".join(f"`{extra}`" for extra in part.extras) or "always",
+        )
+        for part in licences.parts()
+    ]
+    return (
+        "# Licences\n\n"
+        "The package itself is under the MIT licence.  What it stands on is listed "
+        "here, with the\nextras that install it; what that means for you is told in "
+        "[Redistribute it](../explanation/licences.md).\nA licence that is unknown, or "
+        "asks for more than these do, fails the build of this page.\n\n"
+        + table(("package", "licence", "installed with"), rows)
+    )
 
 
 # Command line

@@ -108,6 +108,26 @@ def redis_url(redis_server: EmbeddedRedis) -> str:
 
 
 @pytest.fixture(scope="session")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """What is published: the sdist and the wheel, each made of the checkout."""
+    from releases import build
+
+    return build(ROOT, tmp_path_factory.mktemp("dist"), "--sdist", "--wheel")
+
+
+@pytest.fixture(scope="session")
+def wheel(dist: list[Path]) -> Path:
+    [found] = [path for path in dist if path.suffix == ".whl"]
+    return found
+
+
+@pytest.fixture(scope="session")
+def sdist(dist: list[Path]) -> Path:
+    [found] = [path for path in dist if path.suffix == ".gz"]
+    return found
+
+
+@pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five seconds of 640 x 360 at 30 fps, with sound."""
     return make_clip(tmp_path_factory.mktemp("clip") / "clip.mp4")

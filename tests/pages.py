@@ -2,7 +2,9 @@
 
 ``python`` is run as a script, or written to a file where the block has a caption;
 ``console`` are commands after ``$``, with what they print (``…`` stands for anything);
-``json`` and ``ini`` are parsed; ``text`` is not run.
+``json``, ``toml`` and ``ini`` are parsed; the metrics of ``promql`` must be there.
+``sh`` is for the reader's own machine, since it installs, deploys or asks for what no
+test has: it is checked by `shells` and not run.  ``text`` is output, or a drawing.
 """
 
 from __future__ import annotations
@@ -14,10 +16,13 @@ import re
 import shlex
 import signal
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from shells import FOREIGN, OURS, check_shell, known_metrics
 
 
 #: Commands that run until they are stopped: on the page, in a terminal of their own.
@@ -25,6 +30,17 @@ SERVERS: Final = (
     *("dramatiq ", "nexus-actors dashboard", "nexus-actors worker"),
     "python -m http.server",
 )
+
+#: What Sphinx makes of a block, and nobody runs.
+DIRECTIVES: Final = {
+    "{toctree}",
+    "{eval-rst}",
+    "{glossary}",
+    "{include} ../CHANGELOG.md",
+}
+
+#: How a line begins that belongs into a block of another kind than ``text``.
+COMMAND: Final = re.compile(rf"(\$|{'|'.join(map(re.escape, (*OURS, *FOREIGN)))}) \S")
 
 #: What the pages call the reader's Redis and the reader's video.
 REDIS_URL: Final = "redis://127.0.0.1:6379/0"
@@ -80,14 +96,8 @@ class Reader:
         elif block.kind == "console":
             for command, expected in commands_of(block.text):
                 self._command(self._with_own(command), expected, block)
-        elif block.kind == "json":
-            json.loads(block.text)
-        elif block.kind == "ini":
-            configparser.ConfigParser(strict=False).read_string(block.text)
-        elif not block.kind.startswith("{"):  # a directive of Sphinx's
-            assert block.kind == "text", (
-                f"line {block.line}: nobody runs {block.kind!r}"
-            )
+        else:
+            check(block)
 
     def _with_own(self, text: str) -> str:
         own = text.replace(REDIS_URL, self.environ["REDIS_URL"])
@@ -144,6 +154,32 @@ class Reader:
             except subprocess.TimeoutExpired:
                 os.killpg(server.pid, signal.SIGKILL)
                 server.wait()
+
+
+def check(block: Block) -> None:
+    """Check a block that is not run, or fail: one of an unknown kind does."""
+    if block.kind == "json":
+        json.loads(block.text)
+    elif block.kind == "toml":
+        tomllib.loads(block.text)
+    elif block.kind == "ini":
+        configparser.ConfigParser(strict=False).read_string(block.text)
+    elif block.kind == "promql":
+        named = set(re.findall(r"nexus_\w+", block.text))
+        assert named, f"line {block.line}: no metric of ours"
+        assert named <= known_metrics(), f"line {block.line}: {named}"
+    elif block.kind == "sh":
+        check_shell(block.text, line=block.line)
+    elif block.kind == "text":
+        lines = block.text.splitlines()
+        runnable = [line for line in lines if COMMAND.match(line)]
+        assert not runnable, (
+            f"line {block.line}: neither output nor drawing: {runnable}"
+        )
+    else:
+        assert block.kind in DIRECTIVES, (
+            f"line {block.line}: nobody runs {block.kind!r}"
+        )
 
 
 def commands_of(text: str) -> Iterator[tuple[str, str]]:

@@ -11,12 +11,7 @@ import pytest
 import nexus_actors
 from nexus_actors.app import DOMAINS
 from nexus_actors.core import errors
-
-
-PUBLIC = [
-    *("nexus_actors", "nexus_actors.dashboard"),
-    *(path.rpartition(".")[0] for path in DOMAINS.values()),
-]
+from public import PUBLIC
 
 
 @pytest.fixture(params=PUBLIC)

@@ -1,11 +1,10 @@
-"""What users install: the wheel's files and metadata."""
+"""What users install: the files and the metadata of the wheel and the sdist."""
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
+import tarfile
 import tomllib
 import zipfile
 from email import message_from_bytes
@@ -14,8 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.metadata import Metadata
+from readme_renderer import markdown
+from trove_classifiers import classifiers
 
 from conftest import ROOT
+from releases import build
 
 
 #: What the library is made with, each in the base, an extra or a dependency group.
@@ -24,28 +27,6 @@ FIXED = {
     *("sendgrid", "twilio", "firebase-admin", "slack-sdk", "prometheus-client"),
     "pytest",
 }
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dist")
-    uv = Path(sys.executable).with_name("uv")
-    if not uv.exists():
-        assert not os.environ.get("CI"), "uv is not installed"
-        pytest.skip("uv is not installed")
-    options = ["--quiet", "--wheel", "--offline", "--no-build-isolation"]
-    done = subprocess.run(
-        [uv, "build", *options, "--python", sys.executable, "--out-dir", folder, ROOT],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode and "No module named 'uv_build'" in done.stderr:
-        assert not os.environ.get("CI"), done.stderr
-        pytest.skip("the build backend is not installed")
-    assert done.returncode == 0, done.stderr
-    [made] = folder.glob("*.whl")
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +69,10 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(names: set[str]) -> 
 def test_the_metadata_is_of_a_version_that_publishing_tools_take(
     metadata: Message,
 ) -> None:
+    strict = Metadata.from_email(metadata.as_bytes(), validate=True)
+
+    assert strict.name == "nexus-actors"
+    assert set(strict.classifiers or ()) <= classifiers
     assert metadata["Metadata-Version"] in {"2.3", "2.4"}
     assert metadata["License-Expression"] == "MIT"
     assert metadata["License-File"] == "LICENSE"
@@ -95,6 +80,63 @@ def test_the_metadata_is_of_a_version_that_publishing_tools_take(
     assert set(metadata.get_all("Provides-Extra", [])) == set(
         project()["project"]["optional-dependencies"]
     )
+
+
+def test_what_pypi_shows_is_rendered_and_leads_nowhere_in_a_repository(
+    metadata: Message,
+) -> None:
+    shown = markdown.render(str(metadata.get_payload()))
+
+    assert shown is not None
+    assert "<h1>nexus-actors</h1>" in shown
+    addresses = re.findall(r"""(?:href|src)="([^"]*)\"""", shown)
+    assert all(address.startswith(("https://", "#")) for address in addresses)
+
+
+def test_the_sdist_holds_what_is_kept_under_version_control_and_nothing_else(
+    sdist: Path,
+) -> None:
+    with tarfile.open(sdist) as archive:
+        packed = {
+            member.name.partition("/")[2] for member in archive if member.isfile()
+        }
+
+    made = {"PKG-INFO", "pyproject.toml.orig"}
+    assert packed - made == kept() - {".gitignore", ".pre-commit-config.yaml"}
+
+
+def kept() -> set[str]:
+    """Return the files of the repository; those of an unpacked sdist are all."""
+    git = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others"]
+    done = subprocess.run(
+        [*git, "--exclude-standard"], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("this is no checkout")
+    return {name for name in done.stdout.splitlines() if (ROOT / name).is_file()}
+
+
+def test_the_wheel_made_of_the_sdist_is_that_of_the_checkout(
+    wheel: Path, sdist: Path, tmp_path: Path
+) -> None:
+    [again] = build(sdist, tmp_path, "--wheel")
+
+    assert again.name == wheel.name
+    assert contents(again) == contents(wheel)
+
+
+def contents(wheel: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_the_changelog_has_the_version_that_is_released() -> None:
+    version = project()["project"]["version"]
+    headings = re.findall(
+        r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+
+    assert headings[:2] == ["Unreleased", version]
 
 
 def test_every_fixed_package_is_required_somewhere(metadata: Message) -> None:

@@ -15,11 +15,17 @@ import pytest
 
 from conftest import ROOT, make_clip
 from nexus_actors import CoreSettings, RedisBroker, jobs
-from pages import Reader, blocks_of
+from pages import DIRECTIVES, Block, Reader, blocks_of, check
 
 
 README = ROOT / "README.md"
-PAGES = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(
+        ROOT / name
+        for name in ("CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md")
+    ),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 
 
 @pytest.fixture(scope="session")
@@ -45,9 +51,13 @@ def reader(redis_url: str, tmp_path: Path, upload: Path) -> Iterator[Reader]:
     reader.close()
 
 
+def is_run(page: Path) -> bool:
+    return any(block.kind in {"console", "python"} for block in blocks_of(page))
+
+
 @pytest.mark.parametrize(
     "page",
-    [page for page in PAGES if any(b.kind != "text" for b in blocks_of(page))],
+    [page for page in PAGES if is_run(page)],
     ids=lambda page: str(page.relative_to(ROOT)),
 )
 def test_every_block_of_a_page_does_what_the_page_says(
@@ -55,6 +65,66 @@ def test_every_block_of_a_page_does_what_the_page_says(
 ) -> None:
     for block in blocks_of(page):
         reader.do(block)
+
+
+def test_every_block_that_is_not_run_is_output_or_says_what_there_is() -> None:
+    wrong = []
+    for page in (README, *PAGES):
+        for block in blocks_of(page):
+            if block.kind not in {"console", "python"}:
+                try:
+                    check(block)
+                except (AssertionError, ValueError) as error:
+                    wrong.append(f"{page.relative_to(ROOT)}, {error}")
+
+    assert not wrong, "\n".join(wrong)
+
+
+def is_used(block: Block, later: list[Block]) -> bool:
+    """Tell whether a file that the reader writes is run, imported or collected."""
+    path = Path(block.caption)
+    names = [path.stem]
+    if path.name == "conftest.py" or path.name.startswith("test_"):
+        names.append("pytest")
+    return any(name in other.text for other in later for name in names)
+
+
+def test_every_file_that_a_page_has_its_reader_write_is_used_on_the_page() -> None:
+    unused = []
+    for page in PAGES:
+        blocks = [block for block in blocks_of(page) if block.kind not in DIRECTIVES]
+        unused += [
+            f"{page.relative_to(ROOT)}: {block.caption}"
+            for number, block in enumerate(blocks)
+            if block.caption and not is_used(block, blocks[number + 1 :])
+        ]
+
+    assert not unused, "\n".join(unused)
+
+
+def test_a_block_of_a_kind_that_nobody_knows_fails() -> None:
+    with pytest.raises(AssertionError, match="line 3: nobody runs 'yaml'"):
+        check(Block(kind="yaml", caption="", text="a: b\n", line=3))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nexus-actors job --wiat 1",
+        "nexus-actors oath login youtube",
+        "export NEXUS_NO_SUCH_SETTING=1",
+        "make dmeo",
+        "rm -rf /",
+    ],
+)
+def test_a_command_that_is_not_there_fails(text: str) -> None:
+    with pytest.raises(AssertionError, match="line 3: "):
+        check(Block(kind="sh", caption="", text=f"{text}\n", line=3))
+
+
+def test_a_command_that_is_marked_as_output_fails() -> None:
+    with pytest.raises(AssertionError, match="neither output nor drawing"):
+        check(Block(kind="text", caption="", text="$ nexus-actors doctor\n", line=3))
 
 
 def test_the_example_of_the_readme_runs_and_brings_back_what_it_says(

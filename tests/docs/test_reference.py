@@ -28,10 +28,13 @@ def names_in_tables(page: str) -> set[str]:
 
 
 def test_the_generated_pages_are_what_the_code_says_now(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, DOCS / "generate.py", tmp_path], check=True)
+    folder = tmp_path / "reference"
+    folder.mkdir()
 
-    for made in tmp_path.iterdir():
-        kept = DOCS / "reference" / made.name
+    subprocess.run([sys.executable, DOCS / "generate.py", folder], check=True)
+
+    for made in tmp_path.rglob("*.md"):
+        kept = DOCS / made.relative_to(tmp_path)
         assert kept.read_text("utf-8") == made.read_text("utf-8"), "run: make docs"
 
 
@@ -77,17 +80,3 @@ def test_every_place_where_any_exception_is_caught_is_in_the_design() -> None:
     boundaries = design.partition("## Where any exception is caught")[2]
     boundaries = boundaries.partition("\n## ")[0]
     assert set(re.findall(r"^- `([^`]+)`", boundaries, re.MULTILINE)) == found
-
-
-def test_the_pages_are_built_without_a_warning(tmp_path: Path) -> None:
-    build = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--quiet"]
-
-    done = subprocess.run(
-        [*build, "-b", "html", DOCS, tmp_path],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "tutorial" / "first-video.html").is_file()

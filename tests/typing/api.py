@@ -17,8 +17,13 @@ from nexus_actors import (
     jobs,
     queues,
 )
-from nexus_actors.analytics import aggregate_metrics, collect_metrics
+from nexus_actors.analytics import Collector, aggregate_metrics, collect_metrics
+from nexus_actors.dashboard import Access, Dashboard
 from nexus_actors.notifications import (
+    Channel,
+    Provider,
+    Push,
+    Receipt,
     cancel,
     receive_events,
     send_bulk,
@@ -26,8 +31,17 @@ from nexus_actors.notifications import (
     verify_webhook,
 )
 from nexus_actors.notifications.events import DeliveryEvent
-from nexus_actors.social import begin_login, finish_login, publish_post
-from nexus_actors.video import fresh_url, process_video
+from nexus_actors.social import Publisher, begin_login, finish_login, publish_post
+from nexus_actors.video import (
+    Packager,
+    Presentation,
+    ProcessVideoOptions,
+    ProcessVideoResult,
+    ThumbnailOptions,
+    Workbench,
+    fresh_url,
+    process_video,
+)
 
 
 def send() -> str:
@@ -133,3 +147,69 @@ def mend() -> None:
     assert_type(dead_letters.requeue(chosen), dead_letters.Requeued)
     assert_type(dead_letters.purge(dead_letters.ALL), int)
     dead_letters.purge()  # type: ignore[call-arg]
+
+
+def choose() -> None:
+    options = ProcessVideoOptions(
+        formats=("hls", "mp4"), thumbnails=ThumbnailOptions(at=1.5), watermark=True
+    )
+    assert_type(options.clean_rendition, bool)
+    ProcessVideoOptions(formats=("hls", "avi"))  # type: ignore[arg-type]
+    ProcessVideoOptions(watermark="yes")  # type: ignore[arg-type]
+    ProcessVideoOptions(thumbnail=True)  # type: ignore[call-arg]
+
+
+def read(record: jobs.JobRecord) -> str:
+    result = ProcessVideoResult.model_validate(record.result)
+    assert_type(result.video_id, str)
+    return result.video  # type: ignore[attr-defined, no-any-return]
+
+
+class OurPush(Provider[Push]):
+    name = "ourpush"
+    channels = frozenset({Channel.PUSH})
+
+    @classmethod
+    def connect(cls) -> OurPush:
+        return cls()
+
+    def deliver(self, content: Push, *, delivery_id: str) -> Receipt:
+        return Receipt(provider_id=f"{delivery_id} {content.body}")
+
+
+class Teletext(Packager):
+    name = "teletext"
+    step = "derive"
+
+    def package(self, presentation: Presentation, bench: Workbench) -> list[str]:
+        return [str(bench.root / f"{track.name}.txt") for track in presentation.video]
+
+
+class Half(Provider[Push]):
+    name = "half"
+
+
+class Wrong(Packager):
+    name = "wrong"
+    step = "encode"  # type: ignore[assignment]
+
+    def package(self, presentation: Presentation) -> list[str]:  # type: ignore[override]
+        return [track.name for track in presentation.video]
+
+
+def adapt() -> None:
+    OurPush.connect().deliver("text", delivery_id="d")  # type: ignore[arg-type]
+    Teletext()
+    Half()  # type: ignore[abstract]
+    Collector()  # type: ignore[abstract]
+    Publisher()  # type: ignore[abstract]
+
+
+def allow(_request: object) -> Access:
+    return Access.READ
+
+
+def mount() -> None:
+    Dashboard(authorize=allow)
+    Dashboard(authorize=len)  # type: ignore[arg-type]
+    Dashboard(authorise=None)  # type: ignore[call-arg]

@@ -23,6 +23,7 @@ from dramatiq.logging import get_logger
 from nexus_actors.core.errors import (
     Cancelled,
     InvalidRequestError,
+    MissingExtraError,
     PermanentError,
     Postponed,
     TransientError,
@@ -218,15 +219,25 @@ class Actor(dramatiq.Actor[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the actor here; in a worker, the result goes to the job's record."""
         body = self.parse(args, kwargs)
-        run: Callable[..., R] = self.fn
         job = jobs.running()
         if job is None or job.actor != self.actor_name:
-            return run(**body)
+            return self._run(body)
         with as_dramatiq_understands():
             job.stop_if_asked()
-            job.result = run(**body)
+            job.result = self._run(body)
         # dramatiq warns of a result that nobody takes
         return job.result if job.hand_on else None  # type: ignore[return-value]
+
+    def _run(self, body: Mapping[str, Any]) -> R:
+        """Run the function; a package that is missing is one of the domain's extra."""
+        run: Callable[..., R] = self.fn
+        try:
+            return run(**body)
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("nexus_actors"):
+                raise
+            domain = self.actor_name.partition(".")[0]
+            raise MissingExtraError(f"the {domain} domain", domain) from error
 
 
 @contextmanager

@@ -18,9 +18,16 @@ own server is sent by `callbacks`, `limits` counts calls, and `shapes` checks JS
 
 from __future__ import annotations
 
-from .app import Sandbox
-from .faults import Fault, read_faults
-from .server import run, running
+
+try:
+    from .app import Sandbox
+    from .faults import Fault, read_faults
+    from .server import run, running
+except ModuleNotFoundError as error:
+    if (error.name or "").startswith("nexus_actors"):
+        raise
+    text = 'nexus_actors.sandbox needs: pip install "nexus-actors[web]"'
+    raise ImportError(text) from error
 
 
 __all__ = ["Fault", "Sandbox", "read_faults", "run", "running"]
