@@ -21,7 +21,7 @@ def run_uv(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         give_up("uv is not installed")
     return subprocess.run(
         [UV, *arguments],
-        env={**os.environ, "UV_LINK_MODE": "copy", **environ},
+        env={**os.environ, **environ},
         capture_output=True,
         text=True,
         check=False,

@@ -36,10 +36,15 @@ def names(wheel: Path) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def metadata(wheel: Path, names: set[str]) -> Message:
+def raw_metadata(wheel: Path, names: set[str]) -> bytes:
     [path] = [name for name in names if name.endswith(".dist-info/METADATA")]
     with zipfile.ZipFile(wheel) as archive:
-        return message_from_bytes(archive.read(path))
+        return archive.read(path)
+
+
+@pytest.fixture(scope="module")
+def metadata(raw_metadata: bytes) -> Message:
+    return message_from_bytes(raw_metadata)
 
 
 def project() -> dict[str, Any]:
@@ -67,9 +72,9 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(names: set[str]) -> 
 
 
 def test_the_metadata_is_of_a_version_that_publishing_tools_take(
-    metadata: Message,
+    metadata: Message, raw_metadata: bytes
 ) -> None:
-    strict = Metadata.from_email(metadata.as_bytes(), validate=True)
+    strict = Metadata.from_email(raw_metadata, validate=True)
 
     assert strict.name == "nexus-actors"
     assert set(strict.classifiers or ()) <= classifiers
@@ -88,7 +93,8 @@ def test_what_pypi_shows_is_rendered_and_leads_nowhere_in_a_repository(
     shown = markdown.render(str(metadata.get_payload()))
 
     assert shown is not None
-    assert "<h1>nexus-actors</h1>" in shown
+    assert re.search("<h1[^>]*>nexus-actors<", shown)
+    assert "<table>" in shown
     addresses = re.findall(r"""(?:href|src)="([^"]*)\"""", shown)
     assert all(address.startswith(("https://", "#")) for address in addresses)
 
@@ -126,8 +132,13 @@ def test_the_wheel_made_of_the_sdist_is_that_of_the_checkout(
 
 
 def contents(wheel: Path) -> dict[str, bytes]:
+    """Return its files, but for those that say what it was built with."""
     with zipfile.ZipFile(wheel) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
+        return {
+            name: archive.read(name)
+            for name in archive.namelist()
+            if not name.endswith((".dist-info/RECORD", ".dist-info/WHEEL"))
+        }
 
 
 def test_the_changelog_has_the_version_that_is_released() -> None:
