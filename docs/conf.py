@@ -12,6 +12,7 @@ version = release = version_of("nexus-actors")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_heading_anchors = 4
+myst_enable_extensions = ["deflist"]
 nitpicky = False
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"

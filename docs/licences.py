@@ -165,8 +165,8 @@ def checked(name: str, licence: str) -> str:
     """Return *licence* if the package may come with ours."""
     if not fits(licence):
         raise LicenceError(
-            f"{name}: {licence.splitlines()[0] if licence else 'no licence'!s} is "
-            "unknown, or does not fit beside ours; see docs/licences.py"
+            f"{name}: {licence[:100] or 'no licence'!r} is unknown, or does not fit "
+            "beside ours; see docs/licences.py"
         )
     return licence
 

@@ -200,7 +200,8 @@ def test_a_hosts_type_checker_takes_what_is_right_and_refuses_what_is_wrong(
         )
     )
     options = {
-        "mypy": f"--strict --config-file= --cache-dir=/dev/null --python-executable {whole}/python {host}",
+        "mypy": "--strict --config-file= --cache-dir=/dev/null "
+        f"--python-executable {whole}/python {host}",
         "pyright": f"--project {tmp_path}",
     }
 

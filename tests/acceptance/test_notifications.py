@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ def test_what_is_private_is_nowhere_but_at_the_vendor(
     leaks = [*scan.text("the worker's log", log), *scan.redis(url)]
     leaks += scan.text("the metrics", scraped)
     assert leaks == []
-    with sqlite3.connect(tmp_path / "nexus.db") as database:
+    with closing(sqlite3.connect(tmp_path / "nexus.db")) as database:
         rows = database.execute("SELECT key, evidence FROM nexus_ledger").fetchall()
     assert len(rows) >= len(good)
     assert list(scan.text("the ledger", repr(rows))) == []

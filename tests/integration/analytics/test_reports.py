@@ -40,12 +40,14 @@ BERLIN, NEW_YORK, TOKYO = ACCOUNTS
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     """A database and a store, named by the environment."""
     monkeypatch.setenv("NEXUS_DATABASE_URL", f"sqlite:///{tmp_path / 'nexus.db'}")
     monkeypatch.setenv("NEXUS_STORAGE_URL", str(tmp_path / "store"))
     monkeypatch.setenv("NEXUS_STORAGE_PUBLIC_URL", "https://cdn.example/out")
-    return Database.connect(CoreSettings.load())
+    database = Database.connect(CoreSettings.load())
+    yield database
+    database.close()
 
 
 def fill(database: Database) -> None:
