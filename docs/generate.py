@@ -482,7 +482,7 @@ def pypi_page() -> str:
 
     They become links again once ``project.urls`` has *Source*.
     """
-    root = PACKAGE.parents[1]
+    root = Path(__file__).parents[1]
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     source = project["project"].get("urls", {}).get("Source")
     readme = (root / "README.md").read_text(encoding="utf-8")

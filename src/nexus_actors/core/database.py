@@ -52,9 +52,12 @@ UPGRADE_LOCK: Final = 0x6E65787573
 Fit = Literal["empty", "old", "current", "newer"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Database:
-    """A pool of connections; *name* is what messages call it, without its password."""
+    """A pool of connections; *name* is what messages call it, without its password.
+
+    Connections that nobody uses are closed with it, at the latest.
+    """
 
     engine: Engine
     name: str
@@ -62,6 +65,7 @@ class Database:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_commits", Together(self._commit))  # it is frozen
+        weakref.finalize(self, self.engine.dispose).atexit = False
 
     @classmethod
     def connect(cls, settings: CoreSettings) -> Database:

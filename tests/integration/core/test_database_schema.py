@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import stat
@@ -331,6 +332,22 @@ status = os.waitstatus_to_exitcode(os.wait()[1])
 assert ask() == mine
 sys.exit(status)
 """
+
+
+def test_connections_are_closed_with_a_database_that_nobody_uses_any_more(
+    tmp_path: Path,
+) -> None:
+    database = connect(f"sqlite:///{tmp_path / 'nexus.db'}")
+    closed: list[object] = []
+    sa.event.listen(database.engine, "close", lambda *told: closed.append(told))
+    with database.read():
+        pass
+    assert not closed
+
+    del database
+    gc.collect()
+
+    assert len(closed) == 1
 
 
 def test_a_forked_child_does_not_use_its_parents_connections(
