@@ -8,7 +8,7 @@ because it is withheld later.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from nexus_actors.core.database import Database
 
+    from .calendar import Array
+
 HOUR_MS: Final = 3_600_000
 
 #: What is kept of a post beside its figures: the last that was told.
@@ -39,7 +41,7 @@ LONGEST_URL: Final = 4000
 #: How many posts one statement names.
 MANY: Final = 500
 
-#: A row of snapshots: post, slot, time, the columns' figures, their states, the rest.
+#: The values of a statement.
 Row = tuple[Any, ...]
 
 
@@ -174,8 +176,9 @@ class Snapshots:
         with self.database.begin() as connection:
             self._see(connection, owner, at_ms)
             numbers = self._register_posts(connection, owner, by_id, at_ms)
-            rows = [_row(numbers[id_], post, at_ms) for id_, post in by_id.items()]
-            self.insert(connection, sorted(rows, key=lambda row: row[0]))
+            mine = sorted((numbers[id_], post) for id_, post in by_id.items())
+            self.insert(connection, _columns(mine, at_ms))
+            self._write_extra(connection, mine, at_ms)
             self._note_gone(connection, owner, gone, at_ms)
 
     def write_account(
@@ -260,10 +263,32 @@ class Snapshots:
             found |= {row.external_id: row.id for row in connection.execute(query)}
         return found
 
-    def insert(self, connection: Connection, rows: Sequence[Row]) -> None:
-        """Write rows, sorted by post and none twice; a newer one in a slot stays."""
-        if rows:
-            connection.exec_driver_sql(_upsert(self.database), list(rows))
+    def insert(self, connection: Connection, columns: Mapping[str, Array]) -> None:
+        """Write snapshots, sorted by post and none twice; a newer one in a slot stays.
+
+        Args:
+            connection: One in a transaction.
+            columns: By the names of the table, with -1 for what is not known: numbers
+                of posts, times, figures and states.  What is left out is unknown.
+        """
+        from .arrays import put
+
+        put(self.database, connection, _upsert(columns), columns)
+
+    def _write_extra(
+        self, connection: Connection, posts: Sequence[tuple[int, PostReading]], at: int
+    ) -> None:
+        """Keep the figures that have no column, unless a newer snapshot was there."""
+        rows = [
+            (json.dumps(extra, sort_keys=True), number, at // HOUR_MS, at)
+            for number, post in posts
+            if (extra := _extra(post.values, COLUMNS))
+        ]
+        statement = (
+            "UPDATE nexus_post_snapshots SET extra = ? "
+            "WHERE post_id = ? AND slot = ? AND collected_ms = ?"
+        )
+        run_many(self.database, connection, statement, rows)
 
     def _see(self, connection: Connection, owner: Owner, at_ms: int) -> None:
         """Note when the account was last looked at; and hold its row until the end.
@@ -388,17 +413,24 @@ class Snapshots:
 GAUGE_COLUMNS: Final = ("followers", "posts")
 
 
-def _upsert(database: Database) -> str:
-    """Return the statement that writes a row, unless a newer one is there."""
+def _upsert(columns: Iterable[str]) -> str:
+    """Return the statement that writes rows, unless newer ones are there."""
     from nexus_actors.core.tables import post_snapshots as table
 
-    names = list(table.c.keys())
-    kept = (*COLUMNS, "extra")
-    changes = [f"{n} = COALESCE(excluded.{n}, {table.name}.{n})" for n in kept]
+    given = {name: f"NULLIF({name}, -1)" for name in COLUMNS if name in columns}
+    values = {
+        "post_id": "post_id",
+        "slot": f"collected_ms / {HOUR_MS}",
+        "collected_ms": "collected_ms",
+        "states": "states",
+        **given,
+    }
+    changes = [f"{n} = COALESCE(excluded.{n}, {table.name}.{n})" for n in given]
     changes += [f"{name} = excluded.{name}" for name in ("collected_ms", "states")]
     return (
-        f"{insert_sql(database, table, names)} ON CONFLICT (post_id, slot) DO UPDATE "
-        f"SET {', '.join(changes)} "
+        f"INSERT INTO {table.name} ({', '.join(values)}) "  # noqa: S608 - ours
+        f"SELECT {', '.join(values.values())} FROM {{rows}} WHERE true "
+        f"ON CONFLICT (post_id, slot) DO UPDATE SET {', '.join(changes)} "
         f"WHERE {table.name}.collected_ms <= excluded.collected_ms"
     )
 
@@ -419,17 +451,25 @@ def run_many(
         connection.exec_driver_sql(text, rows)
 
 
-def _row(number: int, post: PostReading, at_ms: int) -> Row:
+def _columns(posts: Sequence[tuple[int, PostReading]], at_ms: int) -> dict[str, Array]:
+    """Return the columns of the snapshots of posts, with their numbers."""
+    import numpy as np
+
+    figures = [[_number(post.values.get(n)) for n in COLUMNS] for _, post in posts]
+    known = [[-1 if value is None else value for value in row] for row in figures]
+    table = np.array(known, np.int64).reshape(len(posts), len(COLUMNS))
+    return {
+        "post_id": np.array([number for number, _ in posts], np.int64),
+        "collected_ms": np.full(len(posts), at_ms),
+        "states": np.array([_states(post) for _, post in posts], np.int64),
+        **dict(zip(COLUMNS, table.T, strict=True)),
+    }
+
+
+def _states(post: PostReading) -> int:
     states = {n: v for n, v in post.values.items() if isinstance(v, State)}
     given = {n: State.VALUE for n in post.values if n not in states}
-    return (
-        number,
-        at_ms // HOUR_MS,
-        at_ms,
-        *(_number(post.values.get(name)) for name in COLUMNS),
-        pack(states | given),
-        _json(_extra(post.values, COLUMNS)),
-    )
+    return pack(states | given)
 
 
 def _day_rows(
@@ -472,10 +512,6 @@ def _extra(values: Any, columns: Sequence[str]) -> dict[str, int | str] | None:
         if name not in columns
     }
     return found or None
-
-
-def _json(value: Any) -> str | None:
-    return None if value is None else json.dumps(value, sort_keys=True)
 
 
 def _about(post: PostReading) -> dict[str, int | str | None]:
