@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from statistics import NormalDist
 from typing import Any, Final
 
 import numpy as np
@@ -41,6 +42,9 @@ WEEKDAYS: Final = 7
 
 #: Formats are compared from so many posts of each on.
 FORMAT_POSTS: Final = 5
+
+#: Periods of so many weeks each tell how sure their growth is.
+GROWTH_WEEKS: Final = 4
 
 #: A time is recommended when there are so many posts in all, so many at that time, and
 #: from so many weeks.
@@ -239,6 +243,36 @@ def adjusted(chances: Sequence[float]) -> list[float]:
         least = min(least, chances[at] * len(chances) / rank)
         found[at] = least
     return [float(one) for one in found]
+
+
+def growth_interval(
+    now: Sequence[float], before: Sequence[float]
+) -> tuple[float, float] | None:
+    """Return the interval of the growth from some weeks to others, a share.
+
+    Weeks are drawn, and not days: those within a week depend on each other.  Draws of
+    few weeks scatter less than weeks do, and how weeks scatter is not well known from
+    few; both is made up for, the latter as by Student's law.  None where there are
+    fewer than four of either, or nothing in a draw of them.
+    """
+    if min(len(now), len(before)) < GROWTH_WEEKS:
+        return None
+    rng = np.random.default_rng(SEED)
+    logs = np.zeros(DRAWS)
+    plain = 0.0
+    for weeks, sign in ((now, 1), (before, -1)):
+        n = len(weeks)
+        means = rng.multinomial(n, np.full(n, 1 / n), size=DRAWS) @ weeks / n
+        if not np.all(means > 0):
+            return None
+        middle = float(np.log(np.mean(weeks)))
+        logs += sign * (np.log(means) - middle) * np.sqrt(n / (n - 1))
+        plain += sign * middle
+    tail = (1 - LEVEL) / 2
+    reach, freedom = NormalDist().inv_cdf(1 - tail), len(now) + len(before) - 2
+    logs *= 1 + (reach**2 + 1) / (4 * freedom)
+    low, high = np.expm1(np.quantile(plain + logs, [tail, 1 - tail])).tolist()
+    return low, high
 
 
 def ratio_interval(
