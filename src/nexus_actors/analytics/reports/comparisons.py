@@ -27,6 +27,8 @@ SEED: Final = 20_261_126
 #: An interval holds so much of the draws.
 LEVEL: Final = 0.9
 
+TAIL: Final = (1 - LEVEL) / 2
+
 #: How many posts each part is drawn towards none by.
 FORMAT_WEIGHT: Final = 1.0
 HOUR_WEIGHT: Final = 5.0
@@ -226,11 +228,23 @@ class _Fit:
 
 def _effect(logs: Any, n: int) -> Effect:
     """Return an effect from its logarithm, in the first row, and those of the draws."""
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(logs[1:], [tail, 1 - tail])
-    worse = (1 + int(np.count_nonzero(logs[1:] <= 0))) / (len(logs) - 1 + 1)
+    many = max(n, 2)
+    draws = logs[0] + (logs[1:] - logs[0]) * _wider(many, many - 1)
+    low, high = np.quantile(draws, [TAIL, 1 - TAIL])
+    worse = (1 + int(np.count_nonzero(draws <= 0))) / (len(draws) + 1)
     ratio, least, most = np.exp([logs[0], low, high]).tolist()
     return Effect(n=n, ratio=ratio, low=least, high=most, p=worse)
+
+
+def _wider(n: int, freedom: int) -> float:
+    """Return how much further than draws of *n* the truth lies.
+
+    Draws of few scatter less than what is drawn does; and how far that scatters is not
+    well known from few, which Student's law makes up for.
+    """
+    reach = NormalDist().inv_cdf(1 - TAIL)
+    unsure = 1 + (reach**2 + 1) / (4 * freedom)
+    return float(np.sqrt(n / (n - 1)) * unsure)
 
 
 def adjusted(chances: Sequence[float]) -> list[float]:
@@ -250,10 +264,8 @@ def growth_interval(
 ) -> tuple[float, float] | None:
     """Return the interval of the growth from some weeks to others, a share.
 
-    Weeks are drawn, and not days: those within a week depend on each other.  Draws of
-    few weeks scatter less than weeks do, and how weeks scatter is not well known from
-    few; both is made up for, the latter as by Student's law.  None where there are
-    fewer than four of either, or nothing in a draw of them.
+    Weeks are drawn, and not days: those within a week depend on each other.  None where
+    there are fewer than four of either, or nothing in a draw of them.
     """
     if min(len(now), len(before)) < GROWTH_WEEKS:
         return None
@@ -266,12 +278,10 @@ def growth_interval(
         if not np.all(means > 0):
             return None
         middle = float(np.log(np.mean(weeks)))
-        logs += sign * (np.log(means) - middle) * np.sqrt(n / (n - 1))
+        wider = _wider(n, len(now) + len(before) - 2)
+        logs += sign * (np.log(means) - middle) * wider
         plain += sign * middle
-    tail = (1 - LEVEL) / 2
-    reach, freedom = NormalDist().inv_cdf(1 - tail), len(now) + len(before) - 2
-    logs *= 1 + (reach**2 + 1) / (4 * freedom)
-    low, high = np.expm1(np.quantile(plain + logs, [tail, 1 - tail])).tolist()
+    low, high = np.expm1(np.quantile(plain + logs, [TAIL, 1 - TAIL])).tolist()
     return low, high
 
 
@@ -288,6 +298,5 @@ def ratio_interval(
     found = above[below > 0] / below[below > 0]
     if not len(found):
         return None
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(found, [tail, 1 - tail]).tolist()
+    low, high = np.quantile(found, [TAIL, 1 - TAIL]).tolist()
     return low, high
