@@ -16,7 +16,7 @@ import numpy as np
 from .arrays import NONE, fetch, put
 from .days import ALL, FIRST, Days, History, days_of
 from .metrics import CODES, COUNTERS, breaks_of, latency_ms
-from .snapshots import run_many
+from .rows import run_many
 from .sums import Sums
 
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 BATCH: Final = 100_000
 
 #: How many posts are looked up at once.
-POSTS: Final = 20_000
+POSTS: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,38 +11,36 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from nexus_actors.core import clock
 from nexus_actors.core.errors import InvalidRequestError
 
 from .errors import TimeZoneFixedError
-from .metrics import COLUMNS, METRICS, Reading, State, pack
+from .metrics import COLUMNS
 from .readings import AccountReading, DayReading, PostReading
-from .schedule import has_moved, next_ms
+from .rows import (
+    ABOUT,
+    about,
+    columns_of,
+    day_rows,
+    due_ms,
+    extra_of,
+    figure_of,
+    ms_of,
+    parts,
+    run_many,
+)
 
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import Connection
 
     from nexus_actors.core.database import Database
 
     from .calendar import Array
 
 HOUR_MS: Final = 3_600_000
-
-#: What is kept of a post beside its figures: the last that was told.
-ABOUT: Final = ("duration_ms", "format", "title", "url", "picture_url")
-
-#: Of a text as long as a caption, so much is kept; an address is kept whole, or not.
-LONGEST: Final = 500
-LONGEST_URL: Final = 4000
-
-#: How many posts one statement names.
-MANY: Final = 500
-
-#: The values of a statement.
-Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +175,7 @@ class Snapshots:
             self._see(connection, owner, at_ms)
             numbers = self._register_posts(connection, owner, by_id, at_ms)
             mine = sorted((numbers[id_], post) for id_, post in by_id.items())
-            self.insert(connection, _columns(mine, at_ms))
+            self.insert(connection, columns_of(mine, at_ms))
             self._write_extra(connection, mine, at_ms)
             self._note_gone(connection, owner, gone, at_ms)
 
@@ -190,12 +188,12 @@ class Snapshots:
         from nexus_actors.core.tables import account_snapshots as table
 
         at_ms = clock.to_ms(at)
-        values = {name: _number(reading.values.get(name)) for name in GAUGE_COLUMNS}
+        values = {name: figure_of(reading.values.get(name)) for name in GAUGE_COLUMNS}
         query = self.database.insert(table).values(
             account_id=owner.id,
             slot=at_ms // HOUR_MS,
             collected_ms=at_ms,
-            extra=_extra(reading.values, GAUGE_COLUMNS),
+            extra=extra_of(reading.values, GAUGE_COLUMNS),
             **values,
         )
         new = query.excluded
@@ -244,9 +242,11 @@ class Snapshots:
                 row
                 for day in days
                 if day.post is None or day.post in numbers
-                for row in _day_rows(owner, numbers.get(day.post or "", 0), day, at_ms)
+                for row in day_rows(
+                    owner.id, numbers.get(day.post or "", 0), day, at_ms
+                )
             ]
-            for part in _parts(rows):
+            for part in parts(rows):
                 connection.execute(query, part)
 
     def _numbers(
@@ -257,7 +257,7 @@ class Snapshots:
         from nexus_actors.core.tables import analytics_posts as table
 
         found: dict[str, int] = {}
-        for part in _parts(sorted(ids)):
+        for part in parts(sorted(ids)):
             mine = (table.c.account_id == owner.id, table.c.external_id.in_(part))
             query = select(table.c.external_id, table.c.id).where(*mine)
             found |= {row.external_id: row.id for row in connection.execute(query)}
@@ -282,7 +282,7 @@ class Snapshots:
         rows = [
             (json.dumps(extra, sort_keys=True), number, at // HOUR_MS, at)
             for number, post in posts
-            if (extra := _extra(post.values, COLUMNS))
+            if (extra := extra_of(post.values, COLUMNS))
         ]
         statement = (
             "UPDATE nexus_post_snapshots SET extra = ? "
@@ -360,17 +360,17 @@ class Snapshots:
             },
         )
         numbers: dict[str, int] = {}
-        for part in _parts(sorted(posts)):
+        for part in parts(sorted(posts)):
             before = self._last_views(connection, owner, part)
             noted = [
                 {
                     "account_id": owner.id,
                     "external_id": id_,
-                    "published_ms": _ms(posts[id_].published_at),
-                    **_about(posts[id_]),
+                    "published_ms": ms_of(posts[id_].published_at),
+                    **about(posts[id_]),
                     "stale_ms": begins,
                     "seen_ms": at_ms,
-                    "due_ms": _due(posts[id_], before.get(id_), at_ms),
+                    "due_ms": due_ms(posts[id_], before.get(id_), at_ms),
                 }
                 for id_ in part
             ]
@@ -400,7 +400,7 @@ class Snapshots:
     ) -> None:
         from nexus_actors.core.tables import analytics_posts as table
 
-        for part in _parts(sorted(gone)):
+        for part in parts(sorted(gone)):
             query = table.update().where(
                 table.c.account_id == owner.id,
                 table.c.external_id.in_(part),
@@ -433,105 +433,3 @@ def _upsert(columns: Iterable[str]) -> str:
         f"ON CONFLICT (post_id, slot) DO UPDATE SET {', '.join(changes)} "
         f"WHERE {table.name}.collected_ms <= excluded.collected_ms"
     )
-
-
-def insert_sql(database: Database, table: Table, names: Iterable[str]) -> str:
-    """Return a plain insert: SQLAlchemy's own costs more than the database does."""
-    columns = list(names)
-    marks = ", ".join(["?" if database.path else "%s"] * len(columns))
-    return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 - likewise
-
-
-def run_many(
-    database: Database, connection: Connection, statement: str, rows: list[Row]
-) -> None:
-    """Run a statement, with marks as SQLite has them, for each row if there is any."""
-    if rows:
-        text = statement if database.path else statement.replace("?", "%s")
-        connection.exec_driver_sql(text, rows)
-
-
-def _columns(posts: Sequence[tuple[int, PostReading]], at_ms: int) -> dict[str, Array]:
-    """Return the columns of the snapshots of posts, with their numbers."""
-    import numpy as np
-
-    figures = [[_number(post.values.get(n)) for n in COLUMNS] for _, post in posts]
-    known = [[-1 if value is None else value for value in row] for row in figures]
-    table = np.array(known, np.int64).reshape(len(posts), len(COLUMNS))
-    return {
-        "post_id": np.array([number for number, _ in posts], np.int64),
-        "collected_ms": np.full(len(posts), at_ms),
-        "states": np.array([_states(post) for _, post in posts], np.int64),
-        **dict(zip(COLUMNS, table.T, strict=True)),
-    }
-
-
-def _states(post: PostReading) -> int:
-    states = {n: v for n, v in post.values.items() if isinstance(v, State)}
-    given = {n: State.VALUE for n in post.values if n not in states}
-    return pack(states | given)
-
-
-def _day_rows(
-    owner: Owner, post: int, reading: DayReading, at_ms: int
-) -> list[dict[str, int | None]]:
-    from .calendar import to_day
-
-    return [
-        {
-            "account_id": owner.id,
-            "post_id": post,
-            "day": to_day(reading.day),
-            "metric": METRICS[name].code,
-            "value": _number(value),
-            "state": int(value if isinstance(value, State) else State.VALUE),
-            "collected_ms": at_ms,
-        }
-        for name, value in sorted(reading.values.items())
-    ]
-
-
-def _due(
-    post: PostReading, before: tuple[int | None, int | None] | None, at_ms: int
-) -> int | None:
-    """Return when a post is read next, after a reading at *at_ms*."""
-    published, views = before or (None, None)
-    moved = has_moved(views, _number(post.values.get("views")))
-    return next_ms(_ms(post.published_at) or published, at_ms, moved=moved)
-
-
-def _number(value: Reading | None) -> int | None:
-    return None if value is None or isinstance(value, State) else value
-
-
-def _extra(values: Any, columns: Sequence[str]) -> dict[str, int | str] | None:
-    """Return what has no column: numbers, or the word of a state; None if nothing."""
-    found = {
-        METRICS[name].name: value.name.lower() if isinstance(value, State) else value
-        for name, value in values.items()
-        if name not in columns
-    }
-    return found or None
-
-
-def _about(post: PostReading) -> dict[str, int | str | None]:
-    urls = {name: getattr(post, name) for name in ("url", "picture_url")}
-    return {
-        "duration_ms": post.duration_ms,
-        "format": post.format,
-        "title": _clean(post.title)[:LONGEST] or None,
-        **{n: u if u and len(u) <= LONGEST_URL else None for n, u in urls.items()},
-    }
-
-
-def _clean(text: str | None) -> str:
-    """Return what every database takes: no NUL, and no half of a character."""
-    return (text or "").replace("\0", "").encode("utf-8", "replace").decode()
-
-
-def _ms(instant: datetime | None) -> int | None:
-    return None if instant is None else clock.to_ms(instant)
-
-
-def _parts(values: Sequence[Any]) -> list[list[Any]]:
-    return [list(values[at : at + MANY]) for at in range(0, len(values), MANY)]
