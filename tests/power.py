@@ -317,6 +317,14 @@ def calm(level: float, series: int) -> Calm:
     return Calm(days, false_alarms(days))
 
 
+def net(level: float, series: int) -> int:
+    """Return the false alarms on differences of two series, each of *level*."""
+    rng = np.random.default_rng([3, round(level)])
+    gained, lost = (simulate(rng, series, level, HISTORY + AFTER) for _ in range(2))
+    counts = gained.counts - lost.counts
+    return false_alarms(Days(level, counts, np.zeros_like(counts)))
+
+
 def disturbed(level: float, series: int, change: Change) -> Days:
     """Return days of *level* with *change*."""
     seed = [2, round(level), CHANGES.index(change)]

@@ -214,7 +214,7 @@ def sweep_plans() -> dict[str, Any]:
     """Send for the planned reports that are due."""
     if isinstance(why := _open_for_sweep(), str):
         return SweepReportsResult(skipped=why).to_json()
-    from .reporting import sweep_plans as send_due
+    from .plans import sweep_plans as send_due
 
     return send_due()
 

@@ -20,14 +20,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from .arrays import NONE
 from .calendar import DAY_MS, Array, midnights
 from .metrics import COUNTERS, METRICS, Break
 
 
 Mask = npt.NDArray[np.bool_]
-
-#: What stands for a figure that is not known.
-NONE: Final = -1
 
 #: Of a post all of whose snapshots are as good as new; and the first day of all.
 ALL: Final = 0
@@ -280,8 +278,9 @@ class _Line:
         steps = np.zeros(self.size, np.int64)
         steps[1:] = np.diff(_held(levels, np.cumsum(begins), least))
         steps[begins] = 0
-        up, down = np.maximum(steps, 0), np.minimum(steps, 0)
-        return self._per_day(up), -self._per_day(-down), self._seen
+        up, down = np.maximum(steps, 0), np.maximum(-steps, 0)
+        fallen = -self._per_day(down) if down.any() else np.zeros_like(self._grid.post)
+        return self._per_day(up), fallen, self._seen
 
     def _per_day(self, steps: Array) -> Array:
         total = np.cumsum(steps)

@@ -23,24 +23,23 @@ from nexus_actors.engine.instruments import counter
 from nexus_actors.platforms.vault import open_database
 
 from .base import collectors
-from .metrics import METRICS, latency_ms
+from .metrics import METRICS
 from .models import (
     AccountName,
     DetectAnomaliesResult,
     GenerateReportRequest,
     GenerateReportResult,
     ReportFile,
-    SweepReportsResult,
 )
-from .settings import AnalyticsSettings, ReportPlan
+from .plans import planned
 
 
 if TYPE_CHECKING:
     from nexus_actors.core.database import Database
     from nexus_actors.core.storage import Storage
 
-    from .findings import Finding
-    from .reports.periods import Length, Period
+    from .judging import Finding
+    from .reports.periods import Period
 
 log = get_logger(__name__)
 
@@ -59,9 +58,6 @@ PICTURE_BYTES: Final = 400_000
 
 #: Where reports lie in the store; their names are secrets.
 FOLDER: Final = "reports"
-
-#: A planned report is made so long after its last day is final.
-AFTER: Final = timedelta(hours=3)
 
 FOUND: Final = counter(
     "nexus_analytics_anomalies_total",
@@ -244,7 +240,7 @@ class _Making:
         A planned one is made once; any other is the same if it says the same.
         """
         if self.request.plan is not None:
-            return _planned(self.request.plan, period)
+            return planned(self.request.plan, period)
         said = json.dumps(_without_times(found), sort_keys=True)
         parts = [said, *sorted(self.request.people()), str(self.request.formats)]
         parts += [f"{one.platform}/{one.account}" for one in accounts]
@@ -437,68 +433,3 @@ def _today(database: Database, accounts: Sequence[AccountName]) -> date:
     now = clock.now()
     zones = [zone_of_account(database, a.platform, a.account) for a in accounts]
     return min((now.astimezone(zone_of(z)).date() for z in zones), default=now.date())
-
-
-# plans
-
-
-def sweep_plans() -> dict[str, Any]:
-    """Send for each planned report that is due and was not made."""
-    from .actors import generate_report
-    from .reports.periods import Length
-
-    sent = 0
-    plans = AnalyticsSettings.load().analytics_reports
-    if not plans:
-        return SweepReportsResult(sent=0).to_json()
-    database = open_database(CoreSettings.load())
-    for plan in plans:
-        due = _due(database, plan, Length(plan.period))
-        if due is not None and not _is_made(database, _planned(plan.name, due)):
-            generate_report.send(
-                period=plan.period,
-                since=due.since.isoformat(),
-                accounts=[one.model_dump() for one in plan.accounts],
-                users=list(plan.users),
-                title=plan.title,
-                plan=plan.name,
-            )
-            sent += 1
-    return SweepReportsResult(sent=sent).to_json()
-
-
-def _due(database: Database, plan: ReportPlan, length: Length) -> Period | None:
-    """Return the last period all of whose days are final by now."""
-    from .calendar import midnights, to_day
-    from .figures import known_accounts, zone_of_account
-    from .reports.periods import last_ended
-
-    names = [(one.platform, one.account) for one in plan.accounts]
-    known = known_accounts(database)
-    accounts = [one for one in names or known if one in known]
-    if not accounts:
-        return None
-    now, ends = clock.now_ms(), []
-    for platform, account in accounts:
-        zone = zone_of_account(database, platform, account)
-        late = latency_ms(platform) + round(AFTER.total_seconds() * 1000)
-        ends.append((zone, late))
-    candidate = last_ended(length, clock.now().date() + timedelta(days=1))
-    while any(
-        midnights(z, to_day(candidate.until), to_day(candidate.until))[1] + late > now
-        for z, late in ends
-    ):
-        candidate = last_ended(length, candidate.since)
-    return candidate
-
-
-def _planned(plan: str, period: Period) -> str:
-    return f"plan {plan} {period.since} {period.until}"
-
-
-def _is_made(database: Database, name: str) -> bool:
-    from nexus_actors.core.tables import reports as table
-
-    query = table.select().where(table.c.request == name)
-    with database.read() as connection:
-        return connection.execute(query).first() is not None

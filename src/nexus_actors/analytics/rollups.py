@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from .days import ALL, FIRST, NONE, Days, History, days_of
+from .arrays import NONE, fetch, put
+from .days import ALL, FIRST, Days, History, days_of
 from .metrics import CODES, COUNTERS, breaks_of, latency_ms
-from .snapshots import insert_sql, run_many
+from .rows import run_many
 from .sums import Sums
 
 
@@ -28,10 +29,7 @@ if TYPE_CHECKING:
 BATCH: Final = 100_000
 
 #: How many posts are looked up at once.
-POSTS: Final = 20_000
-
-#: What is known of a snapshot here: its post, its time, and the counters.
-_WIDTH: Final = 2 + len(COUNTERS)
+POSTS: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +114,9 @@ class Rollups:
         from nexus_actors.core.tables import analytics_posts, post_snapshots
 
         posts, known = analytics_posts.c, post_snapshots.c
-        changed = (
-            select(posts.account_id, posts.id)
+        count = select(func.count()).where(known.post_id == posts.id)
+        query = (
+            select(posts.account_id, posts.id, count.scalar_subquery())
             .where(
                 posts.stale_ms.is_not(None), tuple_(posts.account_id, posts.id) > after
             )
@@ -125,14 +124,7 @@ class Rollups:
             .limit(POSTS)
         )
         if account is not None:
-            changed = changed.where(posts.account_id == account)
-        some = changed.subquery()
-        query = (
-            select(some.c.account_id, some.c.id, func.count())
-            .join(post_snapshots, known.post_id == some.c.id)
-            .group_by(some.c.account_id, some.c.id)
-            .order_by(some.c.account_id, some.c.id)
-        )
+            query = query.where(posts.account_id == account)
         with self.database.read() as connection:
             return [_Due(*row) for row in connection.execute(query)]
 
@@ -188,25 +180,17 @@ class Rollups:
     def _figures(
         self, connection: Connection, first: _Due, last: _Due, account: int | None
     ) -> Any:
-        """Return the snapshots, a row of numbers each, by post and time.
-
-        The database hands them over as one text: as rows, each number would become an
-        object of its own first, which takes several times as long.
-        """
-        names = ["s.collected_ms", *(f"COALESCE(s.{name}, -1)" for name in COUNTERS)]
-        numbers = " || ',' || ".join(["s.post_id", *names])
-        joined = "group_concat" if self.database.path else "string_agg"
-        query = (
-            f"SELECT {joined}({numbers}, ',') "  # noqa: S608 - ours
-            "FROM nexus_analytics_posts p "
-            "JOIN nexus_post_snapshots s ON s.post_id = p.id "
-            f"WHERE {_SPAN} AND s.collected_ms >= COALESCE(p.opens_ms, 0)"
+        """Return the snapshots, a row of numbers each, by post and time."""
+        found = fetch(
+            self.database,
+            connection,
+            ["s.post_id", "s.collected_ms", *(f"s.{name}" for name in COUNTERS)],
+            "nexus_analytics_posts p JOIN nexus_post_snapshots s ON s.post_id = p.id "
+            f"WHERE {_SPAN} AND s.collected_ms >= COALESCE(p.opens_ms, 0)",
+            _span(first, last, account),
         )
-        text = query if self.database.path else query.replace("?", "%s")
-        span = _span(first, last, account)
-        [[found]] = connection.exec_driver_sql(text, span).all()
-        table = np.fromstring(found or "", np.int64, sep=",").reshape(-1, _WIDTH)
-        return table[np.lexsort((table[:, 1], table[:, 0]))]
+        order = np.lexsort((found[1], found[0]))
+        return np.stack(found, axis=1)[order]
 
     def _read(
         self, connection: Connection, query: str, values: tuple[int, ...], kind: Any
@@ -263,23 +247,30 @@ class Rollups:
         for table in (post_days, post_corrections):
             where = f"DELETE FROM {table.name} WHERE post_id = ? AND day >= ?"  # noqa: S608 - ours
             run_many(self.database, connection, where, gone)
-        values = [column.tolist() for column in days.values[keep].T]
-        rows = zip(
-            post.tolist(), day.tolist(), days.flags[keep].tolist(), *values, strict=True
+        counters = dict(zip(COUNTERS, days.values[keep].T, strict=True))
+        known = ", ".join(f"NULLIF({name}, {NONE})" for name in COUNTERS)
+        put(
+            self.database,
+            connection,
+            f"INSERT INTO {post_days.name} (post_id, day, flags, {', '.join(COUNTERS)})"  # noqa: S608 - ours
+            f" SELECT post_id, day, flags, {known} FROM {{rows}}",
+            {"post_id": post, "day": day, "flags": days.flags[keep], **counters},
         )
-        names = ("post_id", "day", "flags", *COUNTERS)
-        insert = insert_sql(self.database, post_days, names)
-        mark = "?" if self.database.path else "%s"
-        plain = ", ".join([mark] * len(names))
-        known = ", ".join([mark] * 3 + [f"NULLIF({mark}, {NONE})"] * len(COUNTERS))
-        run_many(self.database, connection, insert.replace(plain, known), list(rows))
         falls = days.corrections[keep]
         row, column = np.nonzero(falls)
-        codes = np.array([CODES[name] for name in COUNTERS])[column]
-        fallen = (post[row], day[row], codes, falls[row, column])
-        fell = list(zip(*(part.tolist() for part in fallen), strict=True))
-        insert = insert_sql(self.database, post_corrections, post_corrections.c.keys())
-        run_many(self.database, connection, insert, fell)
+        codes = np.array([CODES[name] for name in COUNTERS])
+        put(
+            self.database,
+            connection,
+            f"INSERT INTO {post_corrections.name} (post_id, day, metric, value) "  # noqa: S608 - ours
+            "SELECT post_id, day, metric, value FROM {rows}",
+            {
+                "post_id": post[row],
+                "day": day[row],
+                "metric": codes[column],
+                "value": falls[row, column],
+            },
+        )
 
     def _mark(self, connection: Connection, owners: Any, since: Any) -> None:
         """Note from which day on each account's own days have changed."""

@@ -8,39 +8,39 @@ because it is withheld later.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from nexus_actors.core import clock
 from nexus_actors.core.errors import InvalidRequestError
 
 from .errors import TimeZoneFixedError
-from .metrics import COLUMNS, METRICS, Reading, State, pack
+from .metrics import COLUMNS
 from .readings import AccountReading, DayReading, PostReading
-from .schedule import has_moved, next_ms
+from .rows import (
+    ABOUT,
+    about,
+    columns_of,
+    day_rows,
+    due_ms,
+    extra_of,
+    figure_of,
+    ms_of,
+    parts,
+    run_many,
+)
 
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import Connection
 
     from nexus_actors.core.database import Database
 
+    from .calendar import Array
+
 HOUR_MS: Final = 3_600_000
-
-#: What is kept of a post beside its figures: the last that was told.
-ABOUT: Final = ("duration_ms", "format", "title", "url", "picture_url")
-
-#: Of a text as long as a caption, so much is kept; an address is kept whole, or not.
-LONGEST: Final = 500
-LONGEST_URL: Final = 4000
-
-#: How many posts one statement names.
-MANY: Final = 500
-
-#: A row of snapshots: post, slot, time, the columns' figures, their states, the rest.
-Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,8 +174,9 @@ class Snapshots:
         with self.database.begin() as connection:
             self._see(connection, owner, at_ms)
             numbers = self._register_posts(connection, owner, by_id, at_ms)
-            rows = [_row(numbers[id_], post, at_ms) for id_, post in by_id.items()]
-            self.insert(connection, sorted(rows, key=lambda row: row[0]))
+            mine = sorted((numbers[id_], post) for id_, post in by_id.items())
+            self.insert(connection, columns_of(mine, at_ms))
+            self._write_extra(connection, mine, at_ms)
             self._note_gone(connection, owner, gone, at_ms)
 
     def write_account(
@@ -187,12 +188,12 @@ class Snapshots:
         from nexus_actors.core.tables import account_snapshots as table
 
         at_ms = clock.to_ms(at)
-        values = {name: _number(reading.values.get(name)) for name in GAUGE_COLUMNS}
+        values = {name: figure_of(reading.values.get(name)) for name in GAUGE_COLUMNS}
         query = self.database.insert(table).values(
             account_id=owner.id,
             slot=at_ms // HOUR_MS,
             collected_ms=at_ms,
-            extra=_extra(reading.values, GAUGE_COLUMNS),
+            extra=extra_of(reading.values, GAUGE_COLUMNS),
             **values,
         )
         new = query.excluded
@@ -241,9 +242,11 @@ class Snapshots:
                 row
                 for day in days
                 if day.post is None or day.post in numbers
-                for row in _day_rows(owner, numbers.get(day.post or "", 0), day, at_ms)
+                for row in day_rows(
+                    owner.id, numbers.get(day.post or "", 0), day, at_ms
+                )
             ]
-            for part in _parts(rows):
+            for part in parts(rows):
                 connection.execute(query, part)
 
     def _numbers(
@@ -254,16 +257,38 @@ class Snapshots:
         from nexus_actors.core.tables import analytics_posts as table
 
         found: dict[str, int] = {}
-        for part in _parts(sorted(ids)):
+        for part in parts(sorted(ids)):
             mine = (table.c.account_id == owner.id, table.c.external_id.in_(part))
             query = select(table.c.external_id, table.c.id).where(*mine)
             found |= {row.external_id: row.id for row in connection.execute(query)}
         return found
 
-    def insert(self, connection: Connection, rows: Sequence[Row]) -> None:
-        """Write rows, sorted by post and none twice; a newer one in a slot stays."""
-        if rows:
-            connection.exec_driver_sql(_upsert(self.database), list(rows))
+    def insert(self, connection: Connection, columns: Mapping[str, Array]) -> None:
+        """Write snapshots, sorted by post and none twice; a newer one in a slot stays.
+
+        Args:
+            connection: One in a transaction.
+            columns: By the names of the table, with -1 for what is not known: numbers
+                of posts, times, figures and states.  What is left out is unknown.
+        """
+        from .arrays import put
+
+        put(self.database, connection, _upsert(columns), columns)
+
+    def _write_extra(
+        self, connection: Connection, posts: Sequence[tuple[int, PostReading]], at: int
+    ) -> None:
+        """Keep the figures that have no column, unless a newer snapshot was there."""
+        rows = [
+            (json.dumps(extra, sort_keys=True), number, at // HOUR_MS, at)
+            for number, post in posts
+            if (extra := extra_of(post.values, COLUMNS))
+        ]
+        statement = (
+            "UPDATE nexus_post_snapshots SET extra = ? "
+            "WHERE post_id = ? AND slot = ? AND collected_ms = ?"
+        )
+        run_many(self.database, connection, statement, rows)
 
     def _see(self, connection: Connection, owner: Owner, at_ms: int) -> None:
         """Note when the account was last looked at; and hold its row until the end.
@@ -335,17 +360,17 @@ class Snapshots:
             },
         )
         numbers: dict[str, int] = {}
-        for part in _parts(sorted(posts)):
+        for part in parts(sorted(posts)):
             before = self._last_views(connection, owner, part)
             noted = [
                 {
                     "account_id": owner.id,
                     "external_id": id_,
-                    "published_ms": _ms(posts[id_].published_at),
-                    **_about(posts[id_]),
+                    "published_ms": ms_of(posts[id_].published_at),
+                    **about(posts[id_]),
                     "stale_ms": begins,
                     "seen_ms": at_ms,
-                    "due_ms": _due(posts[id_], before.get(id_), at_ms),
+                    "due_ms": due_ms(posts[id_], before.get(id_), at_ms),
                 }
                 for id_ in part
             ]
@@ -375,7 +400,7 @@ class Snapshots:
     ) -> None:
         from nexus_actors.core.tables import analytics_posts as table
 
-        for part in _parts(sorted(gone)):
+        for part in parts(sorted(gone)):
             query = table.update().where(
                 table.c.account_id == owner.id,
                 table.c.external_id.in_(part),
@@ -388,114 +413,23 @@ class Snapshots:
 GAUGE_COLUMNS: Final = ("followers", "posts")
 
 
-def _upsert(database: Database) -> str:
-    """Return the statement that writes a row, unless a newer one is there."""
+def _upsert(columns: Iterable[str]) -> str:
+    """Return the statement that writes rows, unless newer ones are there."""
     from nexus_actors.core.tables import post_snapshots as table
 
-    names = list(table.c.keys())
-    kept = (*COLUMNS, "extra")
-    changes = [f"{n} = COALESCE(excluded.{n}, {table.name}.{n})" for n in kept]
+    given = {name: f"NULLIF({name}, -1)" for name in COLUMNS if name in columns}
+    values = {
+        "post_id": "post_id",
+        "slot": f"collected_ms / {HOUR_MS}",
+        "collected_ms": "collected_ms",
+        "states": "states",
+        **given,
+    }
+    changes = [f"{n} = COALESCE(excluded.{n}, {table.name}.{n})" for n in given]
     changes += [f"{name} = excluded.{name}" for name in ("collected_ms", "states")]
     return (
-        f"{insert_sql(database, table, names)} ON CONFLICT (post_id, slot) DO UPDATE "
-        f"SET {', '.join(changes)} "
+        f"INSERT INTO {table.name} ({', '.join(values)}) "  # noqa: S608 - ours
+        f"SELECT {', '.join(values.values())} FROM {{rows}} WHERE true "
+        f"ON CONFLICT (post_id, slot) DO UPDATE SET {', '.join(changes)} "
         f"WHERE {table.name}.collected_ms <= excluded.collected_ms"
     )
-
-
-def insert_sql(database: Database, table: Table, names: Iterable[str]) -> str:
-    """Return a plain insert: SQLAlchemy's own costs more than the database does."""
-    columns = list(names)
-    marks = ", ".join(["?" if database.path else "%s"] * len(columns))
-    return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 - likewise
-
-
-def run_many(
-    database: Database, connection: Connection, statement: str, rows: list[Row]
-) -> None:
-    """Run a statement, with marks as SQLite has them, for each row if there is any."""
-    if rows:
-        text = statement if database.path else statement.replace("?", "%s")
-        connection.exec_driver_sql(text, rows)
-
-
-def _row(number: int, post: PostReading, at_ms: int) -> Row:
-    states = {n: v for n, v in post.values.items() if isinstance(v, State)}
-    given = {n: State.VALUE for n in post.values if n not in states}
-    return (
-        number,
-        at_ms // HOUR_MS,
-        at_ms,
-        *(_number(post.values.get(name)) for name in COLUMNS),
-        pack(states | given),
-        _json(_extra(post.values, COLUMNS)),
-    )
-
-
-def _day_rows(
-    owner: Owner, post: int, reading: DayReading, at_ms: int
-) -> list[dict[str, int | None]]:
-    from .calendar import to_day
-
-    return [
-        {
-            "account_id": owner.id,
-            "post_id": post,
-            "day": to_day(reading.day),
-            "metric": METRICS[name].code,
-            "value": _number(value),
-            "state": int(value if isinstance(value, State) else State.VALUE),
-            "collected_ms": at_ms,
-        }
-        for name, value in sorted(reading.values.items())
-    ]
-
-
-def _due(
-    post: PostReading, before: tuple[int | None, int | None] | None, at_ms: int
-) -> int | None:
-    """Return when a post is read next, after a reading at *at_ms*."""
-    published, views = before or (None, None)
-    moved = has_moved(views, _number(post.values.get("views")))
-    return next_ms(_ms(post.published_at) or published, at_ms, moved=moved)
-
-
-def _number(value: Reading | None) -> int | None:
-    return None if value is None or isinstance(value, State) else value
-
-
-def _extra(values: Any, columns: Sequence[str]) -> dict[str, int | str] | None:
-    """Return what has no column: numbers, or the word of a state; None if nothing."""
-    found = {
-        METRICS[name].name: value.name.lower() if isinstance(value, State) else value
-        for name, value in values.items()
-        if name not in columns
-    }
-    return found or None
-
-
-def _json(value: Any) -> str | None:
-    return None if value is None else json.dumps(value, sort_keys=True)
-
-
-def _about(post: PostReading) -> dict[str, int | str | None]:
-    urls = {name: getattr(post, name) for name in ("url", "picture_url")}
-    return {
-        "duration_ms": post.duration_ms,
-        "format": post.format,
-        "title": _clean(post.title)[:LONGEST] or None,
-        **{n: u if u and len(u) <= LONGEST_URL else None for n, u in urls.items()},
-    }
-
-
-def _clean(text: str | None) -> str:
-    """Return what every database takes: no NUL, and no half of a character."""
-    return (text or "").replace("\0", "").encode("utf-8", "replace").decode()
-
-
-def _ms(instant: datetime | None) -> int | None:
-    return None if instant is None else clock.to_ms(instant)
-
-
-def _parts(values: Sequence[Any]) -> list[list[Any]]:
-    return [list(values[at : at + MANY]) for at in range(0, len(values), MANY)]

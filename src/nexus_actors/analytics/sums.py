@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .calendar import iso_week, midnights, monday_of
 from .days import FIRST, Flag, levels_of
 from .metrics import CODES, COUNTERS, GAUGES, latency_ms
-from .snapshots import insert_sql, run_many
+from .rows import insert_sql, run_many
 
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from nexus_actors.core import clock
 from nexus_actors.core.errors import Postponed
 
+from .rows import MANY
 from .schedule import HOUR_MS, MINUTE_MS
-from .snapshots import MANY
 
 
 if TYPE_CHECKING:

@@ -2,7 +2,9 @@
 
 What was just posted has no figures worth a report.  So the accounts get a past: posts
 of eight weeks, with the snapshots that collectors would have made of them each night.
-It follows from a seed: Tuesdays are strong, reels do better, and one post takes off.
+No platform tells what a post had weeks ago: of posts that are there already, they have
+totals alone.  What is posted in the demo is really collected.  The past follows from a
+seed: Tuesdays are strong, reels do better, and one post takes off.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ from __future__ import annotations
 import tracemalloc
 from pathlib import Path
 
+import numpy as np
+
 from databases import OpenDatabase
 from nexus_actors.analytics.rollups import Rollups
 from nexus_actors.analytics.snapshots import Snapshots
@@ -27,13 +29,14 @@ def fill(database: Database, posts: int) -> None:
     ]
     with database.begin() as connection:
         connection.execute(analytics_posts.insert(), named)
-        for post in range(1, posts + 1):
-            times = [BEGIN + number * 23 * HOUR for number in range(EACH)]
-            rows = [
-                (post, at // HOUR, at, n * 90, *[None] * 6, 0, None)
-                for n, at in enumerate(times)
-            ]
-            snapshots.insert(connection, rows)
+        numbers = np.arange(posts * EACH)
+        columns = {
+            "post_id": numbers // EACH + 1,
+            "collected_ms": BEGIN + numbers % EACH * 23 * HOUR,
+            "states": np.zeros_like(numbers),
+            "views": numbers % EACH * 90,
+        }
+        snapshots.insert(connection, columns)
 
 
 def peak_of(database: Database) -> int:

@@ -19,7 +19,13 @@ from nexus_actors import RedisBroker, events
 from nexus_actors.analytics import generate_report, sweep_reports
 from nexus_actors.analytics.metrics import State
 from nexus_actors.analytics.readings import AccountReading, PostReading
-from nexus_actors.analytics.reports import building, gathering, page, periods
+from nexus_actors.analytics.reports import (
+    building,
+    gathering,
+    page,
+    periods,
+    wording,
+)
 from nexus_actors.analytics.rollups import Rollups
 from nexus_actors.analytics.snapshots import Snapshots
 from nexus_actors.core import clock, tables
@@ -300,6 +306,33 @@ def story(database: Database, now: datetime) -> None:
         values = {"views": 100 * day, "likes": 10 * day}
         post = PostReading(id="p", title="Boats", published_at=begin, values=values)
         snapshots.write(shop, [post], at=at)
+
+
+def test_a_period_of_some_weeks_says_how_sure_its_growth_is(place: Database) -> None:
+    shop, total = Snapshots(place).owner("tiktok", "shop", since=BEGIN), 0
+    for day in range(61):
+        # weeks of 700 + 70 and 700 - 70 in turns, and half as much again from day 28 on
+        swing = 10 if day // 7 % 2 else -10
+        post = PostReading(id="p", published_at=BEGIN, values={"views": total})
+        Snapshots(place).write(shop, [post], at=BEGIN + timedelta(days=day))
+        total += (100 + swing) * (3 if day >= 28 else 2) // 2
+    Rollups(place).roll()
+
+    def said(days: int) -> tuple[list[float] | None, str]:
+        since = (BEGIN + timedelta(days=28)).date()
+        until = since + timedelta(days=days - 1)
+        asked = periods.period(periods.Length.CUSTOM, since, until)
+        found = building.section(gathering.gather(place, "tiktok", "shop", asked))
+        views = {one["metric"]: one for one in found["figures"]}["views"]
+        text = wording.headline(found, "custom").replace("\N{NO-BREAK SPACE}", " ")
+        return views["change_interval"], text
+
+    (low, high), text = said(28)[0] or (0.0, 0.0), said(28)[1]
+    assert 0.2 < low < 0.5 < high < 0.8
+    assert f"+50 % (90 % interval +{100 * low:.0f} % to +{100 * high:.0f} %)" in text
+    # three weeks are too few to say
+    assert said(21)[0] is None
+    assert "interval" not in said(21)[1]
 
 
 def domain_events(broker: RedisBroker) -> list[events.Event]:

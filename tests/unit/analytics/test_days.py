@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from nexus_actors.analytics import calendar
+from nexus_actors.analytics.arrays import NONE
 from nexus_actors.analytics.days import (
     ALL,
-    NONE,
     Days,
     Flag,
     History,

@@ -16,7 +16,7 @@ from .evidence import LEVEL_DAYS, PAD, SHARE, Finding, View
 from .filters import HISTORY, SPANS, filters, level_index
 from .models import Anomaly, Kind
 from .scale import DAY_LIMIT, Sizes
-from .series import WEEK, Daily, Floats, daily
+from .series import WEEK, Daily, Floats, daily, median
 from .tails import NORMAL
 from .units import MANY, USUAL, Units
 
@@ -179,7 +179,7 @@ class Watch:
             index, length = self.place(since)
             weights = filters(WEEK).forecast[index, length]
             ahead = weights @ self.clean[PAD + since - HISTORY : PAD + since]
-            excess = float(np.median((self.logs[since:end] - ahead)[known]))
+            excess = median((self.logs[since:end] - ahead)[known])
             self.rebase(since, end, excess)
 
     def place(self, day: int) -> tuple[int, int]:
@@ -209,18 +209,21 @@ def kind_of(finding: Finding) -> Kind:
 
 def tamed(logs: Floats) -> Floats:
     """Return the first days, whose extremes nothing can judge yet, brought nearer."""
-    middle = float(np.nanmedian(logs))
-    reach = DAY_LIMIT * max(USUAL, 1.4826 * float(np.nanmedian(np.abs(logs - middle))))
-    return np.clip(
-        np.where(np.isnan(logs), middle, logs), middle - reach, middle + reach
-    )
+    unknown = np.isnan(logs)
+    known = logs[~unknown]
+    middle = median(known)
+    reach = DAY_LIMIT * max(USUAL, 1.4826 * median(np.abs(known - middle)))
+    found = np.where(unknown, middle, logs)
+    tame: Floats = np.minimum(np.maximum(found, middle - reach), middle + reach)
+    return tame
 
 
 def judged(
     known: npt.NDArray[np.bool_], start: int, breaks: Sequence[int]
 ) -> npt.NDArray[np.bool_]:
     """Tell which days are judged."""
-    sums = np.cumsum(np.r_[0, known])
+    sums = np.zeros(len(known) + 1, np.int64)
+    np.cumsum(known, out=sums[1:])
     rows = np.arange(len(known))
     before = sums[rows] - sums[np.maximum(rows - HISTORY, 0)]
     recent = sums[rows] - sums[np.maximum(rows - RECENT, 0)]

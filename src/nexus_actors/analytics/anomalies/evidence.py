@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -20,7 +22,7 @@ from .filters import (
     noise,
 )
 from .scale import DAY_LIMIT, TYPICAL_WEIGHT
-from .series import Floats
+from .series import Floats, median
 from .tails import NORMAL, at_least, at_most, deviation, usual_range
 from .units import MANY, USUAL, YOUNG
 
@@ -43,6 +45,8 @@ LOW_LEVEL: Final = 30.0
 #: A change is lasting if the days before the last lie out so many deviations, or if
 #: the last alone is no reason.
 BEFORE: Final = 2.0
+#: Differences must lie out this much further than all of the last weeks; by simulation.
+PEAK: Final = 1.7
 #: What a day of little is expected to have at least.
 LEAST_EXPECTED: Final = 0.05
 #: An amount's scatter beyond Poisson's is at least this, relative, squared.
@@ -92,7 +96,8 @@ class View:
         reach = DAY_LIMIT * np.sqrt(self.variance) * self.scales[1]
         new = slice(PAD + start, PAD + end)
         late = self.rows >= watch.start
-        bounds = np.clip(watch.clean[new], self.forecast - reach, self.forecast + reach)
+        bounds = np.maximum(watch.clean[new], self.forecast - reach)
+        bounds = np.minimum(bounds, self.forecast + reach)
         watch.bounded[new] = np.where(late, bounds, watch.clean[new])
         for span in SPANS[1:]:
             self.add_span(span)
@@ -135,7 +140,8 @@ class View:
         if self.watch.units.signed:
             return np.full(len(self.rows), MANY)
         first = max(0, self.start - LEVEL_DAYS)
-        sums = np.cumsum(np.r_[0.0, self.watch.clean[PAD + first : PAD + self.end]])
+        sums = np.zeros(self.end - first + 1)
+        np.cumsum(self.watch.clean[PAD + first : PAD + self.end], out=sums[1:])
         low = np.maximum(self.rows - LEVEL_DAYS, 0)
         count = np.maximum(self.rows - low, 1)
         mean = (sums[self.rows - first] - sums[low - first]) / count
@@ -193,7 +199,6 @@ class Law(ABC):
 
     Attributes:
         means: What is expected of each, in the figure's own measure.
-        excesses: How far each lies out, on the scale of logarithms.
     """
 
     means: Floats
@@ -213,8 +218,13 @@ class Law(ABC):
         bounded = watch.bounded[first : first + span]
         self.logs = bounded if span > 1 else watch.logs[day : day + 1]
         self.deviate = float(view.deviates[span][place])
-        excesses = watch.logs[day - span + 1 : day + 1] - self.forecast
-        self.excesses = np.where(np.isnan(excesses), 0.0, excesses)
+        self.seen = watch.logs[day - span + 1 : day + 1]
+
+    @cached_property
+    def excesses(self) -> Floats:
+        """How far each of the days lies out, on the scale of logarithms."""
+        found = self.seen - self.forecast
+        return np.where(np.isnan(found), 0.0, found)
 
     @abstractmethod
     def deviation(self, *, up: bool) -> float:
@@ -234,12 +244,12 @@ class Law(ABC):
 
     def excess(self, late: int) -> float:
         """Return how far the days lie out, without the first *late* ones."""
-        return float(np.median(self.excesses[late:]))
+        return median(self.excesses[late:])
 
     def delay(self, *, up: bool) -> int:
         """Return how many of several days came before the change."""
         sides = self.excesses if up else -self.excesses
-        out = sides >= np.median(sides[-2:]) / 2
+        out = sides >= median(sides[-2:]) / 2
         return min(int(out.argmax()), max(self.span - 2, 0))
 
     def before(self, *, up: bool) -> float:
@@ -256,10 +266,18 @@ class Differences(Law):
     def __init__(self, view: View, place: int, span: int) -> None:
         super().__init__(view, place, span)
         self.means = self.forecast / USUAL * self.units.unit + self.units.centre
+        largest = view.watch.sizes[span].largest(view.start + place)
+        known = PEAK * largest / self.scale
+        limit = deviation(view.watch.rules.chance * SHARE[span])
+        self.news = limit * abs(self.deviate) / known if known else math.inf
 
     def deviation(self, *, up: bool) -> float:  # noqa: ARG002 - the same on both sides
-        """Return how many deviations the days lie out together."""
-        return abs(self.deviate)
+        """Return how many deviations the days lie out together.
+
+        How heavy the tails of differences are, nobody knows beforehand.  So what has
+        come about like that in the last weeks is usual, whatever a normal law says.
+        """
+        return min(abs(self.deviate), self.news)
 
     def changes(self, least: float) -> bool:  # noqa: ARG002 - there is no ratio
         """Say yes: there is nothing that a difference could be related to."""

@@ -30,6 +30,7 @@ class Sizes:
         self.span = span
         self.sums = np.zeros((3, days + 1))  # running: of size, of days, of square
         self.freedom = np.zeros(days)
+        self.each = np.zeros(days)  # of each day: its size
 
     def add(
         self, start: int, deviates: Floats, typical: Floats | float, weight: Floats
@@ -40,11 +41,13 @@ class Sizes:
         it were seen on *weight* days.
         """
         end = start + len(deviates)
-        known = np.isfinite(deviates) & (np.arange(start, end) >= WEEK)
+        rows = np.arange(start, end)
+        known = np.isfinite(deviates) & (rows >= WEEK)
         size = np.where(known, np.abs(deviates), 0.0)
+        self.each[start:end] = size
         self.extend(0, start, size)
         self.extend(1, start, known)
-        last = np.maximum(np.arange(start, end) - self.span + 1, 0)
+        last = np.maximum(rows - self.span + 1, 0)
         first = np.maximum(last - HISTORY, 0)
         summed, days = (self.sums[:2, last] - self.sums[:2, first]) / self.span
         mean = (summed + FEW * MEAN_SIZE * typical) / (days + FEW)
@@ -58,7 +61,14 @@ class Sizes:
         scale: Floats = np.sqrt((squares + weight * typical**2) / (days + weight))
         return scale
 
+    def largest(self, day: int) -> float:
+        """Return how large the deviates before *day* have been at most."""
+        last = max(0, day - self.span + 1)
+        return float(self.each[max(0, last - HISTORY) : last].max(initial=0.0))
+
     def extend(self, row: int, start: int, values: npt.NDArray[np.generic]) -> None:
         """Continue a running sum."""
         end = start + len(values)
-        self.sums[row, start + 1 : end + 1] = self.sums[row, start] + np.cumsum(values)
+        new = self.sums[row, start + 1 : end + 1]
+        np.cumsum(values, out=new)
+        new += self.sums[row, start]

@@ -9,7 +9,7 @@ import numpy as np
 
 from .filters import OFFSET
 from .scale import MEAN_SIZE
-from .series import Floats
+from .series import Floats, median
 
 
 #: The unit is taken from so many days.
@@ -35,10 +35,10 @@ class Units:
         known = values[~np.isnan(values)]
         young = known[:YOUNG]
         if known.min() < 0:
-            centre = float(np.median(young))
+            centre = median(young)
             size = float(np.mean(np.abs(young - centre))) / MEAN_SIZE
             return cls(True, centre, size or abs(centre) or 1.0)
-        usual = float(np.median(young)) or float(young.mean())
+        usual = median(young) or float(young.mean())
         counts = usual <= MANY and not np.any(known % 1)
         return cls(False, 0.0, 1.0 if counts or not usual else usual / MANY)
 

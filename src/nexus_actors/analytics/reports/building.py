@@ -16,7 +16,7 @@ from nexus_actors.analytics.engagement import PLAIN, Base, Rates, rates
 from nexus_actors.analytics.figures import Day
 from nexus_actors.analytics.metrics import COUNTERS, Reading, State
 
-from .comparisons import Comparison, compare, ratio_interval
+from .comparisons import Comparison, compare, growth_interval, ratio_interval
 from .gathering import USUAL_WEEKS, Material, Post
 from .insights import insights
 from .periods import DAY, Length, Period
@@ -33,6 +33,8 @@ SHOWN: Final = 3
 
 #: The weakest are looked for among posts that are so young: old ones rest.
 YOUNG_DAYS: Final = 28
+
+WEEK: Final = 7
 
 #: So many weeks must be whole, to say what is usual.
 LEAST_WEEKS: Final = 4
@@ -157,15 +159,29 @@ def _change(
     elif _known(days, now) < now.days or _known(days, before) < before.days:
         why = "days_missing"
     if why or value is None or prior is None:
-        return {"difference": None, "change": None, "no_change": why}
+        none = dict.fromkeys(("difference", "change", "change_interval"))
+        return {**none, "no_change": why}
     # months differ in length: by the day
     scaled = prior * now.days / before.days
     small = prior < LEAST_BASE
+    interval = (
+        None if small else growth_interval(_weeks(days, now), _weeks(days, before))
+    )
     return {
         "difference": value - prior,
         "change": None if small else value / scaled - 1,
+        "change_interval": list(interval) if interval else None,
         "no_change": "small_base" if small else None,
     }
+
+
+def _weeks(days: Mapping[date, Day], period: Period) -> list[int]:
+    """Return the sums of the weeks of a period, from its end, if all are final."""
+    within = _within(days, period)
+    if not all(day.final for day in within):
+        return []
+    ends = range(len(within), WEEK - 1, -WEEK)
+    return [sum(day.value for day in within[end - WEEK : end]) for end in ends]
 
 
 def _usual(days: Mapping[date, Day], now: Period) -> dict[str, Any] | None:

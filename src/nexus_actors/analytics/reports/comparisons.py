@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from statistics import NormalDist
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +26,8 @@ SEED: Final = 20_261_126
 
 #: An interval holds so much of the draws.
 LEVEL: Final = 0.9
+
+TAIL: Final = (1 - LEVEL) / 2
 
 #: How many posts each part is drawn towards none by.
 FORMAT_WEIGHT: Final = 1.0
@@ -41,6 +44,9 @@ WEEKDAYS: Final = 7
 
 #: Formats are compared from so many posts of each on.
 FORMAT_POSTS: Final = 5
+
+#: Periods of so many weeks each tell how sure their growth is.
+GROWTH_WEEKS: Final = 4
 
 #: A time is recommended when there are so many posts in all, so many at that time, and
 #: from so many weeks.
@@ -222,11 +228,23 @@ class _Fit:
 
 def _effect(logs: Any, n: int) -> Effect:
     """Return an effect from its logarithm, in the first row, and those of the draws."""
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(logs[1:], [tail, 1 - tail])
-    worse = (1 + int(np.count_nonzero(logs[1:] <= 0))) / (len(logs) - 1 + 1)
+    many = max(n, 2)
+    draws = logs[0] + (logs[1:] - logs[0]) * _wider(many, many - 1)
+    low, high = np.quantile(draws, [TAIL, 1 - TAIL])
+    worse = (1 + int(np.count_nonzero(draws <= 0))) / (len(draws) + 1)
     ratio, least, most = np.exp([logs[0], low, high]).tolist()
     return Effect(n=n, ratio=ratio, low=least, high=most, p=worse)
+
+
+def _wider(n: int, freedom: int) -> float:
+    """Return how much further than draws of *n* the truth lies.
+
+    Draws of few scatter less than what is drawn does; and how far that scatters is not
+    well known from few, which Student's law makes up for.
+    """
+    reach = NormalDist().inv_cdf(1 - TAIL)
+    unsure = 1 + (reach**2 + 1) / (4 * freedom)
+    return float(np.sqrt(n / (n - 1)) * unsure)
 
 
 def adjusted(chances: Sequence[float]) -> list[float]:
@@ -239,6 +257,32 @@ def adjusted(chances: Sequence[float]) -> list[float]:
         least = min(least, chances[at] * len(chances) / rank)
         found[at] = least
     return [float(one) for one in found]
+
+
+def growth_interval(
+    now: Sequence[float], before: Sequence[float]
+) -> tuple[float, float] | None:
+    """Return the interval of the growth from some weeks to others, a share.
+
+    Weeks are drawn, and not days: those within a week depend on each other.  None where
+    there are fewer than four of either, or nothing in a draw of them.
+    """
+    if min(len(now), len(before)) < GROWTH_WEEKS:
+        return None
+    rng = np.random.default_rng(SEED)
+    logs = np.zeros(DRAWS)
+    plain = 0.0
+    for weeks, sign in ((now, 1), (before, -1)):
+        n = len(weeks)
+        means = rng.multinomial(n, np.full(n, 1 / n), size=DRAWS) @ weeks / n
+        if not np.all(means > 0):
+            return None
+        middle = float(np.log(np.mean(weeks)))
+        wider = _wider(n, len(now) + len(before) - 2)
+        logs += sign * (np.log(means) - middle) * wider
+        plain += sign * middle
+    low, high = np.expm1(np.quantile(plain + logs, [TAIL, 1 - TAIL])).tolist()
+    return low, high
 
 
 def ratio_interval(
@@ -254,6 +298,5 @@ def ratio_interval(
     found = above[below > 0] / below[below > 0]
     if not len(found):
         return None
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(found, [tail, 1 - tail]).tolist()
+    low, high = np.quantile(found, [TAIL, 1 - TAIL]).tolist()
     return low, high

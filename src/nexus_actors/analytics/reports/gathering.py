@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 from nexus_actors.analytics.calendar import midnights, to_day, zone_of
 from nexus_actors.analytics.days import Flag
 from nexus_actors.analytics.figures import Day, Figures
-from nexus_actors.analytics.findings import Finding, Findings
+from nexus_actors.analytics.findings import Findings
+from nexus_actors.analytics.judging import Finding
 from nexus_actors.analytics.metrics import (
     COLUMNS,
     COUNTERS,

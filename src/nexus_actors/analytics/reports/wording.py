@@ -248,10 +248,18 @@ def _against(found: Body, length: str) -> str:
     before = f"{number(found['prior'])} {BEFORE[length]}"
     if found["change"] is not None:
         each = ", by the day" if length == "month" else ""
-        return f"{change(found['change'])} against {before}{each}"
+        return f"{change(found['change'])}{likely(found)} against {before}{each}"
     if found["no_change"] == "small_base":
         return f"{signed(found['difference'])} against {before}"
     return f"{before}, {NO_CHANGE[found['no_change']]}"
+
+
+def likely(found: Body) -> str:
+    """Return between what a change lies, where that is known."""
+    if not found.get("change_interval"):
+        return ""
+    low, high = (change(edge) for edge in found["change_interval"])
+    return f" (90\u00a0% interval {low} to {high})"
 
 
 def usual(found: Body) -> str:

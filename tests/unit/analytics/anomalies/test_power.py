@@ -38,6 +38,13 @@ def test_false_alarms_stay_within_the_budget(level: int) -> None:
     assert calm(level).alarms <= allowed + ERRORS * allowed**0.5
 
 
+@pytest.mark.parametrize("level", LEVELS)
+def test_false_alarms_on_differences_do_so_too(level: int) -> None:
+    allowed = BUDGET * SERIES * AFTER / 1000
+
+    assert power.net(level, SERIES) <= allowed + ERRORS * allowed**0.5
+
+
 @pytest.mark.parametrize("level", scaled((200,), full=LEVELS))
 @pytest.mark.parametrize("change", PROMISED, ids=str)
 def test_the_detector_finds_nearly_what_an_oracle_finds(

@@ -13,6 +13,7 @@ from nexus_actors.analytics.reports.comparisons import (
     Sample,
     adjusted,
     compare,
+    growth_interval,
     ratio_interval,
 )
 from nexus_actors.analytics.reports.insights import candidates_of, told_of
@@ -83,3 +84,21 @@ def test_chances_of_several_tests_are_adjusted() -> None:
     low, high = ratio_interval([(k % 3, 10) for k in range(30)]) or (0, 0)
     assert low < 0.1 < high
     assert ratio_interval([(0, 0)] * 9) is None
+
+
+def test_growth_lies_within_its_interval_about_as_often_as_is_said() -> None:
+    rng, held = random.Random(1), 0
+    runs = scaled(80, full=2000)
+    for _ in range(runs):
+        before = [1000 * rng.lognormvariate(0, 0.2) for _ in range(4)]
+        now = [1500 * rng.lognormvariate(0, 0.2) for _ in range(4)]
+
+        low, high = growth_interval(now, before) or (0, 0)
+
+        held += low < 0.5 < high
+        assert low < sum(now) / sum(before) - 1 < high
+
+    # it says 90 %; four weeks are few, and the tails of so few are not known
+    assert 0.8 * runs < held < 0.96 * runs
+    assert growth_interval([9, 9, 9], [9, 9, 9, 9]) is None
+    assert growth_interval([9, 9, 9, 9], [0, 0, 0, 0]) is None
