@@ -24,7 +24,7 @@ from nexus_actors.social.desk import Desk
 from nexus_actors.testing.contracts.publisher import until_it_rests
 from nexus_actors.testing.sandbox import SandboxClient
 from publishing import QUICK
-from scale import scaled
+from scale import full, scaled
 
 
 pytestmark = pytest.mark.usefixtures("quick_place")
@@ -190,7 +190,7 @@ ODD: list[dict[str, Any]] = scaled(
 
 @pytest.mark.timeout(scaled(180, full=900))
 @pytest.mark.parametrize("platform", ["youtube", "tiktok", "instagram", "facebook"])
-@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("moment", ["after", pytest.param("before", marks=full)])
 def test_whichever_answer_is_odd_there_is_one_post_or_the_record_says_so(
     platform: str, moment: str, nexus_sandbox: SandboxClient, reel: Path
 ) -> None:
