@@ -50,7 +50,8 @@ TRIES: Final = 3
 #: How long to wait where a server limits us and does not say for how long.
 PAUSE: Final = timedelta(minutes=1)
 
-#: The longest wait that a server can ask for.
+#: The shortest and the longest wait that a server can ask for.
+SHORTEST_PAUSE: Final = timedelta(seconds=1)
 LONGEST_PAUSE: Final = timedelta(days=1)
 
 #: How much of a refusal's text is kept for the person who looks into it.
@@ -450,21 +451,25 @@ def _named(status: int) -> str:
 
 def _until(headers: Mapping[str, str]) -> datetime:
     """Return when a server wants to be asked again, by our clock."""
-    pause = _pause(headers.get("Retry-After", ""), headers.get("Date", ""))
-    return clock.now() + min(max(pause, timedelta()), LONGEST_PAUSE)
+    return clock.now() + min(max(_pause(headers), SHORTEST_PAUSE), LONGEST_PAUSE)
 
 
-def _pause(asked: str, date: str) -> timedelta:
+def _pause(headers: Mapping[str, str]) -> timedelta:
+    asked = headers.get("Retry-After", "")
     if re.fullmatch(r"[0-9]{1,9}", asked.strip()):
         return timedelta(seconds=int(asked))
     try:
-        until = _aware(asked)
+        return _aware(asked) - time_there(headers)
     except ValueError:
         return PAUSE
+
+
+def time_there(headers: Mapping[str, str]) -> datetime:
+    """Return the time by the clock of a server, which may differ from ours."""
     try:
-        return until - _aware(date)  # its clock may differ from ours
+        return _aware(headers.get("Date", ""))
     except ValueError:
-        return until - clock.now()
+        return clock.now()
 
 
 def _aware(date: str) -> datetime:

@@ -94,7 +94,8 @@ class Sandbox:
             await self._serve(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        wire, vendors = Wire(scope, receive, send), self._vendors
+        wire = Wire(scope, receive, send, clock=self.clock)
+        vendors = self._vendors
         scripted = self.script.meet(scope["method"], scope["path"])
         fault = scripted.fault if scripted else None
         exchange = self.log.begin(scope, self.clock.iso(), fault)

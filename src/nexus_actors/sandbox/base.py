@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -47,6 +48,10 @@ class Clock:
     def iso(self) -> str:
         """Return the time as ISO 8601, in UTC."""
         return iso(self.now())
+
+    def date(self) -> str:
+        """Return the time as the header ``Date`` has it."""
+        return formatdate(self.now(), usegmt=True)
 
 
 def iso(seconds: float) -> str:

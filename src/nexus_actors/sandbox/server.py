@@ -42,6 +42,7 @@ class _Server(uvicorn.Server):
         config: dict[str, Any] = {"http": _Protocol, "lifespan": "off", "ws": "none"}
         # a client's idle connection shall not be closed under its next request
         config |= {"timeout_keep_alive": 3600, "log_config": None}
+        config["date_header"] = False  # vendors tell the sandbox's own time
         super().__init__(uvicorn.Config(sandbox, **config))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

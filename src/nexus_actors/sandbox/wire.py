@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .base import Clock
 from .faults import Fault
 
 
@@ -44,8 +45,11 @@ class Answer:
 class Wire:
     """Reads the request, and answers it or fails to."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, *, clock: Clock
+    ) -> None:
         self._receive, self._send = receive, send
+        self._clock = clock
         self._transport: asyncio.Transport = scope["extensions"][TRANSPORT]
         self._length = int(Headers(scope=scope).get("content-length", "-1"))
 
@@ -108,8 +112,11 @@ class Wire:
             pass
 
     async def _start(self, answer: Answer) -> None:
+        headers = answer.headers
+        if not any(name.lower() == b"date" for name, _ in headers):
+            headers = [(b"date", self._clock.date().encode()), *headers]
         start = {"type": "http.response.start", "status": answer.status}
-        await self._send(start | {"headers": answer.headers})
+        await self._send(start | {"headers": headers})
 
     async def _part(self, body: bytes) -> None:
         part = {"type": "http.response.body", "body": body, "more_body": True}

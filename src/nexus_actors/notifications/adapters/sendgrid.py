@@ -38,7 +38,13 @@ from nexus_actors.core.errors import (
     RejectedError,
     RemoteUnavailableError,
 )
-from nexus_actors.core.http import Answer, ApiClient, Call
+from nexus_actors.core.http import (
+    SHORTEST_PAUSE,
+    Answer,
+    ApiClient,
+    Call,
+    time_there,
+)
 from nexus_actors.notifications.base import LIMITS, Allowance, Provider, Receipt
 from nexus_actors.notifications.content import Channel, Mail
 from nexus_actors.notifications.errors import SignatureError
@@ -213,14 +219,14 @@ def _allowance(answer: Answer) -> Allowance | None:
 
 
 def _reset(answer: Answer) -> datetime | None:
-    """Return when SendGrid counts anew, if that is to be believed."""
+    """Return when SendGrid counts anew, by our clock, if that is to be believed."""
     told = answer.headers.get("X-RateLimit-Reset", "")
     if not re.fullmatch(r"[0-9]{1,10}", told):
         return None
-    until, now = clock.from_ms(int(told) * 1000), clock.now()
-    if (until - now).total_seconds() > LONGEST_LIMIT_S:
+    wait = clock.from_ms(int(told) * 1000) - time_there(answer.headers)
+    if wait.total_seconds() > LONGEST_LIMIT_S:
         return None
-    return max(until, now)
+    return clock.now() + max(wait, SHORTEST_PAUSE)
 
 
 def _field(answer: Answer) -> str:
