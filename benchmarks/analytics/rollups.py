@@ -306,10 +306,10 @@ def contestants(scale: float) -> Iterator[Contestants]:
         yield {
             "nexus-actors": partial(ours, world, folder),
             "pandas": partial(pandas, world, folder, vectorised, by_sqlalchemy),
-            "pandas, bare driver": partial(
+            "pandas by the bare driver": partial(
                 pandas, world, folder, vectorised, by_driver
             ),
-            "pandas, post by post": partial(
+            "pandas post by post": partial(
                 pandas, world.tenth(), folder, by_post, by_sqlalchemy
             ),
         }

@@ -83,7 +83,7 @@ def put(
     _stage(driver, image({"given_back": np.zeros(0, np.int64)}))
 
 
-def _stage(driver: Any, found: bytes) -> None:
+def _stage(driver: Any, found: memoryview) -> None:
     """Put a database beside the file of a connection to SQLite."""
     attached = driver.execute("PRAGMA database_list").fetchall()
     if all(name != STAGED for _, name, _ in attached):

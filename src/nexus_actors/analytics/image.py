@@ -29,7 +29,8 @@ MOST_COLUMNS: Final = 13
 
 #: The numbers of rows begin here: four bytes, seven bits in each, spell any of them.
 FIRST: Final = 1 << 21
-SHIFTS: Final = (21, 14, 7, 0)
+SEVEN: Final = 127
+MARKS: Final = 0x80808000
 
 #: What the format calls leaves, inner pages, and numbers of eight bytes.
 LEAF: Final = 13
@@ -40,24 +41,27 @@ EIGHT_BYTES: Final = 6
 PAGE_COUNT: Final = slice(28, 32)
 
 
-def image(columns: Mapping[str, Array]) -> bytes:
+def image(columns: Mapping[str, Array]) -> memoryview:
     """Return a database whose one table, ``staged``, has these columns."""
     size, width = len(next(iter(columns.values()))), len(columns)
     assert size <= MOST, size  # noqa: S101 - callers see to it
     assert width <= MOST_COLUMNS, width  # noqa: S101 - likewise
-    empty = _empty(tuple(columns))
+    empty = np.frombuffer(_empty(tuple(columns)), np.uint8)
     if not size:
-        return empty
+        return empty.data
     form = _leaf(width)
     each = form["rows"].shape[0]
-    leaves = np.zeros(-(-size // each), form)
-    numbers = FIRST + np.arange(leaves.size * each).reshape(-1, each)
+    count = -(-size // each)
+    inner = int(count > 1)  # one leaf needs no other page
+    found = np.zeros((1 + inner + count) * PAGE, np.uint8)
+    found[:PAGE] = empty[:PAGE]
+    found[PAGE_COUNT] = np.array([1 + inner + count], ">u4").view(np.uint8)
+    numbers = FIRST + np.arange(count * each).reshape(-1, each)
+    if inner:
+        found[PAGE : 2 * PAGE] = np.frombuffer(_root(numbers[:, -1]), np.uint8)
+    leaves = found[(1 + inner) * PAGE :].view(form)
     _fill(leaves, numbers, list(columns.values()))
-    root = _root(numbers[:, -1]) if leaves.size > 1 else b""  # a leaf needs no other
-    body = root + leaves.tobytes()
-    first = bytearray(empty[:PAGE])
-    first[PAGE_COUNT] = (1 + len(body) // PAGE).to_bytes(4, "big")
-    return bytes(first) + body
+    return found.data
 
 
 def _leaf(width: int) -> np.dtype[Any]:
@@ -65,7 +69,7 @@ def _leaf(width: int) -> np.dtype[Any]:
     row = np.dtype(
         [
             ("size", "u1"),
-            ("number", "u1", 4),
+            ("number", ">u4"),
             ("head", "u1", width + 1),
             ("values", ">i8", width),
         ]
@@ -106,7 +110,7 @@ def _fill(leaves: npt.NDArray[Any], numbers: Array, columns: list[Array]) -> Non
 
 def _root(last: Array) -> bytes:
     """Return the page that leads to the leaves, of which *last* are the last rows."""
-    nodes = np.zeros(last.size - 1, [("leaf", ">u4"), ("number", "u1", 4)])
+    nodes = np.zeros(last.size - 1, [("leaf", ">u4"), ("number", ">u4")])
     nodes["leaf"], nodes["number"] = np.arange(nodes.size) + 3, _spelt(last[:-1])
     begin = PAGE - nodes.nbytes
     head = np.zeros(
@@ -128,10 +132,12 @@ def _root(last: Array) -> bytes:
     return bytes(head).ljust(begin, b"\0") + bytes(nodes)
 
 
-def _spelt(numbers: Array) -> npt.NDArray[np.uint8]:
-    """Return four bytes for each number; all but the last say that more follow."""
-    parts = [numbers >> shift & 127 | (128 if shift else 0) for shift in SHIFTS]
-    return np.stack(parts, axis=-1).astype(np.uint8)
+def _spelt(numbers: Array) -> Array:
+    """Return the four bytes that spell each number: all but the last have a mark."""
+    found = numbers & SEVEN | MARKS
+    for byte in range(1, 4):
+        found |= (numbers >> 7 * byte & SEVEN) << 8 * byte
+    return found
 
 
 @lru_cache(maxsize=32)
