@@ -6,6 +6,7 @@ several times as long as the database takes for the row.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +26,9 @@ NONE: Final = -1
 
 #: The database in memory in which SQLite finds what is handed over, beside its file.
 STAGED: Final = "nexus_staged"
+
+#: Whether Python's SQLite takes a database whole; some are built without.
+WHOLE: Final = hasattr(sqlite3.Connection, "deserialize")
 
 #: The numbers that PostgreSQL gives to its type bigint, and to arrays of it.
 BIGINT: Final = 20
@@ -78,17 +82,24 @@ def put(
         return
     for at in range(0, size, MOST):
         part = {name: column[at : at + MOST] for name, column in columns.items()}
-        _stage(driver, image(part))
+        _stage(driver, part)
         connection.exec_driver_sql(statement.format(rows=f"{STAGED}.staged"))
-    _stage(driver, image({"given_back": np.zeros(0, np.int64)}))
+    _stage(driver, {"given_back": np.zeros(0, np.int64)})
 
 
-def _stage(driver: Any, found: memoryview) -> None:
-    """Put a database beside the file of a connection to SQLite."""
+def _stage(driver: Any, columns: Mapping[str, Array]) -> None:
+    """Put a database with a table of *columns* beside the file of a connection."""
     attached = driver.execute("PRAGMA database_list").fetchall()
     if all(name != STAGED for _, name, _ in attached):
         driver.execute(f"ATTACH ':memory:' AS {STAGED}").close()
-    driver.deserialize(found, name=STAGED)
+    if WHOLE:
+        driver.deserialize(image(columns), name=STAGED)
+        return
+    driver.execute(f"DROP TABLE IF EXISTS {STAGED}.staged")
+    driver.execute(f"CREATE TABLE {STAGED}.staged ({', '.join(columns)})")
+    insert = f"INSERT INTO {STAGED}.staged VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 - ours
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+    driver.executemany(insert, rows)
 
 
 def _learn_arrays(driver: Any) -> None:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from nexus_actors.analytics import arrays
 from nexus_actors.analytics.arrays import NONE, fetch, put
 from nexus_actors.analytics.image import MOST
 from nexus_actors.core.database import Database
 from scale import scaled
 
 
-def test_what_is_put_is_what_is_fetched(database: Database) -> None:
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_is_put_is_what_is_fetched(
+    database: Database, whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though Python's SQLite be built without taking a database whole."""
+    monkeypatch.setattr(arrays, "WHOLE", whole)
     size = scaled(3000, full=MOST + 1)
     columns = {
         "first": np.arange(size),
