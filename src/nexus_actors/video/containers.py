@@ -1,4 +1,4 @@
-"""What the top-level boxes of an MP4 tell, and of its kin, without ffmpeg."""
+"""What files tell of themselves at their beginning, without ffmpeg."""
 
 from __future__ import annotations
 
@@ -16,12 +16,23 @@ MAX_MOOV: Final = 1 << 20
 #: Brands of HEIF, a kin of MP4, that hold one picture: what phones take and save.
 PICTURE_BRANDS: Final = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"}
 
+#: The bit of WebP's extended header that says so.
+ANIMATION: Final = 0x02
+
 
 def is_picture(path: Path) -> bool:
     """Tell whether a file is a single picture in HEIF, as HEIC or AVIF."""
     with path.open("rb") as file:
         head = file.read(12)
     return head[4:8] == b"ftyp" and head[8:12] in PICTURE_BRANDS
+
+
+def is_animated_webp(path: Path) -> bool:
+    """Tell whether a file is a WebP of several pictures, by its extended header."""
+    with path.open("rb") as file:
+        head = file.read(21)
+    is_extended = (head[:4], head[8:16]) == (b"RIFF", b"WEBPVP8X")
+    return is_extended and bool(head[20:] and head[20] & ANIMATION)
 
 
 def container_flags(path: Path) -> tuple[bool | None, bool | None]:

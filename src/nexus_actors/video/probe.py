@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Literal
 
-from .containers import container_flags, is_picture
+from .containers import container_flags, is_animated_webp, is_picture
 from .errors import EncodeError, SourceError
 from .ffprobe import Json, count, look, number, whole
 from .guard import Source
@@ -77,6 +77,12 @@ def probe(
     raw = look(source.path, tools, "-show_format", "-show_streams", "-show_chapters")
     streams: list[Json] = raw.get("streams", [])
     formats = tuple(raw.get("format", {}).get("format_name", "").split(","))
+    if "webp_pipe" in formats and is_animated_webp(source.path):
+        raise SourceError(
+            "the file is an animated WebP, which this ffmpeg cannot decode; "
+            "convert it to GIF or MP4",
+            code="unsupported_codec",
+        )
     picture = _picture(streams, formats)
     _check_codec(picture, tools)
     _check_base_layer(picture)
