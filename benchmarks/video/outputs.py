@@ -264,8 +264,10 @@ def check_likeness(clip: Path, plan: Plan, tools: Tools) -> None:
 
 def likeness(made: Path, clip: Path, rung: VideoRendition, tools: Tools) -> float:
     """Return the SSIM of *made* and of the clip in its size."""
-    size = f"scale={rung.width}:{rung.height}:flags=bicubic"
-    graph = f"[0:v]setpts=N[a];[1:v]{size},format=yuv420p,setpts=N[b];[a][b]ssim"
+    size = f"scale={rung.width}:{rung.height}:flags=bicubic,format=yuv420p"
+    # the clip's first frame comes late: all sides show it from the start
+    steady = f"fps={rung.fps}:start_time=0"
+    graph = f"[0:v]{steady},setpts=N[a];[1:v]{steady},{size},setpts=N[b];[a][b]ssim"
     inputs = ["-i", str(made), "-i", str(clip)]
     done = subprocess.run(  # noqa: S603 - ours
         [str(tools.ffmpeg), *inputs, "-lavfi", graph, "-f", "null", "-"],

@@ -477,6 +477,17 @@ def test_what_is_transparent_is_white(make: Make, screen: Screen) -> None:
     assert shown.result["metadata"]["class"] == "animation"
 
 
+def test_a_slow_animation_shows_its_last_picture_as_long_as_the_others(
+    make: Make, screen: Screen
+) -> None:
+    slides = ["-f", "lavfi", "-i", "testsrc2=size=64x36:rate=1/2:duration=6"]
+
+    shown = screen(make(*slides, name="slides.gif"))
+
+    assert float(shown.picture()["duration"]) == pytest.approx(6)
+    assert shown.result["warnings"] == ["duration_not_in_stream"]
+
+
 def test_a_fragmented_file_is_counted(make: Make, screen: Screen) -> None:
     parts = ["-g", "10", "-movflags", "+frag_keyframe+empty_moov"]
     source = make(*quadrants("320x180", 1.2), *PLAIN, *parts)
