@@ -267,7 +267,8 @@ def likeness(made: Path, clip: Path, rung: VideoRendition, tools: Tools) -> floa
     size = f"scale={rung.width}:{rung.height}:flags=bicubic,format=yuv420p"
     # the clip's first frame comes late: all sides show it from the start
     steady = f"fps={rung.fps}:start_time=0"
-    graph = f"[0:v]{steady},setpts=N[a];[1:v]{steady},{size},setpts=N[b];[a][b]ssim"
+    graph = f"[0:v]{steady},setpts=N[a];[1:v]{steady},{size},setpts=N[b];"
+    graph += "[a][b]ssim=shortest=1"
     inputs = ["-i", str(made), "-i", str(clip)]
     done = subprocess.run(  # noqa: S603 - ours
         [str(tools.ffmpeg), *inputs, "-lavfi", graph, "-f", "null", "-"],

@@ -35,10 +35,17 @@ def is_animated_webp(path: Path) -> bool:
     return is_extended and bool(head[20:] and head[20] & ANIMATION)
 
 
+def overruns(path: Path) -> bool:
+    """Tell whether the last box of an MP4 says that it ends after the file does."""
+    with path.open("rb") as file:
+        *_, end = _walk(file)
+    return end > path.stat().st_size
+
+
 def container_flags(path: Path) -> tuple[bool | None, bool | None]:
     """Return (faststart, fragmented) of an MP4, or (None, None) for other files."""
     with path.open("rb") as file:
-        order, moov = _walk(file)
+        order, moov, _ = _walk(file)
     if not {"ftyp", "moov", "mdat"} & set(order):
         return None, None
     faststart = "moov" in order and (
@@ -47,7 +54,8 @@ def container_flags(path: Path) -> tuple[bool | None, bool | None]:
     return faststart, b"mvex" in moov or "moof" in order
 
 
-def _walk(file: BinaryIO) -> tuple[list[str], bytes]:
+def _walk(file: BinaryIO) -> tuple[list[str], bytes, int]:
+    """Return the kinds of boxes, what ``moov`` holds, and where the last one ends."""
     order: list[str] = []
     moov = b""
     position = 0
@@ -67,4 +75,4 @@ def _walk(file: BinaryIO) -> tuple[list[str], bytes]:
         if size < 8:  # noqa: PLR2004 - 0 means to the end; less is broken
             break
         position += size
-    return order, moov
+    return order, moov, position
