@@ -4,7 +4,7 @@ A benchmark is a module here or in a folder here with ``UNIT``, ``BETTER`` (``hi
 or ``lower``), ``PEER``, ``ROUNDS`` and a context manager ``contestants(scale)``, which
 sets the stage and yields functions by name: each does the work once and returns what
 it measured, one figure or several by name.  ``LINES``, if there are any, say which
-ratios are promised.
+ratios are promised; ``WARM_UP = False`` leaves out the round that warms up.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ class Benchmark:
         rounds: At full scale; each contestant runs once in each.
         contestants: Sets the stage at a scale, and yields what is run.
         lines: What is promised.
+        warm_up: Whether a round that does not count comes before the others.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Benchmark:
     rounds: int
     contestants: Callable[[float], AbstractContextManager[Contestants]]
     lines: Sequence[Line] = ()
+    warm_up: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ def load(name: str) -> Benchmark:
         rounds=module.ROUNDS,
         contestants=module.contestants,
         lines=getattr(module, "LINES", ()),
+        warm_up=getattr(module, "WARM_UP", True),
     )
 
 
@@ -161,19 +164,20 @@ def scaled(count: int, scale: float) -> int:
 def run(
     benchmark: Benchmark, *, scale: float = 1.0, seed: int | None = None
 ) -> dict[str, Any]:
-    """Run all rounds, and one before them that does not count; return the result.
+    """Run all rounds, mostly one before them that does not count; return the result.
 
     Raises:
         BenchmarkError: The peer is missing, or a contestant has measured nothing.
     """
     seed = random.randrange(2**32) if seed is None else seed
     chance, rounds = random.Random(seed), scaled(benchmark.rounds, scale)
+    warms_up = benchmark.warm_up and rounds > 1
     before, started = os.getloadavg()[0], datetime.now(UTC)
     values: dict[str, list[float]] = {}
     with benchmark.contestants(scale) as contestants:
         if benchmark.peer not in contestants:
             raise BenchmarkError(f"{benchmark.name}: no contestant {benchmark.peer!r}")
-        for number in range(0 if rounds > 1 else 1, rounds + 1):
+        for number in range(0 if warms_up else 1, rounds + 1):
             for name in chance.sample(sorted(contestants), len(contestants)):
                 for label, value in measured(name, contestants[name]).items():
                     if number > 0:  # the first round warms up

@@ -68,12 +68,13 @@ def streams(file: Path, kind: str) -> list[dict[str, Any]]:
     return found
 
 
-def colours(file: Path, *, columns: int = 2, rows: int = 2) -> list[Rgb]:
-    """Return the mean colour of each cell of the first frame, row by row."""
+def colours(file: Path, *, columns: int = 2, rows: int = 2, at: float = 0) -> list[Rgb]:
+    """Return the mean colour of each cell of the frame *at* a second, row by row."""
     # RGB first: a few pixels of 4:2:0 have one colour
     cells = f"format=rgb24,scale={columns}:{rows}:flags=area"
     options = ["-frames:v", "1", "-vf", cells, "-f", "rawvideo", "-pix_fmt", "rgb24"]
-    raw = run(["ffmpeg", "-v", "error", "-i", str(file), *options, "-"])
+    seek = ["-ss", str(at)] if at else []
+    raw = run(["ffmpeg", "-v", "error", *seek, "-i", str(file), *options, "-"])
     return [(raw[n], raw[n + 1], raw[n + 2]) for n in range(0, len(raw), 3)]
 
 

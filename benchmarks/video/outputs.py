@@ -3,7 +3,8 @@
 The peer starts one ffmpeg for each output, as scripts do, with the same encoder, sizes,
 rates, segments and sound; *bare x264* encodes each rendition from raw video that was
 scaled before, decodes the clip once, and keeps nothing.  The renditions of both sides
-must be equally like the clip.
+must be equally like the clip.  Two wrappers of ffmpeg stand beside, with the same
+encoder; they make no MP4 and no thumbnails.
 
 The clip is real footage where the shared media are, else a test picture.
 """
@@ -24,6 +25,12 @@ from typing import Final
 
 from benchmarks.ladder import make_clip
 from benchmarks.runner import BenchmarkError, Contestants, Line
+from benchmarks.video.wrappers import (
+    Wrapper,
+    ffmpeg_video_streaming,
+    shaka_streamer,
+    words,
+)
 from nexus_actors.core.logs import configure
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.video.flows import run
@@ -39,6 +46,7 @@ UNIT = "s of CPU"
 BETTER = "lower"
 PEER = "one ffmpeg for each output"
 ROUNDS = 3
+WARM_UP = False  # the sides start their programs anew in each round
 SECONDS = 20.0
 LINES = (
     Line(contestant="nexus-actors", peer=PEER, at_most=0.35),
@@ -46,6 +54,12 @@ LINES = (
     Line(contestant="its Python", peer="its encode", at_most=0.03),
     Line(contestant="its thumbnails", peer="nexus-actors", at_most=0.03),
 )
+
+#: Those that make HLS and DASH alone, by their names on PyPI.
+WRAPPERS: Final[dict[str, Wrapper]] = {
+    "shaka-streamer": shaka_streamer,
+    "python-ffmpeg-video-streaming": ffmpeg_video_streaming,
+}
 
 #: Twelve seconds of a film, which are shown again to make twenty.
 FOOTAGE: Final = (
@@ -179,8 +193,8 @@ def bare(clip: Path, plan: Plan, tools: Tools) -> float:
     for rung in plan.video:
         given = ["-f", "rawvideo", "-s", f"{rung.width}x{rung.height}"]
         given += ["-r", str(rung.fps), "-i", str(raw_of(clip, rung))]
-        options = encoder(rung, plan)
-        command = [str(tools.ffmpeg), "-v", "error", *given, *options, "-f", "h264"]
+        options = [*words(encoder(rung, plan)), "-f", "h264"]
+        command = [str(tools.ffmpeg), "-v", "error", *given, *options]
         run_in(clip.parent, [*command, "-y", "/dev/null"])
     null = ["-i", str(clip), "-map", "0:v", "-f", "null", "-"]
     run_in(clip.parent, [str(tools.ffmpeg), "-v", "error", *null])
@@ -205,12 +219,12 @@ def encode(clip: Path, rung: VideoRendition, plan: Plan, tools: Tools) -> list[s
     """Return the beginning of a command that encodes *rung* as the plan says."""
     size = f"scale={rung.width}:{rung.height}:flags=bicubic,format=yuv420p"
     picture = ["-i", str(clip), "-vf", size, "-r", str(rung.fps)]
-    return [str(tools.ffmpeg), "-v", "error", *picture, *encoder(rung, plan)]
+    return [str(tools.ffmpeg), "-v", "error", *picture, *words(encoder(rung, plan))]
 
 
-def encoder(rung: VideoRendition, plan: Plan) -> list[str]:
-    """Return what x264 is told."""
-    told: dict[str, object] = {
+def encoder(rung: VideoRendition, plan: Plan) -> dict[str, object]:
+    """Return what x264 is told, by ffmpeg's names."""
+    return {
         "c:v": "libx264",
         "preset": plan.preset,
         "profile:v": "high",
@@ -221,7 +235,14 @@ def encoder(rung: VideoRendition, plan: Plan) -> list[str]:
         "keyint_min": rung.gop,
         "sc_threshold": 0,
     }
-    return [str(word) for name, value in told.items() for word in (f"-{name}", value)]
+
+
+def spent_by(wrapper: Wrapper, clip: Path, plan: Plan, tools: Tools) -> float:
+    """Let *wrapper* work, and return seconds of CPU."""
+    both = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    began = sum(map(spent, both))
+    wrapper(clip, plan, tools, encoder)
+    return sum(map(spent, both)) - began
 
 
 def run_in(folder: Path, command: list[str]) -> None:
@@ -243,8 +264,11 @@ def check_likeness(clip: Path, plan: Plan, tools: Tools) -> None:
 
 def likeness(made: Path, clip: Path, rung: VideoRendition, tools: Tools) -> float:
     """Return the SSIM of *made* and of the clip in its size."""
-    size = f"scale={rung.width}:{rung.height}:flags=bicubic"
-    graph = f"[0:v]setpts=N[a];[1:v]{size},format=yuv420p,setpts=N[b];[a][b]ssim"
+    size = f"scale={rung.width}:{rung.height}:flags=bicubic,format=yuv420p"
+    # the clip's first frame comes late: all sides show it from the start
+    steady = f"fps={rung.fps}:start_time=0"
+    graph = f"[0:v]{steady},setpts=N[a];[1:v]{steady},{size},setpts=N[b];"
+    graph += "[a][b]ssim=shortest=1"
     inputs = ["-i", str(made), "-i", str(clip)]
     done = subprocess.run(  # noqa: S603 - ours
         [str(tools.ffmpeg), *inputs, "-lavfi", graph, "-f", "null", "-"],
@@ -291,6 +315,10 @@ def contestants(scale: float) -> Iterator[Contestants]:
             **{name: partial(whole.take, name) for name in parts},
             PEER: partial(each_output, clip, plan, tools),
             "bare x264 and one decode": partial(bare, clip, plan, tools),
+            **{
+                name: partial(spent_by, wrapper, clip, plan, tools)
+                for name, wrapper in WRAPPERS.items()
+            },
         }
         if scale >= SMALL:
             check_likeness(clip, plan, tools)

@@ -244,7 +244,8 @@ def switch(page: Page, address: str) -> Callable[[str, str, Any], Any]:
 
 
 @pytest.mark.parametrize(
-    ("player", "kind"), [*PLAYERS[:2], pytest.param(*PLAYERS[2], marks=full)]
+    ("player", "kind"),
+    [*PLAYERS[:2], pytest.param(*PLAYERS[2], marks=full), PLAYERS[3]],
 )
 def test_a_viewer_changes_quality_and_language_both_ways(
     film: Callable[[str], Film],

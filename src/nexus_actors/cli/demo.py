@@ -153,7 +153,8 @@ def find_bucket() -> str | None:
     Raises:
         NexusError: It does not work.
     """
-    from nexus_actors.core.storage import Storage, output_url
+    from nexus_actors.core.places import output_url
+    from nexus_actors.core.storage import Storage
 
     settings = CoreSettings.load()
     if not output_url(settings).startswith("s3://"):

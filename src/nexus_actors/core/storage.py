@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import mimetypes
 import os
-import sys
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from .errors import (
     ConfigurationError,
@@ -29,6 +25,8 @@ from .errors import (
     TransientError,
 )
 from .logs import redact
+from .loop import loop_of
+from .places import folder_of, output_url, unusable
 from .s3 import Bucket, explain
 from .settings import CoreSettings
 
@@ -70,9 +68,6 @@ LOOK_S: Final = 0.2
 #: parts that it has.
 GRACE_S: Final = 3
 
-#: How long the end of a process waits for the client's threads, in seconds.
-SETTLE_S: Final = 2
-
 #: What is written to see whether a store can be written.
 PROBE: Final = ".nexus-probe"
 
@@ -113,13 +108,13 @@ class Storage:
         url = output_url(settings)
         if url.startswith("s3://"):
             return cls._open(url, "STORAGE_URL", settings, settings.storage_public_url)
-        root = _folder(url, "STORAGE_URL")
+        root = folder_of(url, "STORAGE_URL")
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _unusable(root, (error.strerror or "error").lower()) from error
+            raise unusable(root, (error.strerror or "error").lower()) from error
         if not os.access(root, os.W_OK | os.X_OK):  # before hours of work, not after
-            raise _unusable(root, "it cannot be written")
+            raise unusable(root, "it cannot be written")
         return cls._open(
             str(root), "STORAGE_URL", settings, settings.storage_public_url
         )
@@ -175,7 +170,7 @@ class Storage:
         if url.startswith("s3://"):
             bucket = Bucket.parse(url, variable, settings)
             return cls(str(bucket), bucket, public_url, ttl_s, bucket.open())
-        root = _folder(url, variable)
+        root = folder_of(url, variable)
         if not root.is_dir():
             raise ConfigurationError(f"{variable}: there is no folder {root}")
         store = LocalStore(prefix=root, automatic_cleanup=True)
@@ -418,7 +413,7 @@ class Storage:
                 return await start()
 
         check()
-        future = asyncio.run_coroutine_threadsafe(run(), _loop(os.getpid()))
+        future = asyncio.run_coroutine_threadsafe(run(), loop_of(os.getpid()))
         try:
             while not future.done():
                 wait([future], LOOK_S)
@@ -452,29 +447,6 @@ class Storage:
             ) from error
 
 
-@cache
-def _loop(_process: int) -> asyncio.AbstractEventLoop:
-    """Return the loop that this process waits for its stores on, in a thread."""
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="nexus-storage", daemon=True).start()
-    atexit.register(_settle)
-    return loop
-
-
-def _settle() -> None:
-    """Wait at the end of a process until no thread of the store's client is in Python.
-
-    It tells the loop of a result from a thread of its own.  One that is still at it
-    while the interpreter ends takes the process down, although all is done.
-    """
-    deadline = time.monotonic() + SETTLE_S
-    while time.monotonic() < deadline:
-        time.sleep(0.01)  # lets them go on
-        known = {thread.ident for thread in threading.enumerate()}
-        if sys._current_frames().keys() <= known:  # noqa: SLF001 - no public way
-            return
-
-
 def _parts(path: Path, size: int, stopped: threading.Event) -> Iterator[bytes]:
     """Yield the file in parts; fail once *stopped*, so that nothing of it is kept."""
     with path.open("rb") as file:
@@ -492,49 +464,3 @@ def headers(key: str) -> dict[str, str]:
         "Content-Type": MEDIA_TYPES.get(suffix, guessed or "application/octet-stream"),
         "Cache-Control": BRIEFLY if suffix in NAMES_OTHERS else FOR_EVER,
     }
-
-
-def output_url(settings: CoreSettings) -> str:
-    """Return where outputs go: a folder, or a ``file://`` or ``s3://`` URL.
-
-    Raises:
-        ConfigurationError: The variables of the original system do not go together.
-    """
-    provider, bucket = settings.storage_provider, settings.storage_bucket
-    if "storage_url" in settings.model_fields_set or provider == "local":
-        return settings.storage_url
-    if provider and not bucket:
-        raise ConfigurationError(
-            "STORAGE_PROVIDER is s3, and STORAGE_BUCKET is not set; set it, or "
-            "STORAGE_URL=s3://bucket/prefix instead of both"
-        )
-    if bucket and not provider:
-        raise ConfigurationError(
-            "STORAGE_BUCKET is set, and neither STORAGE_URL nor STORAGE_PROVIDER; "
-            "set STORAGE_PROVIDER=s3, or unset it"
-        )
-    return f"s3://{bucket}" if bucket else settings.storage_url
-
-
-def _unusable(root: Path, reason: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"cannot store outputs in {root}: {reason}; "
-        "set STORAGE_URL to a folder that this user may write"
-    )
-
-
-def _folder(url: str, variable: str) -> Path:
-    if "://" not in url:
-        return Path(url).expanduser().absolute()
-    parts = urlsplit(url)
-    if parts.scheme != "file":
-        raise ConfigurationError(
-            f"{variable}: {parts.scheme}:// is not supported; "
-            "give a folder, a file:// URL, or s3://bucket/prefix"
-        )
-    if parts.netloc not in {"", "localhost"} or not parts.path.strip("/"):
-        raise ConfigurationError(
-            f"{variable}: {url} names no folder of this machine; "
-            "give a folder, or file:///path/to/folder"
-        )
-    return Path(unquote(parts.path))

@@ -29,9 +29,6 @@ EDGE: Final = 0.6
 #: How often ffmpeg tells its progress, in seconds.
 PROGRESS_S: Final = 0.5
 
-#: By how many frames the picture may be made longer, to reach the plan's length.
-TAIL_FRAMES: Final = 2
-
 #: What every command begins with: no questions, no banner, errors on stderr.
 QUIET: Final = ("-hide_banner", "-nostdin", "-nostats", "-v", "warning")
 
@@ -110,7 +107,7 @@ def _pictures(given: Any, plan: Plan) -> list[Any]:
     for item in plan.pre_filters:
         top = top.filter(item.name, **item.options)
     # the last frame's length is lost where no frame follows: show it a little longer
-    top = top.filter("tpad", stop=TAIL_FRAMES, stop_mode="clone")
+    top = top.filter("tpad", stop=plan.tail_frames, stop_mode="clone")
     # a short header must not make the rungs longer than the plan
     top = top.filter("trim", duration=f"{plan.duration:.6f}")
     top, *extra = legs_of(top, "split", 1 + len(plan.extra))

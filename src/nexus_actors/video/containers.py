@@ -1,4 +1,4 @@
-"""What the top-level boxes of an MP4 tell, and of its kin, without ffmpeg."""
+"""What files tell of themselves at their beginning, without ffmpeg."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ MAX_MOOV: Final = 1 << 20
 #: Brands of HEIF, a kin of MP4, that hold one picture: what phones take and save.
 PICTURE_BRANDS: Final = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"}
 
+#: The bit of WebP's extended header that says so.
+ANIMATION: Final = 0x02
+
 
 def is_picture(path: Path) -> bool:
     """Tell whether a file is a single picture in HEIF, as HEIC or AVIF."""
@@ -24,10 +27,25 @@ def is_picture(path: Path) -> bool:
     return head[4:8] == b"ftyp" and head[8:12] in PICTURE_BRANDS
 
 
+def is_animated_webp(path: Path) -> bool:
+    """Tell whether a file is a WebP of several pictures, by its extended header."""
+    with path.open("rb") as file:
+        head = file.read(21)
+    is_extended = (head[:4], head[8:16]) == (b"RIFF", b"WEBPVP8X")
+    return is_extended and bool(head[20:] and head[20] & ANIMATION)
+
+
+def overruns(path: Path) -> bool:
+    """Tell whether the last box of an MP4 says that it ends after the file does."""
+    with path.open("rb") as file:
+        *_, end = _walk(file)
+    return end > path.stat().st_size
+
+
 def container_flags(path: Path) -> tuple[bool | None, bool | None]:
     """Return (faststart, fragmented) of an MP4, or (None, None) for other files."""
     with path.open("rb") as file:
-        order, moov = _walk(file)
+        order, moov, _ = _walk(file)
     if not {"ftyp", "moov", "mdat"} & set(order):
         return None, None
     faststart = "moov" in order and (
@@ -36,7 +54,8 @@ def container_flags(path: Path) -> tuple[bool | None, bool | None]:
     return faststart, b"mvex" in moov or "moof" in order
 
 
-def _walk(file: BinaryIO) -> tuple[list[str], bytes]:
+def _walk(file: BinaryIO) -> tuple[list[str], bytes, int]:
+    """Return the kinds of boxes, what ``moov`` holds, and where the last one ends."""
     order: list[str] = []
     moov = b""
     position = 0
@@ -56,4 +75,4 @@ def _walk(file: BinaryIO) -> tuple[list[str], bytes]:
         if size < 8:  # noqa: PLR2004 - 0 means to the end; less is broken
             break
         position += size
-    return order, moov
+    return order, moov, position

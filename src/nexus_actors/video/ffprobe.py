@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import tempfile
 import threading
@@ -24,6 +25,9 @@ LOOK_S: Final = 60
 
 #: Slowest disk on which a whole file is still read in time, in bytes a second.
 SLOWEST_DISK: Final = 5_000_000
+
+#: What ffprobe says of a file whose kind is not one of `tools.DEMUXERS`.
+OUTSIDE: Final = re.compile(r"\[(\S+) @ [^]]+\] Format not on whitelist")
 
 #: A last frame shorter than this, in seconds, has no length of its own: FLV says 1 ms.
 LEAST_TAIL_S: Final = 1 / 240
@@ -223,8 +227,12 @@ def _refusal(said: str) -> SourceError:
     """Return the error that fits what ffprobe has said."""
     code = "corrupt"
     if "whitelist" in said.lower():
+        found = OUTSIDE.search(said)
+        kind = found[1] if found else "unknown"
+        if kind.endswith("_pipe"):  # ffmpeg's name for pictures of a format
+            return SourceError("the file is a picture, not a video", code="no_video")
         code = "forbidden_format"
-        text = "the file is of a kind that is not accepted; upload the video itself"
+        text = f"files of the kind {kind} are not accepted; convert it to MP4 or WebM"
     elif "moov atom not found" in said:
         text = "the file is cut short or damaged: its index is missing; upload it again"
     else:

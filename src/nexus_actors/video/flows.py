@@ -105,7 +105,7 @@ def run(
                 tools,
                 storage,
                 Fetcher(Guard(GuardSettings.load()), core, settings.max_input_bytes),
-                encoder_threads(core),
+                encoder_threads(core, quota=cpu_quota()),
             )
             return run_and_tidy(pipeline)
     except NexusError:  # some are an OSError, too
@@ -132,10 +132,13 @@ def _translated(error: OSError, work: Path) -> NexusError:
     return TransientError(f"cannot work in {work}: {error.strerror or error}")
 
 
-def encoder_threads(core: CoreSettings) -> int:
-    """Return each encoder's share of the cores; 0, as it likes, where it has all."""
+def encoder_threads(core: CoreSettings, *, quota: int | None) -> int:
+    """Return each encoder's share of the cores; 0, as it likes, where it has all.
+
+    A *quota* of processors is nothing that an encoder would know of.
+    """
     slots = core.worker_concurrency or default_slots()
-    has_all = slots == 1 and cpu_quota() is None  # encoders know no quota
+    has_all = slots == 1 and quota is None
     return 0 if has_all else max(2, usable_cores() // slots)
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from nexus_actors.core.errors import PermanentError, TransientError
+from nexus_actors.core.errors import InternalError, PermanentError, TransientError
 from nexus_actors.core.logs import get_logger
 from nexus_actors.core.storage import Storage
 
@@ -56,6 +56,12 @@ LEAST_LIMIT_S: Final = 900
 
 #: The folder of the image of a mark that a message names.
 MARK: Final = "mark"
+
+#: What a person is told of a source that becomes in its middle what no filter takes.
+CHANGES: Final = (
+    "the picture or the sound changes its form in the middle of the video, to one that "
+    "cannot be converted; save it anew as MP4, and upload that"
+)
 
 #: Codes of failures that say nothing of the source.
 PASSING: Final = {"killed", "stalled", "timeout", "out_of_memory"}
@@ -275,6 +281,11 @@ class Pipeline:
                 limit_s=max(LEAST_LIMIT_S, LIMIT_FACTOR * plan.duration),
             )
             place_tracks(plan, scratch, self.out)
+        except InternalError as error:
+            if not (scratch / "0/init.mp4").exists():
+                raise
+            # the plan was good for the source's beginning
+            raise SourceError(CHANGES, **error.details) from error
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from math import ceil
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,6 +41,9 @@ SEGMENT_GOPS: Final = 2
 #: How long a picture is waited for that comes later than its sound, in seconds: what
 #: comes earlier has come with it, and what comes later never.
 WAITED_S: Final = (0.1, 60)
+
+#: For how many frames the last one of most sources may be shown on.
+TAIL_FRAMES: Final = 2
 
 #: Names of thumbnails and the length of their longer side, in pixels.
 THUMBNAILS: Final[tuple[tuple[str, int], ...]] = (
@@ -102,6 +106,7 @@ def make_plan(  # noqa: PLR0913 - the last two are of few jobs
         preset=options.preset or settings.ffmpeg_preset,
         flatten=has_alpha(video),
         pre_filters=tuple(pre_filters(video, rungs[0])),
+        tail_frames=_tail(media, rungs[0]),
         watermark=mark,
         threads=threads,
         warnings=tuple(warnings),
@@ -171,6 +176,17 @@ def _seconds(media: MediaInfo, video: VideoStream) -> float:
 def _whole_frames(seconds: float, rung: VideoRendition) -> float:
     frames = max(1, round(seconds * rung.fps))
     return float(frames / rung.fps)
+
+
+def _tail(media: MediaInfo, rung: VideoRendition) -> int:
+    """Return for how many frames the last one may be shown on.
+
+    Of a GIF, ffmpeg does not tell how long it stands: that may be most of it.  Others
+    lose no more than two frames, and what is missing beyond was cut off.
+    """
+    if "gif" in media.format_names:
+        return ceil(media.duration * rung.fps)
+    return TAIL_FRAMES
 
 
 def _too_large(asked: tuple[Rung, ...], made: tuple[VideoRendition, ...]) -> list[str]:

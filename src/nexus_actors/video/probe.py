@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Literal
 
-from .containers import container_flags, is_picture
+from .containers import container_flags, is_animated_webp, is_picture, overruns
 from .errors import EncodeError, SourceError
 from .ffprobe import Json, count, look, number, whole
 from .guard import Source
@@ -77,6 +77,12 @@ def probe(
     raw = look(source.path, tools, "-show_format", "-show_streams", "-show_chapters")
     streams: list[Json] = raw.get("streams", [])
     formats = tuple(raw.get("format", {}).get("format_name", "").split(","))
+    if "webp_pipe" in formats and is_animated_webp(source.path):
+        raise SourceError(
+            "the file is an animated WebP, which this ffmpeg cannot decode; "
+            "convert it to GIF or MP4",
+            code="unsupported_codec",
+        )
     picture = _picture(streams, formats)
     _check_codec(picture, tools)
     _check_base_layer(picture)
@@ -86,7 +92,8 @@ def probe(
     indexed = bool(INDEXED & set(formats)) and not fragmented
     length = _told_length(picture, told, source)
     _check_length(length.seconds, settings)  # an absurd one, before packets are read
-    if length.told_by != "stream" or not indexed:
+    # what is cut short is refused now, not when as much of it was encoded
+    if length.told_by != "stream" or not indexed or overruns(source.path):
         length = _count_length(length, picture, source, tools, check)
         _check_length(length.seconds, settings)
     if picture["codec_name"] in ANIMATIONS and whole(picture.get("nb_frames")) == 1:
@@ -271,7 +278,8 @@ def _count_length(
     if abs(counted.seconds - claim.seconds) < SAME_S:
         return _Length(claim.told_by, counted.seconds)
     if counted.seconds > (1 - TOLERANCE) * claim.seconds:
-        return _Length("packets", counted.seconds)
+        lost = not counted.clean and counted.seconds < claim.seconds
+        return _Length("packets", counted.seconds, claim.seconds if lost else None)
     if not counted.clean:  # cut off; a file whose header only lies is whole
         raise SourceError(
             f"the video is cut short: it says {claim.seconds:.2f} s, but only "

@@ -54,6 +54,7 @@ CAUSES: Final[tuple[tuple[str, type[NexusError], str], ...]] = (
     ("Unrecognized option", InternalError, "plan_bug"),
     ("Option not found", InternalError, "plan_bug"),
     ("Error initializing filter", InternalError, "plan_bug"),
+    ("Error reinitializing filters", InternalError, "plan_bug"),
     ("moov atom not found", SourceError, "corrupt"),
     ("Decode error rate", SourceError, "corrupt"),
     (f"/{NAME}: Invalid data found", SourceError, "corrupt"),
@@ -61,8 +62,6 @@ CAUSES: Final[tuple[tuple[str, type[NexusError], str], ...]] = (
     ("does not contain any stream", SourceError, "corrupt"),
     ("Nothing was written into output", SourceError, "corrupt"),
     # the sound waits for the first picture, and none has come
-    # what the source becomes in its middle is not what it was at its start
-    ("Error reinitializing filters", SourceError, "corrupt"),
     ("Error submitting audio frame to the encoder", SourceError, "corrupt"),
     ("Decoder (codec", SourceError, "unsupported_codec"),
     ("no decoder found", SourceError, "unsupported_codec"),
@@ -81,10 +80,15 @@ MESSAGES: Final = {
 
 @dataclass(slots=True)
 class EncodeProgress:
-    """What ffmpeg has told last.  *seconds* of output are done; *speed* is a ratio."""
+    """What ffmpeg has told last.  *seconds* of output are done; *speed* is a ratio.
+
+    Frames are *dropped* where a source changes its size: ffmpeg then begins its filters
+    anew, and drops what they make until the place where it was.
+    """
 
     seconds: float = 0.0
     frames: int = 0
+    dropped: int = 0
     speed: float | None = None
 
 
@@ -231,6 +235,11 @@ class _Watch:
             self._check_time(time.monotonic(), started)
 
     def _still_runs(self) -> bool:
+        # the end of a pipe is heard at once, where `wait` only looks now and then
+        *_, ear = self._threads
+        ear.join(LOOK_S)
+        if ear.is_alive():
+            return self.process.poll() is None  # a stranger may hold the pipe
         try:
             self.process.wait(timeout=LOOK_S)
         except subprocess.TimeoutExpired:
@@ -259,13 +268,17 @@ class _Watch:
                 self._move(seconds=told / 1_000_000)
             elif name == "frame" and told is not None:
                 self._move(frames=round(told))
+            elif name == "drop_frames" and told is not None:
+                self._move(dropped=round(told))
 
-    def _move(self, *, seconds: float | None = None, frames: int | None = None) -> None:
+    def _move(self, *, seconds: float = 0, frames: int = 0, dropped: int = 0) -> None:
         progress = self._progress
-        if seconds is not None and seconds > progress.seconds:
+        if seconds > progress.seconds:
             progress.seconds, self._moved_at = seconds, time.monotonic()
-        if frames is not None and frames > progress.frames:
+        if frames > progress.frames:
             progress.frames, self._moved_at = frames, time.monotonic()
+        if dropped > progress.dropped:
+            progress.dropped, self._moved_at = dropped, time.monotonic()
 
     def _read_tail(self, pipe: IO[str]) -> None:
         for line in _lines(pipe):

@@ -96,10 +96,12 @@ def test_a_file_that_is_sent_ends_as_the_manifest_says(
         assert leftovers(tmp_path) == []
 
 
-def send(file: Path, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def send(
+    file: Path, environ: dict[str, str], *, thumbnails: bool = False
+) -> subprocess.CompletedProcess[str]:
     """Send a file to be processed at once, as a person does."""
-    formats = {"formats": ["hls", "dash", "mp4"], "thumbnails": False}
-    body = {"video_id": "v1", "input_path": str(file), "options": formats}
+    options = {"formats": ["hls", "dash", "mp4"], "thumbnails": thumbnails}
+    body = {"video_id": "v1", "input_path": str(file), "options": options}
     command = [sys.executable, "-m", "nexus_actors", "send", "process_video"]
     return subprocess.run(
         [*command, "--inline", "--json", json.dumps(body)],
@@ -109,6 +111,38 @@ def send(file: Path, environ: dict[str, str]) -> subprocess.CompletedProcess[str
         timeout=170,
         check=False,
     )
+
+
+#: What a phone writes into a film that is nobody's business, and where it does so.
+PRIVATE = ("+48.1173+011.5167/", "Erika Mustermann", "Pocket Camera 9")
+PLACES = (b"loci", b"\xa9xyz", b"mdta", *(word.encode() for word in PRIVATE))
+
+
+@pytest.mark.parametrize("name", ["phone.mov", pytest.param("phone.mkv", marks=full)])
+def test_where_and_by_whom_a_film_was_made_is_told_to_nobody(
+    environ: dict[str, str], tmp_path: Path, name: str
+) -> None:
+    place, person, camera = PRIVATE
+    told = {"com.apple.quicktime.location.ISO6709": place, "location": place}
+    told |= {"artist": person, "comment": person, "com.apple.quicktime.model": camera}
+    tags = [word for tag in told.items() for word in ("-metadata", "=".join(tag))]
+    moving = ["-f", "lavfi", "-i", "testsrc2=size=64x36:rate=25:duration=0.4"]
+    sound = ["-f", "lavfi", "-i", "sine=duration=0.4"]
+    keys = ["-movflags", "use_metadata_tags"] * (name == "phone.mov")
+    source = tmp_path / name
+    run(["ffmpeg", "-v", "error", *moving, *sound, *tags, *keys, str(source)])
+    assert all(word.encode() in source.read_bytes() for word in PRIVATE)
+
+    done = send(source, environ, thumbnails=True)
+
+    assert done.returncode == 0, done.stderr
+    files = [p for p in (tmp_path / "storage").rglob("*") if p.is_file()]
+    assert {".mp4", ".m4s", ".jpg", ".json"} <= {path.suffix for path in files}
+    for content in (
+        *(f.read_bytes() for f in files),
+        (done.stdout + done.stderr).encode(),
+    ):
+        assert [found for found in PLACES if found in content] == []
 
 
 def codes(entry: dict[str, Any]) -> set[str]:

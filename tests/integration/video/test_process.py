@@ -82,6 +82,14 @@ def test_what_a_program_says_on_stderr_is_returned(
     assert said == "one\ntwo"
 
 
+def test_a_program_that_closes_stderr_is_waited_for(
+    program: Write, tmp_path: Path
+) -> None:
+    error = failure(program("echo one >&2; exec 2>&-; sleep 0.4; exit 3"), tmp_path)
+
+    assert error.details == {"exit_code": 3, "stderr": "one"}
+
+
 def test_the_names_of_our_folders_are_not_told(program: Write, tmp_path: Path) -> None:
     said = Runner(tmp_path).run(program('echo "$PWD/in: \033[31mbad" >&2'))
 
@@ -92,14 +100,14 @@ def test_progress_is_told_block_by_block(program: Write, tmp_path: Path) -> None
     told: list[EncodeProgress] = []
     body = "\n".join(
         f"printf 'frame={30 * n}\\nout_time_us={n}000000\\nspeed= 1.5x\\n"
-        f"progress=continue\\n'; sleep 0.5"
+        f"drop_frames={n}\\nprogress=continue\\n'; sleep 0.5"
         for n in (1, 2)
     )
 
     Runner(tmp_path).run(program(body), on_progress=told.append)
 
     assert told
-    assert (told[-1].seconds, told[-1].frames, told[-1].speed) == (2.0, 60, 1.5)
+    assert told[-1] == EncodeProgress(seconds=2, frames=60, dropped=2, speed=1.5)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +265,7 @@ GENERIC_9 = "Terminating thread with return code -1 (Operation not permitted)"
         (69, "Nothing was written into output file 0", (SourceError, "corrupt")),
         (1, NO_PICTURE, (SourceError, "corrupt")),
         (69, "Error while decoding stream #0:0", (SourceError, "corrupt")),
-        (1, "Error reinitializing filters!", (SourceError, "corrupt")),
+        (1, "Error reinitializing filters!", (InternalError, "plan_bug")),
         (1, "Decoder (codec none) not found", (SourceError, "unsupported_codec")),
         (1, "no decoder found for: dvav", (SourceError, "unsupported_codec")),
         (1, FULL, (DiskFullError, "disk_full")),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import random
+import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from nexus_actors.core.errors import RejectedError
+from nexus_actors.core.errors import InternalError, NexusError, RejectedError
 from scale import full
 from screening import (
     Rgb,
@@ -476,6 +477,17 @@ def test_what_is_transparent_is_white(make: Make, screen: Screen) -> None:
     assert shown.result["metadata"]["class"] == "animation"
 
 
+def test_a_slow_animation_shows_its_last_picture_as_long_as_the_others(
+    make: Make, screen: Screen
+) -> None:
+    slides = ["-f", "lavfi", "-i", "testsrc2=size=64x36:rate=1/2:duration=6"]
+
+    shown = screen(make(*slides, name="slides.gif"))
+
+    assert float(shown.picture()["duration"]) == pytest.approx(6)
+    assert shown.result["warnings"] == ["duration_not_in_stream"]
+
+
 def test_a_fragmented_file_is_counted(make: Make, screen: Screen) -> None:
     parts = ["-g", "10", "-movflags", "+frag_keyframe+empty_moov"]
     source = make(*quadrants("320x180", 1.2), *PLAIN, *parts)
@@ -526,7 +538,8 @@ def test_a_file_that_is_cut_off_is_refused(
     whole = source.read_bytes()
     source.write_bytes(whole[: len(whole) // 2])
 
-    with pytest.raises(RejectedError) as refused:
+    # found by its packets, before any of it is encoded
+    with pytest.raises(RejectedError, match="s are there; upload it again") as refused:
         screen(source)
 
     assert refused.value.code == "truncated"
@@ -549,6 +562,83 @@ def test_a_picture_is_no_film_whatever_it_is_kept_in(
         screen(source)
 
     assert caught.value.code == "no_video"
+    assert leftovers(tmp_path) == []
+
+
+def test_an_animated_webp_is_a_film_or_told_for_what_it_is(
+    make: Make, screen: Screen
+) -> None:
+    moving = ["-f", "lavfi", "-i", "testsrc2=size=64x36:rate=10:duration=0.4"]
+    source = make(*moving, "-c:v", "libwebp_anim", name="a.webp")
+
+    if b"webp_anim" in run(["ffmpeg", "-v", "error", "-demuxers"]):
+        assert screen(source).picture()["nb_read_frames"] == "4"
+        return
+    with pytest.raises(RejectedError, match="is an animated WebP") as refused:
+        screen(source)
+    assert refused.value.code == "unsupported_codec"
+
+
+def test_a_picture_that_changes_its_size_is_shown_in_the_first_one(
+    make: Make, screen: Screen
+) -> None:
+    stream = ["-c:a", "aac", "-muxdelay", "0"]
+    small = make(*quadrants("320x180", 1), *tone(1), *PLAIN, *stream, name="a.ts")
+    later = ["-output_ts_offset", "1"]
+    white = ["-f", "lavfi", "-i", "color=white:size=640x480:rate=25:duration=1"]
+    large = make(*white, *tone(1), *PLAIN, *stream, *later, name="b.ts")
+    small.write_bytes(small.read_bytes() + large.read_bytes())
+
+    shown = screen(small)
+
+    assert shown.sizes == [(320, 180)]
+    picture = shown.picture()
+    assert float(picture["duration"]) == pytest.approx(2, abs=0.1)
+    assert picture["nb_read_frames"] == picture["nb_frames"]
+    first, *_ = colours(shown.mp4s[0])
+    [then] = colours(shown.mp4s[0], columns=1, rows=1, at=1.5)
+    assert like(first, RED)
+    assert like(then, (255, 255, 255))
+
+
+#: A program that does what ffmpeg does, but for the encode: there its filters fail.
+UNFILTERED = """#!/bin/sh
+for word; do
+    case "$word" in
+    */scratch.mpd) {first}; echo 'Error reinitializing filters!' >&2; exit 1 ;;
+    esac
+done
+exec {program} "$@"
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "kind", "told"),
+    [
+        ('touch "${word%/*}/0/init.mp4"', RejectedError, "changes its form in the"),
+        ("true", InternalError, "this is a fault of nexus-actors"),
+    ],
+    ids=["later", "at once"],
+)
+def test_filters_that_fail_later_are_the_sources_fault_and_else_ours(
+    make: Make,
+    screen: Screen,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    first: str,
+    kind: type[NexusError],
+    told: str,
+) -> None:
+    source = make(*quadrants("32x32"), *PLAIN)
+    program = tmp_path / "ffmpeg"
+    text = UNFILTERED.format(first=first, program=shutil.which("ffmpeg"))
+    program.write_text(text)
+    program.chmod(0o755)
+    monkeypatch.setenv("NEXUS_FFMPEG", str(program))
+
+    with pytest.raises(kind, match=told):
+        screen(source)
+
     assert leftovers(tmp_path) == []
 
 

@@ -20,8 +20,9 @@ from nexus_actors.core.errors import (
     ResourceError,
     TransientError,
 )
+from nexus_actors.core.places import output_url
 from nexus_actors.core.settings import CoreSettings
-from nexus_actors.core.storage import Storage, output_url
+from nexus_actors.core.storage import Storage
 from objectstores import Place
 from scale import scaled
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from nexus_actors.core.settings import CoreSettings
 from nexus_actors.video.commands import encode_command, encode_folders
+from nexus_actors.video.flows import encoder_threads
 from nexus_actors.video.models import ProcessVideoOptions
 from nexus_actors.video.plan import make_plan
 from nexus_actors.video.settings import VideoSettings
@@ -158,3 +160,16 @@ def test_each_size_is_scaled_once_whatever_the_number_of_codecs() -> None:
 
     assert graph.count("scale=") == 2, "to the source's size, and to 240 lines"
     assert graph.count("]split=3") == 2
+
+
+@pytest.mark.parametrize(
+    ("slots", "quota", "has_all"), [(1, None, True), (1, 2, False), (2, None, False)]
+)
+def test_an_encoder_takes_as_many_threads_as_it_likes_only_where_it_has_all_cores(
+    slots: int, quota: int | None, has_all: bool
+) -> None:
+    core = CoreSettings.load({"worker_concurrency": slots})
+
+    threads = encoder_threads(core, quota=quota)
+
+    assert (threads == 0) is has_all

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nexus_actors.video.containers import container_flags, is_picture
+from nexus_actors.video.containers import container_flags, is_picture, overruns
 
 
 def box(kind: str, content: bytes = b"") -> bytes:
@@ -44,6 +44,25 @@ def test_flags_come_from_the_order_of_the_boxes(
     (tmp_path / "in").write_bytes(content)
 
     assert container_flags(tmp_path / "in") == flags
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (FTYP + MOOV + MDAT, False),
+        (FTYP + MOOV + MDAT[:-1], True),
+        (FTYP + large("mdat", b"y" * 99)[:-1], True),
+        (FTYP + struct.pack(">I4s", 0, b"mdat") + b"y" * 99, False),
+        (FTYP + MDAT + MOOV + b"\0\0\xff\xff garbage", False),
+        (b"\x1aE\xdf\xa3 matroska", False),
+    ],
+)
+def test_a_file_whose_last_box_does_not_fit_in_is_cut_short(
+    content: bytes, told: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "in").write_bytes(content)
+
+    assert overruns(tmp_path / "in") is told
 
 
 @pytest.mark.parametrize(

@@ -79,11 +79,17 @@ def test_a_stream_without_packets_is_damaged(tmp_path: Path) -> None:
         count(tools.ffprobe, {"index": 0}, tools)
 
 
+def outside(kind: str) -> str:
+    """Say what ffprobe says of a file of a *kind* that it must not open."""
+    return f"echo \"[{kind} @ 0x1] Format not on whitelist 'mov'\" >&2; exit 1"
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "code"),
     [
         ("echo 'moov atom not found' >&2; exit 1", SourceError, "corrupt"),
-        ("echo 'Format not on whitelist' >&2; exit 1", SourceError, "forbidden_format"),
+        (outside("concat"), SourceError, "forbidden_format"),
+        (outside("bmp_pipe"), SourceError, "no_video"),
         ("exit 183", SourceError, "corrupt"),
         ("kill -KILL $$", EncodeError, "killed"),
     ],

@@ -37,11 +37,14 @@ OPTIONS: Final[Mapping[StillFormat, Mapping[str, Any]]] = {
     },
 }
 
+#: One frame is too little to be shared: what starts threads for it takes longer.
+ALONE: Final = ("-filter_complex_threads", "1")
+
 #: The colours that each format has: JPEG and WebP know one matrix, and name none.
 COLOURS: Final[Mapping[StillFormat, Mapping[str, str]]] = {
-    "jpeg": {"out_color_matrix": "bt601", "out_range": "full"},
-    "webp": {"out_color_matrix": "bt601", "out_range": "tv"},
-    "avif": {"out_color_matrix": "bt709", "out_range": "tv"},
+    "jpeg": {"matrix": "bt601", "range": "full"},
+    "webp": {"matrix": "bt601", "range": "tv"},
+    "avif": {"matrix": "bt709", "range": "tv"},
 }
 
 
@@ -87,7 +90,7 @@ def stills_command(
     compiled: list[str] = merged.compile(
         cmd=str(bench.tools.ffmpeg), overwrite_output=True
     )
-    return [compiled[0], *QUIET, *compiled[1:]]
+    return [compiled[0], *QUIET, *ALONE, *compiled[1:]]
 
 
 def frame_of(film: Film, largest: tuple[int, int]) -> Any:
@@ -95,7 +98,7 @@ def frame_of(film: Film, largest: tuple[int, int]) -> Any:
 
     A picture is first cut to the shape of *largest*.
     """
-    seek = {} if film.is_picture else {"ss": f"{film.moment:.6f}"}
+    seek = {"threads": 1} if film.is_picture else {"ss": f"{film.moment:.6f}"}
     given = ffmpeg.input(f"file:{film.large}", **dict(film.guard), **seek)
     frame = given[str(film.stream)]
     if film.flatten:
@@ -117,10 +120,20 @@ def frame_of(film: Film, largest: tuple[int, int]) -> Any:
 
 
 def _output(leg: Any, still: Thumbnail, film: Film, bench: Workbench) -> Any:
-    given = {"in_color_matrix": "bt709", "in_range": "tv"}
+    given = {"matrix": "bt709", "range": "tv"}
     if film.is_picture:
-        given = {"in_color_matrix": "bt601", "in_range": "full"}
-    coloured = leg.filter("scale", **given, **COLOURS[still.format])
+        given = {"matrix": "bt601", "range": "full"}
+    wanted = COLOURS[still.format]
+    if wanted != given:
+        leg = leg.filter(
+            "scale",
+            in_color_matrix=given["matrix"],
+            in_range=given["range"],
+            out_color_matrix=wanted["matrix"],
+            out_range=wanted["range"],
+        )
     options = {"frames:v": 1, "c:v": ENCODERS[still.format], "map_metadata": -1}
+    if still.format == "jpeg":
+        options["threads"] = 1
     target = str(bench.root / still.path)
-    return coloured.output(target, **options, **OPTIONS[still.format])
+    return leg.output(target, **options, **OPTIONS[still.format])

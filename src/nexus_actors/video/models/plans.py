@@ -168,6 +168,7 @@ class Plan:
         flatten: Whether the picture has transparent parts, to be laid on white.
         pre_filters: The filter chain before the first scale (deinterlace, tone
             map or colour).
+        tail_frames: How long the last frame may stand, to reach the duration.
     """
 
     hash: str
@@ -187,6 +188,7 @@ class Plan:
     preset: Preset
     flatten: bool = False
     pre_filters: tuple[Filter, ...]
+    tail_frames: int = 2
     watermark: Watermark | None
     threads: int
     warnings: tuple[str, ...]
