@@ -36,8 +36,9 @@ T = TypeVar("T")
 
 Operation = Callable[["Connection"], Any]
 
-#: The revision that this release works with, the newest in ``migrations``.  Numbers
-#: of four digits, so that older and newer can be told apart without Alembic.
+#: The revision that this release needs, the newest in ``migrations``.  Numbers of four
+#: digits, so that older and newer can be told apart without Alembic.  Within a hundred,
+#: a step only adds what older releases need not know: they go on with a schema of it.
 SCHEMA: Final = "0007"
 
 VERSION_TABLE: Final = "nexus_alembic_version"
@@ -49,7 +50,11 @@ BUSY_S: Final = 30
 #: The number of the PostgreSQL lock that upgrades take; any that is not used elsewhere.
 UPGRADE_LOCK: Final = 0x6E65787573
 
-Fit = Literal["empty", "old", "current", "newer"]
+Fit = Literal["empty", "old", "current", "ahead", "newer"]
+
+
+#: How a schema stands that this release works with.
+FITTING: Final[frozenset[Fit]] = frozenset({"current", "ahead"})
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -315,12 +320,15 @@ def _revision(connection: Connection) -> str | None:
 
 
 def fit(found: str | None) -> Fit:
-    """Tell how the revision *found* stands to the one that this release needs."""
+    """Tell how the revision *found* stands to the one that this release needs.
+
+    One that is ``ahead`` is a newer release's, and fits this one, too.
+    """
     if found is None:
         return "empty"
-    if found == SCHEMA:
-        return "current"
-    return "old" if found < SCHEMA else "newer"
+    if found <= SCHEMA:
+        return "current" if found == SCHEMA else "old"
+    return "ahead" if found[:2] == SCHEMA[:2] else "newer"
 
 
 def refuse_other_schema(database: Database, found: str | None) -> None:
@@ -375,7 +383,7 @@ def _upgrade(database: Database) -> list[str]:
         found = _revision(connection)
         if fit(found) == "newer":
             refuse_other_schema(database, found)
-        if fit(found) == "current":
+        if fit(found) in FITTING:
             return []
         _run_steps(connection)
         return [f"{n:04}" for n in range(int(found or 0) + 1, int(SCHEMA) + 1)]
