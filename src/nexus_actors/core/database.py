@@ -22,6 +22,7 @@ from .errors import (
     MissingExtraError,
     RemoteUnavailableError,
     ResourceError,
+    SchemaError,
 )
 from .settings import CoreSettings, default_state_dir
 from .together import Call, CallInterruptedError, Together
@@ -335,20 +336,43 @@ def refuse_other_schema(database: Database, found: str | None) -> None:
     """Refuse a schema that this release does not work with.
 
     Raises:
-        ConfigurationError: Saying what to do.
+        SchemaError: Saying what to do.
     """
     match fit(found):
         case "newer":
-            raise ConfigurationError(
+            raise SchemaError(
                 f"{database.name} has schema {found}, which is newer than this "
                 f"release's {SCHEMA}: upgrade nexus-actors"
             )
         case "old" | "empty":
             has = f"the old schema {found}" if found else "no schema yet"
-            raise ConfigurationError(
+            raise SchemaError(
                 f"{database.name} has {has}, and this release needs {SCHEMA}: "
                 "run: nexus-actors db upgrade"
             )
+
+
+def refuse_unfit(settings: CoreSettings) -> None:
+    """Refuse, before anything runs, a schema that this release does not work with.
+
+    A SQLite file is made and upgraded when it is needed; a server that is away may be
+    back by then.
+
+    Raises:
+        ConfigurationError: Saying what to do.
+    """
+    try:
+        database = Database.open(settings)
+    except MissingExtraError:  # said by what needs it
+        return
+    try:
+        found = revision(database)
+    except (RemoteUnavailableError, ResourceError):
+        return
+    finally:
+        database.close()
+    if not database.path or fit(found) == "newer":
+        refuse_other_schema(database, found)
 
 
 def upgrade(database: Database) -> list[str]:

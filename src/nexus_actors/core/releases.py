@@ -16,7 +16,7 @@ from importlib.metadata import version
 from typing import Final
 
 from . import clock
-from .errors import InvalidRequestError, Postponed, UnknownAdapterError
+from .errors import InvalidRequestError, Postponed, SchemaError, UnknownAdapterError
 
 
 #: Under which name a message's options, and a publication's request, say it.
@@ -58,11 +58,14 @@ def _dotted(written_by: object) -> str:
 
 @contextmanager
 def leaving(written_by: object) -> Iterator[None]:
-    """Let what the body refuses wait, if a newer release wrote it and may take it.
+    """Let what the body refuses wait, if another release may take it.
+
+    That is so of what a newer one wrote, and of all that needs a database whose schema
+    is another release's.
 
     Raises:
         InvalidRequestError: It is refused, and no newer release has written it.
-        Postponed: A newer one has.
+        Postponed: It waits.
         UnknownAdapterError: As the first.
     """
     try:
@@ -71,3 +74,6 @@ def leaving(written_by: object) -> Iterator[None]:
         if is_newer(written_by):
             raise left(written_by) from error
         raise
+    except SchemaError as error:
+        until = clock.now() + WAIT
+        raise Postponed(error.message, code=error.code, until=until) from error
