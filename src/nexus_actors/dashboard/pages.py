@@ -251,7 +251,7 @@ class Pages:
         desk, problem = _open_desk()
         if desk is None:
             raise HTTPException(503, problem)
-        from nexus_actors.social.publications import TOLD
+        from nexus_actors.social.row import TOLD
 
         row = desk.table.get(request.path_params["id"])
         return self._show(

@@ -110,7 +110,8 @@ def _is_time(desk: Desk, hold: Hold) -> bool:
 def _run(desk: Desk, hold: Hold, token: str | None) -> None:
     row, source, run = hold.row, desk.source_of(hold.row), None
     try:
-        publisher = publishers.get(row.platform)()
+        with releases.leaving(row.request.get(releases.NAME)):
+            publisher = publishers.get(row.platform)()
         run = _make_run(desk, hold, token, publisher)
         publisher.run(run)
     except Postponed as error:
