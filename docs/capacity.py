@@ -47,8 +47,8 @@ class Load:
     job_ms: Annotated[
         float,
         "processor milliseconds of a worker for a job that does nothing",
-        "measured: [throughput](throughput.md), 1834 jobs/s in a process",
-    ] = 0.55
+        "measured: [throughput](throughput.md), 3400 jobs/s in a process",
+    ] = 0.29
     post_ms: Annotated[
         float, "of a post, beside the transfer of its file", "measured: below"
     ] = 100
