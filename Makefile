@@ -39,6 +39,7 @@ check:
 docs:
 	@.ci/bootstrap test
 	@$(BIN)/python docs/generate.py
+	@$(BIN)/python docs/capacity.py
 
 bench:
 	@.ci/bootstrap test

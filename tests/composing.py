@@ -37,6 +37,7 @@ FILLED: Final = {
     "NEXUS_SECRET_KEY": make_key(),
     "POSTGRES_PASSWORD": "pa55word",
     "GRAFANA_PASSWORD": "grafana",
+    "DASHBOARD_PASSWORD": "dashboard",
     "FFMPEG_PRESET": "ultrafast",
 }
 

@@ -36,7 +36,7 @@ CURRENT: Final = re.match(r"[\d.]+\d", version("nexus-actors"))[0]  # type: igno
 
 #: What a message has of its own each time that it is sent.
 UNIQUE: Final = ("message_id", "message_timestamp")
-UNIQUE_OPTIONS: Final = ("redis_message_id", "eta")
+UNIQUE_OPTIONS: Final = ("redis_message_id", "eta", "release")
 
 ACTORS: Final = {actor.actor_name: actor for actor in actors_of()}
 
@@ -187,6 +187,10 @@ def main() -> None:
             if complete(golden, broker):
                 print(golden)  # noqa: T201 - a command
         broker.close()
+        from golden_states import make
+
+        broker.client.flushdb()
+        make(redis.url, Path(folder))
 
 
 if __name__ == "__main__":

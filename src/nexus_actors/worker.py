@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
+from typing import Final
 
 import dramatiq
 
 from nexus_actors.app import DOMAINS, setup, worker_of
+from nexus_actors.core.database import refuse_unfit
 from nexus_actors.core.errors import ConfigurationError
 from nexus_actors.core.logs import configure
 from nexus_actors.core.settings import CoreSettings
@@ -26,6 +28,9 @@ from nexus_actors.engine.metrics import Exporter, prepare
 from nexus_actors.engine.middleware.health import HealthMiddleware
 from nexus_actors.engine.middleware.metrics import MetricsMiddleware
 
+
+#: Which domains cannot do without the database.
+DATABASE: Final = frozenset({"analytics", "notifications", "social"})
 
 _chosen: list[str] | None = None
 
@@ -55,6 +60,9 @@ class _DeclareOnBoot(dramatiq.Middleware):
         # The process had booted already if this module was imported after the host's:
         # ``dramatiq hostapp nexus_actors.worker``
         self._declare(broker)
+        if not DATABASE.isdisjoint(_chosen or ()):
+            with _or_exit():
+                refuse_unfit(CoreSettings.load())
 
     def _declare(self, broker: dramatiq.Broker) -> None:
         with _or_exit():

@@ -17,14 +17,25 @@ from urllib.parse import quote, urlsplit
 from urllib.request import urlopen
 
 import pytest
+import requests
 
-from composing import DEPLOY, FILLED, IMAGE, Machine, documents, has, services
+from composing import (
+    DEPLOY,
+    FILLED,
+    IMAGE,
+    Container,
+    Machine,
+    documents,
+    has,
+    services,
+)
 from conftest import ROOT, make_clip, until
 from databases import PostgreSQL
-from nexus_actors.app import WORKERS
+from nexus_actors.app import WORKERS, actors_of
 from objectstores import S3Server
 
 
+QUEUES = {actor.queue_name for actor in actors_of()}
 VIDEO = {"formats": ["hls"], "thumbnails": False}
 
 
@@ -43,7 +54,13 @@ def test_the_file_is_valid_by_the_schema_of_compose() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["NEXUS_SECRET_KEY", "POSTGRES_PASSWORD", "GRAFANA_PASSWORD"]
+    "name",
+    [
+        "NEXUS_SECRET_KEY",
+        "POSTGRES_PASSWORD",
+        "DASHBOARD_PASSWORD",
+        "GRAFANA_PASSWORD",
+    ],
 )
 def test_a_secret_that_is_missing_is_named(name: str) -> None:
     with pytest.raises(LookupError, match=f"{name}: set it in .env"):
@@ -151,9 +168,10 @@ def test_the_commands_of_the_file_are_the_whole_system(
     names = [name for name, _ in WORKERS.values()]
     workers = {name: machine.start(name) for name in names}
     exporter = machine.start("exporter")
+    dashboard = machine.start("dashboard")
     second = machine.start("video-processor")  # --scale video-processor=2
     prometheus = start_prometheus(machine) if has("prometheus") else None
-    for container in (*workers.values(), second, exporter):
+    for container in (*workers.values(), second, exporter, dashboard):
         machine.wait_for(container)
 
     first = process(machine, workers["video-processor"], "film-1")
@@ -161,6 +179,7 @@ def test_the_commands_of_the_file_are_the_whole_system(
         assert answer.read().startswith(b"#EXTM3U")
     assert workers["video-processor"].stop() == 0
     assert not machine.is_well(workers["video-processor"])
+    assert set(re.findall(r"/queues/([\w-]+)", visit(dashboard, "workers"))) == QUEUES
     assert process(machine, second, "film-2")["status"] == "succeeded"
 
     if prometheus:
@@ -170,10 +189,20 @@ def test_the_commands_of_the_file_are_the_whole_system(
         assert len(ask(prometheus, "rules")["groups"]) == 1
         for query in scaling_queries():
             until(partial(is_zero, prometheus, query))
-    rest = [second, *(workers[name] for name in names[1:])]
+    rest = [second, dashboard, *(workers[name] for name in names[1:])]
     for container in rest:
         container.process.terminate()
     assert [container.process.wait(60) for container in rest] == [0] * len(rest)
+
+
+def visit(dashboard: Container, page: str) -> str:
+    """Return a page of the dashboard, which is shown to who knows the password."""
+    login = ("anybody", FILLED["DASHBOARD_PASSWORD"])
+    shown = requests.get(
+        f"http://127.0.0.1:{dashboard.port}/{page}", auth=login, timeout=20
+    )
+    assert shown.status_code == 200
+    return shown.text
 
 
 def process(machine: Machine, container: Any, video_id: str) -> dict[str, Any]:

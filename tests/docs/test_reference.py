@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import get_args
+
+import pytest
 
 from conftest import ROOT
 from nexus_actors.analytics.reporting import ANOMALY, REPORT
 from nexus_actors.engine.jobs import JobRecord, State
+from nexus_actors.platforms.limits import LIMITS
 from nexus_actors.platforms.vault import ACCOUNT_LOST
 from nexus_actors.social.row import EVENTS, LOCATED
 from nexus_actors.video.told import FAILED, PROCESSED
@@ -36,6 +40,27 @@ def test_the_generated_pages_are_what_the_code_says_now(tmp_path: Path) -> None:
     for made in tmp_path.rglob("*.md"):
         kept = DOCS / made.relative_to(tmp_path)
         assert kept.read_text("utf-8") == made.read_text("utf-8"), "run: make docs"
+
+
+def test_the_tables_of_capacity_follow_from_inputs_that_other_pages_have() -> None:
+    spec = spec_from_file_location("capacity", DOCS / "capacity.py")
+    assert spec
+    assert spec.loader
+    capacity = sys.modules["capacity"] = module_from_spec(spec)
+    spec.loader.exec_module(capacity)
+    pages = {p.stem: p.read_text("utf-8") for p in capacity.PAGE.parent.glob("*.md")}
+    [of_app] = [limit for limit in LIMITS["youtube"] if limit.name == "uploads"]
+
+    assert capacity.written(pages["capacity"]) == pages["capacity"], "run: make docs"
+    load = capacity.Load()
+    [a_second] = re.findall(r"with record and events \| (\d+) ", pages["throughput"])
+    assert load.job_ms == pytest.approx(1000 / int(a_second), rel=0.02)
+    assert f"{a_second} jobs/s" in pages["capacity"]
+    assert load.figures_kb * 1000 == pytest.approx(30 * 43 + 365 * 30, rel=0.01)
+    assert (
+        "about 43 bytes of a SQLite file, a day of a post about 30" in pages["rollups"]
+    )
+    assert (of_app.limit, of_app.window_s, of_app.per) == (100, 86_400, "app")
 
 
 def test_every_state_and_field_of_a_job_is_in_the_reference() -> None:

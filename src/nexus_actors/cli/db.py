@@ -27,7 +27,7 @@ def upgrade() -> None:
 
 @db.command()
 def status() -> int:
-    """Tell whether the schema is what this release needs; exit code 1 if it is not."""
+    """Tell whether this release works with the schema; exit code 1 if it does not."""
     with closing(database.Database.open(CoreSettings.load())) as found:
         revision = database.revision(found)
     state = database.fit(revision)
@@ -39,4 +39,4 @@ def status() -> int:
             "state": state,
         }
     )
-    return 0 if state == "current" else 1
+    return 0 if state in database.FITTING else 1

@@ -22,6 +22,7 @@ from .errors import (
     MissingExtraError,
     RemoteUnavailableError,
     ResourceError,
+    SchemaError,
 )
 from .settings import CoreSettings, default_state_dir
 from .together import Call, CallInterruptedError, Together
@@ -36,8 +37,9 @@ T = TypeVar("T")
 
 Operation = Callable[["Connection"], Any]
 
-#: The revision that this release works with, the newest in ``migrations``.  Numbers
-#: of four digits, so that older and newer can be told apart without Alembic.
+#: The revision that this release needs, the newest in ``migrations``.  Numbers of four
+#: digits, so that older and newer can be told apart without Alembic.  Within a hundred,
+#: a step only adds what older releases need not know: they go on with a schema of it.
 SCHEMA: Final = "0007"
 
 VERSION_TABLE: Final = "nexus_alembic_version"
@@ -49,7 +51,11 @@ BUSY_S: Final = 30
 #: The number of the PostgreSQL lock that upgrades take; any that is not used elsewhere.
 UPGRADE_LOCK: Final = 0x6E65787573
 
-Fit = Literal["empty", "old", "current", "newer"]
+Fit = Literal["empty", "old", "current", "ahead", "newer"]
+
+
+#: How a schema stands that this release works with.
+FITTING: Final[frozenset[Fit]] = frozenset({"current", "ahead"})
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -315,32 +321,58 @@ def _revision(connection: Connection) -> str | None:
 
 
 def fit(found: str | None) -> Fit:
-    """Tell how the revision *found* stands to the one that this release needs."""
+    """Tell how the revision *found* stands to the one that this release needs.
+
+    One that is ``ahead`` is a newer release's, and fits this one, too.
+    """
     if found is None:
         return "empty"
-    if found == SCHEMA:
-        return "current"
-    return "old" if found < SCHEMA else "newer"
+    if found <= SCHEMA:
+        return "current" if found == SCHEMA else "old"
+    return "ahead" if found[:2] == SCHEMA[:2] else "newer"
 
 
 def refuse_other_schema(database: Database, found: str | None) -> None:
     """Refuse a schema that this release does not work with.
 
     Raises:
-        ConfigurationError: Saying what to do.
+        SchemaError: Saying what to do.
     """
     match fit(found):
         case "newer":
-            raise ConfigurationError(
+            raise SchemaError(
                 f"{database.name} has schema {found}, which is newer than this "
                 f"release's {SCHEMA}: upgrade nexus-actors"
             )
         case "old" | "empty":
             has = f"the old schema {found}" if found else "no schema yet"
-            raise ConfigurationError(
+            raise SchemaError(
                 f"{database.name} has {has}, and this release needs {SCHEMA}: "
                 "run: nexus-actors db upgrade"
             )
+
+
+def refuse_unfit(settings: CoreSettings) -> None:
+    """Refuse, before anything runs, a schema that this release does not work with.
+
+    A SQLite file is made and upgraded when it is needed; a server that is away may be
+    back by then.
+
+    Raises:
+        ConfigurationError: Saying what to do.
+    """
+    try:
+        database = Database.open(settings)
+    except MissingExtraError:  # said by what needs it
+        return
+    try:
+        found = revision(database)
+    except (RemoteUnavailableError, ResourceError):
+        return
+    finally:
+        database.close()
+    if not database.path or fit(found) == "newer":
+        refuse_other_schema(database, found)
 
 
 def upgrade(database: Database) -> list[str]:
@@ -375,7 +407,7 @@ def _upgrade(database: Database) -> list[str]:
         found = _revision(connection)
         if fit(found) == "newer":
             refuse_other_schema(database, found)
-        if fit(found) == "current":
+        if fit(found) in FITTING:
             return []
         _run_steps(connection)
         return [f"{n:04}" for n in range(int(found or 0) + 1, int(SCHEMA) + 1)]

@@ -5,6 +5,7 @@ NexusError
 │   ├── ConfigurationError
 │   │   ├── MissingExtraError  (also ImportError)
 │   │   ├── MissingToolError   a program such as ffmpeg is not installed
+│   │   ├── SchemaError        the database is kept as another release does
 │   │   └── UnknownAdapterError
 │   ├── InvalidRequestError    (also ValueError) the message can never be right
 │   │   └── UnsupportedFeatureError
@@ -85,6 +86,15 @@ class MissingToolError(ConfigurationError):
     """A program or shared library of the system is not installed."""
 
     code = "missing_tool"
+
+
+class SchemaError(ConfigurationError):
+    """The database has a schema that this release does not work with.
+
+    A job that meets it waits: it may be another worker's, or somebody upgrades it.
+    """
+
+    code = "schema"
 
 
 class UnknownAdapterError(ConfigurationError):

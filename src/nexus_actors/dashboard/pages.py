@@ -251,6 +251,8 @@ class Pages:
         desk, problem = _open_desk()
         if desk is None:
             raise HTTPException(503, problem)
+        from nexus_actors.social.row import TOLD
+
         row = desk.table.get(request.path_params["id"])
         return self._show(
             request,
@@ -259,7 +261,7 @@ class Pages:
             content=excerpt(row.request.get("content")),
             error=excerpt(row.error),
             notes=[excerpt(note) for note in row.notes],
-            steps=excerpt(row.steps),
+            steps=excerpt({n: s for n, s in row.steps.items() if n != TOLD}),
         )
 
 

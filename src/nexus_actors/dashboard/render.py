@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
@@ -24,6 +25,19 @@ SAID_S: Final = 60
 ASSETS: Final = {"dashboard.css": "text/css", "dashboard.js": "text/javascript"}
 
 
+#: What is not seen, or turns around what stands near it: a text could pass for another.
+UNSEEN: Final = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2060-\u2069\ufeff]"
+)
+
+
+def _seen(value: Any) -> Any:
+    """Return a text with what is not seen written out."""
+    if type(value) is not str:
+        return value
+    return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+
+
 @cache
 def asset(name: str) -> bytes:
     """Return a file that pages load."""
@@ -43,6 +57,7 @@ def _templates() -> Environment:
         loader=PackageLoader(__package__),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_seen,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -20,6 +20,7 @@ from dramatiq.common import dq_name
 from dramatiq.errors import Retry
 from dramatiq.logging import get_logger
 
+from nexus_actors.core import releases
 from nexus_actors.core.errors import (
     Cancelled,
     InvalidRequestError,
@@ -35,6 +36,7 @@ from . import jobs
 from .discretion import hide_bodies
 from .middleware.retries import wait_ms
 from .options import chosen, given
+from .protocol import OwnBroker
 
 
 if TYPE_CHECKING:
@@ -183,6 +185,8 @@ class Actor(dramatiq.Actor[P, R]):
         refuse_unknown(options, broker)
         make_room(broker, self.queue_name)
         options |= chosen(options, self._options_for(broker), lambda: body)
+        if isinstance(broker, OwnBroker):
+            options[releases.NAME] = releases.release()
         return super().message_with_options(kwargs=body, **options)
 
     def _options_for(self, broker: Broker) -> dict[str, Any]:
@@ -218,11 +222,11 @@ class Actor(dramatiq.Actor[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the actor here; in a worker, the result goes to the job's record."""
-        body = self.parse(args, kwargs)
         job = jobs.running()
         if job is None or job.actor != self.actor_name:
-            return self._run(body)
-        with as_dramatiq_understands():
+            return self._run(self.parse(args, kwargs))
+        with as_dramatiq_understands(), releases.leaving(job.release):
+            body = self.parse(args, kwargs)
             job.stop_if_asked()
             job.result = self._run(body)
         # dramatiq warns of a result that nobody takes

@@ -38,7 +38,7 @@ from nexus_actors.core.logs import get_logger
 from nexus_actors.core.settings import CoreSettings
 
 from . import jobs, messages, options
-from .connection import check_server, close, connect, unavailable
+from .connection import check_layout, check_server, close, connect, unavailable
 from .consumer import Consumer
 from .cron import Entry
 from .delivery import DONE, Delivered, Delivery
@@ -152,9 +152,11 @@ class RedisBroker(OwnBroker, StockRedisBroker):
         """Fetch for the threads of *worker* from now on.
 
         Raises:
-            ConfigurationError: The server is none that this broker can work with.
+            ConfigurationError: The server, or the queue in it, is none that this broker
+                can work with.
         """
         check_server(self.client)
+        check_layout(self.client, self.namespace)
         self.lease = self._new_lease()  # one made before a fork is its siblings', too
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self.worker = worker

@@ -26,6 +26,10 @@ TIMEOUT_S: Final = 4.0
 #: The oldest Redis that has the commands of our scripts.
 MIN_VERSION: Final = (6, 2)
 
+#: In which way the queue is kept in Redis: a greater number is one that older workers
+#: would misread.  What they merely do not look at needs none.
+LAYOUT: Final = 1
+
 #: How Redis Cluster answers a script that names one key and uses several.
 CLUSTER_ERRORS: Final = ("MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN")
 
@@ -150,6 +154,28 @@ def check_server(client: redis.Redis) -> None:
         raise ConfigurationError(
             f"Redis at {describe(client)} is version {version}; "
             "at least 6.2 is needed, or any Valkey"
+        )
+
+
+def check_layout(client: redis.Redis, namespace: str) -> None:
+    """Refuse a queue that a newer release keeps in another way.
+
+    Raises:
+        ConfigurationError: Saying so.
+    """
+    key = f"{namespace}:__layout__"
+    try:
+        found: Any = client.get(key)
+        if found is None:
+            client.set(key, LAYOUT)
+    except redis.RedisError as error:  # as above
+        unavailable(client, error)
+        return
+    if found is not None and int(found) > LAYOUT:
+        raise ConfigurationError(
+            f"the queue in Redis at {describe(client)} is kept as a newer release does "
+            f"(layout {int(found)}, and this release knows {LAYOUT}): "
+            "upgrade nexus-actors"
         )
 
 

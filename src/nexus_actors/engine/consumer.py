@@ -15,13 +15,13 @@ from dramatiq import Message, MessageProxy
 from dramatiq.common import dq_name
 from dramatiq.errors import ActorNotFound, ConnectionClosed, DecodeError
 
-from nexus_actors.core import clock
+from nexus_actors.core import clock, releases
 from nexus_actors.core.errors import ConfigurationError
 from nexus_actors.core.logs import get_logger
 
 from .delivery import DONE, Delivered, Delivery
 from .events import MAX_EVENTS
-from .middleware.jobs import note_death
+from .middleware.jobs import note_death, note_retry
 from .recovery import FIRST_REST_S, LAST_REST_S
 from .rounds import rounds
 
@@ -97,7 +97,7 @@ class Consumer(dramatiq.Consumer):
                 return None
             if self._rest_s > FIRST_REST_S:  # an answer was lost: perhaps with messages
                 self.broker.lease.check()
-            found = self._next()
+            found = self._known(self._next())
         except redis.RedisError as error:
             self.broker.lease.suspicious.set()
             log.warning("broker.unreachable", queue=self.queue_name, error=str(error))
@@ -108,7 +108,22 @@ class Consumer(dramatiq.Consumer):
             self._rest_s = FIRST_REST_S
             return found
 
-    def _next(self) -> MessageProxy | None:
+    def _known(self, found: Delivered | None) -> Delivered | None:
+        """Return *found*, unless a newer release has sent it to an actor of its own."""
+        if found is None or found.actor_name in self.broker.actors:
+            return found
+        written_by = found.options.get(releases.NAME)
+        if not releases.is_newer(written_by):
+            return found  # nack says what to do
+        delivery, wait = found.delivery, releases.left(written_by)
+        delivery.outcome, delivery.ended = "again", ("postponed", "")
+        delivery.successor = self.broker.prepare(found)
+        delivery.due = clock.to_ms(wait.until)
+        note_retry(delivery, found, wait)
+        self._settle(found)
+        return None
+
+    def _next(self) -> Delivered | None:
         if self._ready:
             return self._ready.popleft()
         if self._suspect:
@@ -239,7 +254,7 @@ class Consumer(dramatiq.Consumer):
         if found:
             self._suspect = _Suspect(found[0])
 
-    def _next_alone(self, suspect: _Suspect) -> MessageProxy | None:
+    def _next_alone(self, suspect: _Suspect) -> Delivered | None:
         """Return the suspect once nothing else runs in this process."""
         if suspect.places < self.broker.threads:
             suspect.places += self.broker.places.acquire(timeout=WAIT_S)
@@ -268,7 +283,8 @@ class Consumer(dramatiq.Consumer):
         another one would wait for as long as it works.
         """
         assert isinstance(message, Delivered)  # noqa: S101 - we have made it
-        following = self._settle(message, and_take=self._may_go_on(message.delivery))
+        taken = self._settle(message, and_take=self._may_go_on(message.delivery))
+        following = self._known(taken)
         if following and self.broker.worker:
             self.broker.worker.consumers[self.queue_name].handle_message(following)
 

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cronsim import CronSim, CronSimError
 from dramatiq import Message
 
-from nexus_actors.core import clock
+from nexus_actors.core import clock, releases
 from nexus_actors.core.errors import ConfigurationError
 
 from . import messages
@@ -91,7 +91,7 @@ class Entry:
             actor_name=self.actor,
             args=(),
             kwargs={},
-            options={},
+            options={releases.NAME: releases.release()},
             message_id=f"{self.actor}@{due}",
             message_timestamp=due,
         )

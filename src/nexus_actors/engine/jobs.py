@@ -92,6 +92,7 @@ class Job:
         hand_on: Whether dramatiq has a use for the result: a pipeline, or `Results`.
         result: What the actor has returned.
         delivery: What this process holds for it, where a worker runs it.
+        release: Of whom the message is, if it says so.
         limit_s: How long this attempt may take; known to who runs it for a worker.
         began: When the attempt has begun; monotonic, in seconds.
         checked_at: When it has last asked whether it may go on; monotonic, in seconds.
@@ -105,6 +106,7 @@ class Job:
     hand_on: bool = False
     result: Any = None
     delivery: Delivery | None = None
+    release: Any = None
     limit_s: float = math.inf
     checked_at: float = field(default=-math.inf, init=False)
     heard_at: float | None = field(default=None, init=False)

@@ -34,7 +34,7 @@ from uuid import uuid4
 import redis
 from dramatiq.common import dq_name
 
-from nexus_actors.core import clock
+from nexus_actors.core import clock, releases
 from nexus_actors.core.logs import get_logger
 from nexus_actors.core.settings import CoreSettings
 
@@ -145,6 +145,7 @@ class Lease:
         about = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
+            "release": releases.release(),
             "queues": queues,
             "timeout_s": self.timeout_s,
             "job_ttl_s": self._job_ttl_s,

@@ -26,6 +26,7 @@ class Worker:
 
     Attributes:
         id: Its name among the heartbeats; another one after a lost lease.
+        release: Of this library; ``None`` if it does not say.
         threads: How many messages it may run at once.
         seen_at: Its last sign of life, by its own clock, UTC; ``None`` without one.
         timeout_s: After how long without one others take over what it runs.
@@ -35,6 +36,7 @@ class Worker:
     id: str
     host: str
     pid: int | None
+    release: str | None
     queues: tuple[str, ...]
     threads: int
     seen_at: datetime | None
@@ -85,6 +87,7 @@ def _worker(name: str, about: dict[str, Any], answers: Iterator[Any]) -> Worker:
         id=name,
         host=about.get("host", ""),
         pid=about.get("pid"),
+        release=about.get("release"),
         queues=tuple(about["queues"]),
         threads=about.get("threads", 0),
         seen_at=None if seen is None else instant(seen),

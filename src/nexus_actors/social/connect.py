@@ -6,7 +6,7 @@ import shutil
 from datetime import timedelta
 from typing import Any, Final
 
-from nexus_actors.core import clock
+from nexus_actors.core import clock, releases
 from nexus_actors.core.errors import (
     AuthorizationError,
     NexusError,
@@ -110,7 +110,8 @@ def _is_time(desk: Desk, hold: Hold) -> bool:
 def _run(desk: Desk, hold: Hold, token: str | None) -> None:
     row, source, run = hold.row, desk.source_of(hold.row), None
     try:
-        publisher = publishers.get(row.platform)()
+        with releases.leaving(row.request.get(releases.NAME)):
+            publisher = publishers.get(row.platform)()
         run = _make_run(desk, hold, token, publisher)
         publisher.run(run)
     except Postponed as error:
@@ -256,7 +257,8 @@ def _stored(request: PublishPostRequest) -> dict[str, Any]:
     """Return what the row keeps of a request: no secrets."""
     known = {"content", "settings", "publish_at"}
     id_ = request.credentials.account_id if request.credentials else None
-    return {**request.model_dump(mode="json", include=known), "account_id": id_}
+    kept = request.model_dump(mode="json", include=known)
+    return {**kept, "account_id": id_, releases.NAME: releases.release()}
 
 
 def _job_id() -> str | None:

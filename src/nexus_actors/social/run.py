@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from nexus_actors.core import clock
+from nexus_actors.core import clock, releases
 from nexus_actors.core.errors import (
     AuthorizationError,
     NexusError,
@@ -126,7 +127,8 @@ class Run:
     @property
     def content(self) -> Content:
         """What is to be said; of a `video_id`, the file that was chosen is its path."""
-        content = Content.parse(self.hold.row.request["content"], what="content")
+        with self._leaving():
+            content = Content.parse(self.hold.row.request["content"], what="content")
         chosen = self.hold.row.request.get("video", content.video_path)
         return content.model_copy(update={"video_path": chosen})
 
@@ -139,7 +141,12 @@ class Run:
     @property
     def options(self) -> PostSettings:
         """How it is to be posted."""
-        return PostSettings.parse(self.hold.row.request["settings"], what="settings")
+        with self._leaving():
+            settings = self.hold.row.request["settings"]
+            return PostSettings.parse(settings, what="settings")
+
+    def _leaving(self) -> AbstractContextManager[None]:
+        return releases.leaving(self.hold.row.request.get(releases.NAME))
 
     @property
     def checkpoint(self) -> Mapping[str, Any]:

@@ -129,6 +129,20 @@ def test_a_newer_schema_is_refused_in_one_line_and_left_alone(
     }
 
 
+def test_a_schema_that_is_ahead_is_worked_with_and_left_alone(
+    database: Database, command: Command
+) -> None:
+    ahead = f"{SCHEMA[:2]}99"
+    set_revision(database, ahead)
+
+    connect(url_of(database)).close()
+    code, told, _ = command("upgrade", DATABASE_URL=url_of(database))
+    assert (code, told["applied"]) == (0, [])
+    code, told, _ = command("status", DATABASE_URL=url_of(database))
+
+    assert (code, told["schema"], told["state"]) == (0, ahead, "ahead")
+
+
 def test_a_server_with_an_old_schema_is_refused_until_it_is_upgraded(
     postgresql: PostgreSQL, open_database: OpenDatabase
 ) -> None:

@@ -35,6 +35,10 @@ from queues import MakeBroker, ended, running, working
 from scale import scaled
 
 
+#: What a person would read as ``exe.jpg``.
+TURNED = "\u202egpj.exe"
+
+
 def pages_of(visitor: Visitor, *more: str) -> dict[str, str]:
     return {path: visitor.get(path).text for path in (*PAGES, *more)}
 
@@ -45,7 +49,7 @@ def test_no_secret_and_nothing_that_runs_is_on_any_page(
     url = f"https://ann:{PLANTED}@example.com/{PLANTED}?token={PLANTED}"
     body = {
         "number": 1,
-        "text": HOSTILE,
+        "text": f"{HOSTILE} {TURNED}",
         "credentials": {"access_token": PLANTED},
         "password": PLANTED,
         "path": url,
@@ -62,7 +66,9 @@ def test_no_secret_and_nothing_that_runs_is_on_any_page(
     broker.client.hset("dramatiq:job:later", mapping={"error": "null"})
     letter_meta = broker.client.hgetall("dramatiq:tests.XQ.meta")
     assert letter_meta
-    row = publication(desk, HOSTILE, url=f"javascript:{HOSTILE}", error=error)
+    row = publication(
+        desk, f"{HOSTILE}{TURNED}", url=f"javascript:{HOSTILE}", error=error
+    )
     visitor = Visitor(serve_dashboard())
 
     named = [f"/jobs/{name}" for name in ("later", *sent)]
@@ -80,6 +86,9 @@ def test_no_secret_and_nothing_that_runs_is_on_any_page(
         assert "<script>" not in text, path
         assert "<img" not in text, path
         assert 'href="javascript:' not in text, path
+        assert "\u202e" not in text, path
+    assert r"\u202egpj.exe" in odd
+    assert r"\u202egpj.exe" in shown["/publications"]
 
 
 def test_the_first_page_tells_what_is_where_and_how_fast_it_moves(

@@ -16,7 +16,7 @@ from dramatiq import Message
 from conftest import StartWorker, until
 from nexus_actors import BrokerUnavailable, ConfigurationError, RedisBroker
 from nexus_actors.cli.doctor import check_redis
-from nexus_actors.engine.connection import check_server, connect
+from nexus_actors.engine.connection import LAYOUT, check_server, connect
 from queues import MakeBroker, ended, held, make_actor, working
 from scale import full, scaled
 from servers import Server, StartServer, free_port
@@ -70,6 +70,19 @@ def test_a_cluster_is_refused_to_who_sends_and_who_works(
     assert "is a cluster: a queue needs a single" in (
         (tmp_path / "worker-0.log").read_text()
     )
+
+
+def test_a_queue_that_a_newer_release_keeps_in_another_way_is_refused(
+    broker: RedisBroker,
+) -> None:
+    with working(broker):
+        pass
+    layout = f"{broker.namespace}:__layout__"
+    assert broker.client.get(layout) == b"%d" % LAYOUT
+    broker.client.set(layout, LAYOUT + 1)
+
+    with pytest.raises(SystemExit, match="upgrade nexus-actors"), working(broker):
+        pass
 
 
 def test_a_server_that_is_away_is_no_reason_to_refuse_it(

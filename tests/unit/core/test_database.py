@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from importlib import import_module
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 
 from nexus_actors.core import database
-from nexus_actors.core.database import Database, refuse_other_schema
+from nexus_actors.core.database import SCHEMA, Database, refuse_other_schema
 from nexus_actors.core.errors import ConfigurationError
 from nexus_actors.core.settings import CoreSettings
 
@@ -88,6 +93,7 @@ def test_the_newest_step_is_the_schema_that_this_release_names() -> None:
         (None, "has no schema yet, and this release needs .*run: nexus-actors db upgr"),
         ("0001", "has the old schema 0001, .*run: nexus-actors db upgrade"),
         ("9999", "has schema 9999, which is newer .*: upgrade nexus-actors"),
+        ("0100", "has schema 0100, which is newer .*: upgrade nexus-actors"),
     ],
 )
 def test_another_schema_is_refused_in_one_line_that_says_what_to_do(
@@ -97,6 +103,56 @@ def test_another_schema_is_refused_in_one_line_that_says_what_to_do(
         refuse_other_schema(opened("postgresql://host/app"), found)
 
     assert "\n" not in caught.value.message
+
+
+def test_a_schema_that_is_ahead_by_what_we_need_not_know_is_worked_with() -> None:
+    ahead = f"{SCHEMA[:2]}99"
+
+    refuse_other_schema(opened("postgresql://host/app"), ahead)
+
+    assert database.fit(ahead) == "ahead"
+
+
+@pytest.mark.parametrize(
+    "step", sorted(STEPS.glob("v*.py")), ids=lambda step: step.stem
+)
+def test_a_step_leaves_what_the_last_release_reads_and_writes_as_it_is(
+    step: Path,
+) -> None:
+    text = StringIO()
+    options = {"as_sql": True, "output_buffer": text}
+    context = MigrationContext.configure(dialect_name="postgresql", opts=options)
+    module = import_module(f"{database.__package__}.migrations.versions.{step.stem}")
+
+    with Operations.context(context):
+        module.upgrade()
+
+    done = [
+        " ".join(each.split()) for each in text.getvalue().split(";") if each.strip()
+    ]
+    made = re.findall(r"CREATE TABLE (\w+)", " ".join(done))
+    if step.stem[1:3] == SCHEMA[:2]:
+        assert [each for each in done if not only_adds(each, made)] == []
+
+
+def only_adds(statement: str, made: list[str]) -> bool:
+    """Tell whether who knows nothing of a statement can go on as before.
+
+    Args:
+        statement: What a step does.
+        made: The tables that it makes.
+    """
+    if "ADD COLUMN" in statement:
+        return "NOT NULL" not in statement or "DEFAULT" in statement
+    found = re.match(r"CREATE (UNIQUE )?(TABLE|INDEX \w+ ON) (\w+)", statement)
+    return found is not None and (not found[1] or found[3] in made)
+
+
+def test_what_changes_an_old_table_is_told_from_what_only_adds() -> None:
+    assert only_adds("ALTER TABLE t ADD COLUMN c INTEGER DEFAULT '0' NOT NULL", [])
+    assert not only_adds("ALTER TABLE t ADD COLUMN c INTEGER NOT NULL", [])
+    assert not only_adds("ALTER TABLE t DROP COLUMN c", [])
+    assert not only_adds("CREATE UNIQUE INDEX i ON t (c)", ["u"])
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ MADE: dict[str, NexusError] = {
     "configuration": errors.ConfigurationError("x"),
     "missing_extra": errors.MissingExtraError("storage", "video"),
     "missing_tool": errors.MissingToolError("x"),
+    "schema": errors.SchemaError("x"),
     "unknown_adapter": errors.UnknownAdapterError("x"),
     "invalid_request": errors.InvalidRequestError("x"),
     "unsupported_feature": errors.UnsupportedFeatureError("x"),

@@ -37,6 +37,7 @@
 --   budgets:promised:<name>  zset  when each of them is to come again (ms)
 --   budgets:late:<name>      zset  who has not come, by turn; at most 1000
 --   circuits:<name>      hash  until when it is open, and who tries it
+--   __layout__           number of the way in which all this is kept
 --   events               stream
 --   events:domains       stream of those that are no job's, which are fewer and matter more
 local ns = KEYS[1]

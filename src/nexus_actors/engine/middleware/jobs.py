@@ -19,7 +19,7 @@ from dramatiq.common import q_name
 from dramatiq.middleware import TimeLimit
 from dramatiq.worker import has_results_middleware
 
-from nexus_actors.core import clock
+from nexus_actors.core import clock, releases
 from nexus_actors.core.errors import ConfigurationError, Postponed, RejectedError
 from nexus_actors.core.logs import get_logger
 from nexus_actors.engine import jobs
@@ -87,6 +87,7 @@ class JobsMiddleware(Middleware):
             id=message.message_id,
             actor=message.actor_name,
             hand_on=_is_result_wanted(broker, message),
+            release=message.options.get(releases.NAME),
             limit_s=_limit_s(broker, message),
         )
         if isinstance(broker, OwnBroker):
@@ -117,7 +118,7 @@ class JobsMiddleware(Middleware):
         elif message.failed:
             note_death(delivery, message, exception)
         else:
-            _note_retry(delivery, message, exception)
+            note_retry(delivery, message, exception)
         if job and job.told:
             delivery.job_fields["progress"] = json.dumps(job.told.to_json())
         if job and recording.is_set():
@@ -262,9 +263,8 @@ def _trace(error: BaseException | None) -> str:
     return "\n\nwhich led to:\n".join(parts)
 
 
-def _note_retry(
-    delivery: Delivery, message: MessageProxy, error: BaseException
-) -> None:
+def note_retry(delivery: Delivery, message: MessageProxy, error: BaseException) -> None:
+    """Note in *delivery* that the job runs again, and why."""
     cause = cause_of(error)
     told = jobs.describe_error(cause)
     postponed = isinstance(cause, Postponed)
