@@ -151,6 +151,7 @@ def example(
     environ = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(tmp_path),
+        "FFMPEG_PRESET": "ultrafast",
         "HEALTH_CHECK_PORT": "0",  # other tests use this machine, too
     }
     app, sandbox = map(str, ports)
