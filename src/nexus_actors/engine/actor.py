@@ -117,6 +117,10 @@ class Actor(dramatiq.Actor[P, R]):
         if broker.actors.get(self.actor_name) is not self:
             broker.declare_actor(self)
 
+    def unbind(self) -> None:
+        """Follow the broker in use again, as before `setup`."""
+        self._bound = None
+
     def send_with_options(  # noqa: PLR0913 - one for each option of ours
         self,
         *,
