@@ -1,6 +1,6 @@
 """Runs the code blocks of a page, from top to bottom, in a folder of the page's own.
 
-``python`` is run as a script, or written to a file where the block has a caption;
+A block with a caption is written to that file.  ``python`` is run as a script;
 ``console`` are commands after ``$``, with what they print (``…`` stands for anything);
 ``json``, ``toml`` and ``ini`` are parsed; the metrics of ``promql`` must be there.
 ``sh`` is for the reader's own machine, since it installs, deploys or asks for what no
@@ -15,21 +15,34 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
+import time
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from conftest import until
 from shells import FOREIGN, OURS, check_shell, known_metrics
 
 
 #: Commands that run until they are stopped: on the page, in a terminal of their own.
 SERVERS: Final = (
     *("dramatiq ", "nexus-actors dashboard", "nexus-actors worker"),
-    "python -m http.server",
+    *("nexus-actors sandbox", "python -m http.server", "uvicorn "),
+    *("python manage.py follow", "python manage.py runserver"),
 )
+
+#: Where a server says that it will answer.
+PORT: Final = re.compile(r"(?:--port|runserver) (\d+)")
+
+#: A look at something that changes by itself: whoever reads looks again.
+LOOK: Final = "curl -s http"
+
+#: For how long, in seconds.
+LOOKS_S: Final = 60
 
 #: What Sphinx makes of a block, and nobody runs.
 DIRECTIVES: Final = {
@@ -76,17 +89,22 @@ def blocks_of(page: Path) -> list[Block]:
 
 @dataclass(slots=True)
 class Reader:
-    """Somebody who does what a page says."""
+    """Somebody who does what a page says.
+
+    Attributes:
+        own: What stands here in place of what the page calls something, by that.
+    """
 
     folder: Path
     environ: dict[str, str]
     video: Path
+    own: dict[str, str] = field(default_factory=dict)
     printed: list[str] = field(default_factory=list)
     servers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def do(self, block: Block) -> None:
         """Run one block, or fail."""
-        if block.kind == "python" and block.caption:
+        if block.caption:
             target = self.folder / block.caption
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(self._with_own(block.text), encoding="utf-8")
@@ -95,13 +113,18 @@ class Reader:
             self.run("python block.py", block.line)
         elif block.kind == "console":
             for command, expected in commands_of(block.text):
-                self._command(self._with_own(command), expected, block)
+                own = self._with_own
+                self._command(own(command), own(expected), block)
         else:
             check(block)
 
     def _with_own(self, text: str) -> str:
-        own = text.replace(REDIS_URL, self.environ["REDIS_URL"])
-        return own.replace(VIDEO, str(self.video))
+        own = {VIDEO: str(self.video)} | self.own
+        if "REDIS_URL" in self.environ:
+            own[REDIS_URL] = self.environ["REDIS_URL"]
+        for theirs, ours in own.items():
+            text = text.replace(theirs, ours)
+        return text
 
     def _command(self, command: str, expected: str, block: Block) -> None:
         if command.startswith("export "):
@@ -110,8 +133,14 @@ class Reader:
         elif command.startswith(SERVERS):
             self._start(command)
         else:
+            ends = time.monotonic() + LOOKS_S * command.startswith(LOOK)
             said = self.run(command, block.line)
-            assert like(expected).search(said), f"line {block.line}: {command}\n{said}"
+            while (
+                not (found := like(expected).search(said)) and time.monotonic() < ends
+            ):
+                time.sleep(0.2)
+                said = self.run(command, block.line)
+            assert found, f"line {block.line}: {command}\n{said}"
 
     def run(self, command: str, line: int = 0) -> str:
         """Run *command* in a shell that knows the variables of those before."""
@@ -132,10 +161,11 @@ class Reader:
         return done.stdout
 
     def _start(self, command: str) -> None:
+        (self.folder / ".variables").touch()
         with (self.folder / f"server-{len(self.servers)}.log").open("wb") as log:
             self.servers.append(
                 subprocess.Popen(
-                    shlex.split(command),
+                    ["bash", "-c", f". ./.variables; exec {command}"],
                     env=self.environ,
                     cwd=self.folder,
                     stdout=log,
@@ -143,6 +173,8 @@ class Reader:
                     start_new_session=True,
                 )
             )
+        if port := PORT.search(command):
+            until(lambda: is_open(int(port[1])))
 
     def close(self) -> None:
         """Stop what still runs: politely, since a supervisor stops its own."""
@@ -154,6 +186,12 @@ class Reader:
             except subprocess.TimeoutExpired:
                 os.killpg(server.pid, signal.SIGKILL)
                 server.wait()
+
+
+def is_open(port: int) -> bool:
+    """Tell whether a server of this machine answers there."""
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
 
 
 def check(block: Block) -> None:

@@ -72,7 +72,7 @@ def make_broker(
     for broker in made:
         for actor in broker.actors.values():
             if isinstance(actor, Actor) and actor.broker is broker:
-                vars(actor)["_bound"] = None  # else a later test sends to this one
+                actor.unbind()  # else a later test sends to this one
         broker.close()
 
 

@@ -146,6 +146,7 @@ def test_doctor_names_what_is_missing_and_how_to_install_it(
     whole, bare = nexus(environ, "doctor"), nexus(environ | {"PATH": "/x"}, "doctor")
 
     assert whole.returncode == 0, whole.stdout
+    assert "pango" in whole.stdout
     assert bare.returncode == 1
     assert "install ffmpeg" in bare.stdout
 

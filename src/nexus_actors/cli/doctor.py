@@ -107,6 +107,21 @@ def check_packages() -> Iterator[Finding]:
             yield Finding(module, "missing", "not installed", cure)
 
 
+def check_pango() -> Iterator[Finding]:
+    """The libraries that reports need as PDF, where WeasyPrint is installed."""
+    from ctypes.util import find_library
+    from importlib.util import find_spec
+
+    if not find_spec("weasyprint"):
+        return
+    if all(map(find_library, ("pango-1.0", "pangoft2-1.0"))):
+        yield Finding("pango", "ok", "for reports as PDF")
+        return
+    cure = install("libpango-1.0-0 libpangoft2-1.0-0", "pango")
+    found = "not found: reports as PDF fail"
+    yield Finding("pango", "warning", found, cure)
+
+
 def check_redis() -> Iterator[Finding]:
     """The server that is set, or the program that an embedded one needs."""
     settings = CoreSettings.load()
@@ -214,6 +229,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     check_packages,
     check_ffmpeg,
     check_imagemagick,
+    check_pango,
     check_redis,
     check_folders,
     check_storage,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from typing import Final
 
 import click
 
@@ -12,6 +14,18 @@ from nexus_actors.engine.slots import default_slots
 from nexus_actors.engine.supervisor import Supervisor, dramatiq_command
 
 from .common import queue
+
+
+#: Jobs that wait for a vendor, and may run beside the encodes.
+BESIDE: Final = 4
+
+
+def threads_for(domains: Sequence[str]) -> int:
+    """Return how many threads suit a worker of *domains*, or of all.
+
+    Encodes have as many as there are slots for them; a mail must not wait for one.
+    """
+    return default_slots() + (0 if [*domains] == ["video"] else BESIDE)
 
 
 @click.command()
@@ -31,6 +45,7 @@ def worker(domains: tuple[str, ...], *, processes: int, threads: int | None) -> 
         configure(settings.log_level, settings.log_format, env=settings.env)
         if domains:
             os.environ["NEXUS_DOMAINS"] = ",".join(domains)
-        threads = threads or settings.worker_concurrency or default_slots()
+        chosen = domains or tuple((settings.domains or "").split(","))
+        threads = threads or settings.worker_concurrency or threads_for(chosen)
         command = dramatiq_command("nexus_actors.worker", threads=threads)
         return Supervisor([command] * processes).run()

@@ -32,7 +32,7 @@ class Model(BaseModel):
         except ValidationError as error:
             wrong = explain(error)
             text = "; ".join(f"{field}: {reason}" for field, reason in wrong.items())
-            raise InvalidRequestError(f"{what}: {text}", fields=wrong) from error
+            raise InvalidRequestError(f"{what}: {text}", fields=wrong) from None
 
     def to_json(self) -> dict[str, Any]:
         """Return the value as plain JSON types."""

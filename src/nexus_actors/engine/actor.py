@@ -25,6 +25,7 @@ from nexus_actors.core.errors import (
     Cancelled,
     InvalidRequestError,
     MissingExtraError,
+    NexusError,
     PermanentError,
     Postponed,
     TransientError,
@@ -40,6 +41,7 @@ from .protocol import OwnBroker
 
 
 if TYPE_CHECKING:
+    from nexus_actors.core.models import Model
     from nexus_actors.core.settings import CoreSettings
 
 
@@ -116,6 +118,10 @@ class Actor(dramatiq.Actor[P, R]):
         hide_bodies(self.actor_name, self.queue_name)
         if broker.actors.get(self.actor_name) is not self:
             broker.declare_actor(self)
+
+    def unbind(self) -> None:
+        """Follow the broker in use again, as before `setup`."""
+        self._bound = None
 
     def send_with_options(  # noqa: PLR0913 - one for each option of ours
         self,
@@ -206,10 +212,12 @@ class Actor(dramatiq.Actor[P, R]):
                 **kwargs,
             }
         except TypeError as error:
-            raise InvalidRequestError(f"{self.actor_name}: {error}") from None
+            first = next(iter(self._signature.parameters), "")
+            raise InvalidRequestError(
+                f"{self.actor_name}: {error}: give arguments by name, {first}=…"
+            ) from None
         request = self._model.parse(body, what=self.actor_name)
-        plain: dict[str, Any] = request.model_dump(mode="json", exclude_unset=True)
-        return plain
+        return dump(request)
 
     @cached_property
     def _signature(self) -> inspect.Signature:
@@ -256,6 +264,22 @@ def as_dramatiq_understands() -> Iterator[None]:
         raise Retry(error.message, delay=wait_ms(error)) from error
     except TransientError as error:
         raise Retry(error.message) from error
+
+
+def dump(request: Model) -> dict[str, Any]:
+    """Return a message's body as plain JSON.
+
+    Raises:
+        ConfigurationError: A secret cannot be sealed by the key that is set.
+    """
+    from pydantic_core import PydanticSerializationError
+
+    try:
+        return request.model_dump(mode="json", exclude_unset=True)
+    except PydanticSerializationError as error:
+        if isinstance(error.__cause__, NexusError):  # pydantic wraps what we raise
+            raise error.__cause__ from None
+        raise
 
 
 def actor(

@@ -272,7 +272,22 @@ class NotificationSettings(Settings):
         return tuple(text.replace(",", " ").split())
 
 
-class SendGridSettings(Settings):
+class VendorSettings(Settings):
+    """Of a vendor that a sandbox can stand in for."""
+
+    sandbox_url: Annotated[
+        str | None,
+        own("SANDBOX_URL", "a sandbox in place of every vendor that has no URL set"),
+    ] = None
+
+    def at(self, setting: str, below: str) -> str:
+        """Return the URL that *setting* has, or that of the sandbox *below* its own."""
+        if self.sandbox_url and setting not in self.model_fields_set:
+            return f"{self.sandbox_url.rstrip('/')}/{below}"
+        return str(getattr(self, setting)).rstrip("/")
+
+
+class SendGridSettings(VendorSettings):
     """Of the provider ``sendgrid``."""
 
     sendgrid_api_key: Annotated[
@@ -295,7 +310,7 @@ class SendGridSettings(Settings):
         return _given(self.sendgrid_api_key, "SENDGRID_API_KEY", "mail")
 
 
-class TwilioSettings(Settings):
+class TwilioSettings(VendorSettings):
     """Of the provider ``twilio``."""
 
     twilio_account_sid: Annotated[
@@ -352,7 +367,7 @@ class TwilioSettings(Settings):
         return {"messaging_service_sid" if service else "from_": number}
 
 
-class FirebaseSettings(Settings):
+class FirebaseSettings(VendorSettings):
     """Of the provider ``firebase``."""
 
     firebase_service_account: Annotated[
@@ -367,7 +382,7 @@ class FirebaseSettings(Settings):
         return _given(self.firebase_service_account, name, "push messages")
 
 
-class SlackSettings(Settings):
+class SlackSettings(VendorSettings):
     """Of the provider ``slack``."""
 
     slack_bot_token: Annotated[

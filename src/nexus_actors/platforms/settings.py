@@ -87,7 +87,7 @@ class PlatformSettings(Settings):
     ] = 0.9
     sandbox_url: Annotated[
         str | None,
-        own("SANDBOX_URL", "a sandbox in place of every platform that has no URL set"),
+        own("SANDBOX_URL", "a sandbox in place of every vendor that has no URL set"),
     ] = None
     youtube_url: Annotated[
         str | None, own("YOUTUBE_URL", "in place of Google's hosts")

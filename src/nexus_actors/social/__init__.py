@@ -18,6 +18,8 @@ from .actors import (
 
 
 if TYPE_CHECKING:
+    from nexus_actors.platforms.login import Start
+
     from .accounts import begin_login, disconnect, finish_login
     from .base import Publisher, publishers
     from .models import Caption, Content, Credentials, PostSettings, PublishPostRequest
@@ -42,6 +44,7 @@ else:
             ".row": ("Phase", "Publication", "State"),
             ".run": ("Access", "Found", "Outcome", "Part", "Run"),
             ".settings": ("SocialSettings",),
+            "nexus_actors.platforms.login": ("Start",),
         },
     )
 
@@ -62,6 +65,7 @@ __all__ = [
     "Publisher",
     "Run",
     "SocialSettings",
+    "Start",
     "State",
     "begin_login",
     "cancel_post",

@@ -30,6 +30,9 @@ from nexus_actors.platforms.vault import MessageToken, open_token
 Kind = Literal["video", "reel", "story", "photo", "carousel", "draft", "link"]
 Privacy = Literal["public", "unlisted", "private", "friends", "followers"]
 
+#: How a key begins that is made of what the post says, since the host gave none.
+DERIVED: Final = "sha256-"
+
 
 #: A null byte, or one half of a pair in UTF-16.
 BROKEN: Final = re.compile(r"[\0\ud800-\udfff]")
@@ -224,7 +227,7 @@ class PublishPostRequest(_Message):
         said = self.model_dump(mode="json", include={"content", "settings"})
         at = self.publish_at.timestamp() if self.publish_at else None
         body = json.dumps([self.platform, owner, said, at], sort_keys=True)
-        return f"{self.platform}:sha256-{digest('post', body)}"
+        return f"{self.platform}:{DERIVED}{digest('post', body)}"
 
 
 def _broken_texts(value: Any, at: str = "") -> Iterator[str]:

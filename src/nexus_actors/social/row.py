@@ -13,7 +13,7 @@ from nexus_actors.core import clock
 from nexus_actors.core.errors import RejectedError
 from nexus_actors.core.keyring import Keyring
 
-from .models import PublicationResult
+from .models import DERIVED, PublicationResult
 
 
 if TYPE_CHECKING:
@@ -126,6 +126,12 @@ class Publication:
     job: str | None
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The host's own name for the post, if it gave one."""
+        name = self.key.removeprefix(f"{self.platform}:")
+        return None if name.startswith(DERIVED) else name
 
     @property
     def untold(self) -> dict[str, Any] | None:

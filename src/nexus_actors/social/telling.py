@@ -49,6 +49,7 @@ def _tell(hold: Hold) -> None:
         "remote_id": row.remote_id,
         "url": row.url,
         "title": _title(row),
+        "idempotency_key": row.idempotency_key,
     }
     if row.error:
         body["code"] = row.error["code"]

@@ -14,6 +14,7 @@ from dramatiq.errors import Retry
 from nexus_actors import (
     BrokerUnavailable,
     Cancelled,
+    ConfigurationError,
     InvalidRequestError,
     PermanentError,
     Postponed,
@@ -23,6 +24,7 @@ from nexus_actors import (
     UnsupportedFeatureError,
     jobs,
 )
+from nexus_actors.analytics import collect_metrics
 from nexus_actors.engine.actor import as_dramatiq_understands, attached_broker
 from nexus_actors.engine.connection import describe
 from nexus_actors.video import process_video
@@ -119,6 +121,24 @@ def test_every_way_to_make_a_message_checks_it(stub: StubBroker, build: Any) -> 
         build(make_actor(double))
 
     assert not any(queue.qsize() for queue in stub.queues.values())
+
+
+def test_a_key_that_cannot_seal_is_told_by_its_name(
+    stub: StubBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEXUS_SECRET_KEY", "short")
+
+    with pytest.raises(ConfigurationError, match="NEXUS_SECRET_KEY: key 1 is not 32"):
+        collect_metrics.send(platform="youtube", access_token="t")
+
+    assert not stub.queues
+
+
+def test_arguments_that_have_no_name_are_asked_for_by_name(stub: StubBroker) -> None:
+    with pytest.raises(InvalidRequestError, match="by name, video_id=…"):
+        process_video.send("v")  # type: ignore[call-arg]
+
+    assert not stub.queues
 
 
 def test_pipelines_and_groups_are_sent_without_a_declaration(stub: StubBroker) -> None:

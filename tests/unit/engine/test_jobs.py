@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from dramatiq.brokers.stub import StubBroker
 
 from nexus_actors import InvalidRequestError, Postponed, TransientError, jobs
-from nexus_actors.engine.middleware.jobs import encode_result
+from nexus_actors.engine.middleware.jobs import JobsMiddleware, encode_result
 
 
 @pytest.fixture
@@ -119,3 +120,13 @@ def test_a_record_reads_what_the_scripts_wrote() -> None:
     assert record.result == [1]
     assert record.to_json()["finished_at"] == "1970-01-01T00:00:01.500000+00:00"
     assert record.enqueued_at is None
+
+
+def test_a_worker_that_has_nothing_to_run_says_what_to_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    broker = StubBroker(middleware=[JobsMiddleware()])
+
+    broker.emit_after("worker_boot", None)
+
+    assert "call nexus_actors.setup()" in capsys.readouterr().out

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from http import HTTPStatus
 from typing import Any, Final
@@ -87,16 +88,22 @@ class YouTubeCollector(Collector):
     def list_posts(self, access: Access, account: str, cursor: str | None) -> Page:
         # the playlist of the channel's name has its uploads; a search costs 100 times
         params: dict[str, str | int] = {
-            "part": "contentDetails",
+            "part": "contentDetails,snippet",
             "playlistId": "UU" + account.removeprefix("UC"),
             "maxResults": self.batch,
         }
         if cursor is not None:
             params["pageToken"] = cursor
         answer = access.send(Call("GET", f"{_API}/playlistItems", params=params)).json()
-        items = field(answer, "items") or []
-        ids = [str(field(item, "contentDetails", "videoId")) for item in items]
-        posts = tuple(self.read_posts(access, ids)) if ids else ()
+        titles = {
+            str(field(item, "contentDetails", "videoId")): field(
+                item, "snippet", "title"
+            )
+            for item in field(answer, "items") or []
+        }
+        found = self.read_posts(access, [*titles]) if titles else ()
+        # which the statistics do not tell
+        posts = tuple(replace(post, title=titles.get(post.id)) for post in found)
         return Page(posts=posts, cursor=field(answer, "nextPageToken"))
 
     def read_days(

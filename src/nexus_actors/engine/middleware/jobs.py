@@ -41,6 +41,13 @@ MOST_CAUSES: Final = 5
 MOST_FRAMES: Final = 15
 
 
+#: What to do with a worker that has nothing to run.
+CURE: Final = (
+    "call nexus_actors.setup() at the end of the module that dramatiq loads, or start "
+    "`dramatiq nexus_actors.worker`"
+)
+
+
 class JobsMiddleware(Middleware):
     """On our broker keeps records and events; on any other only runs the job.
 
@@ -66,6 +73,11 @@ class JobsMiddleware(Middleware):
             broker.resume(worker)
         except ConfigurationError as error:  # dramatiq would log it and go on
             sys.exit(f"error: {error.message}")
+
+    def after_worker_boot(self, broker: dramatiq.Broker, worker: Worker) -> None:  # noqa: ARG002 - dramatiq's signature
+        """Say so where there is nothing to run: the worker would wait for ever."""
+        if not broker.actors:
+            log.error("worker.has_no_actors", cure=CURE)
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: Worker) -> None:  # noqa: ARG002 - dramatiq's signature
         """Ask the running jobs to stop, and fetch no more."""

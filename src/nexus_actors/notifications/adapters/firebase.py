@@ -64,7 +64,9 @@ class FirebaseProvider(Provider[Push]):
         account = _account(settings.account())
         self._tokens = _Tokens(account)
         self._path = f"/v1/projects/{account.project_id}/messages:send"
-        self._client = FcmClient(name="FCM", base_url=settings.fcm_url, limits=LIMITS)
+        self._client = FcmClient(
+            name="FCM", base_url=settings.at("fcm_url", "fcm"), limits=LIMITS
+        )
 
     @classmethod
     def connect(cls) -> Self:

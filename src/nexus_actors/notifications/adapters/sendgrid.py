@@ -125,7 +125,7 @@ class SendGridProvider(Provider[Mail]):
         self._settings = settings
         self._client = SendGridClient(
             name="SendGrid",
-            base_url=settings.sendgrid_url,
+            base_url=settings.at("sendgrid_url", "sendgrid"),
             headers={"Authorization": f"Bearer {settings.key()}"},
             limits=LIMITS,
         )

@@ -134,7 +134,7 @@ class SlackProvider(Provider[ChatMessage]):
 
     def __init__(self, settings: SlackSettings) -> None:
         client = SlackApiClient(name="Slack", limits=LIMITS)
-        url = f"{settings.slack_url.rstrip('/')}/"
+        url = f"{settings.at('slack_url', 'slack/api')}/"
         self._sdk = _WebClient(client, token=settings.token(), base_url=url)
         # none of the machine's: our session knows where its requests may go
         self._sdk.proxy = None

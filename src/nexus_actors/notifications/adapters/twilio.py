@@ -146,7 +146,7 @@ class TwilioProvider(Provider[Sms]):
         user, password, account = settings.login()
         client = TwilioClient(name="Twilio", limits=LIMITS)
         self._sdk = Client(user, password, account, http_client=_HttpClient(client))
-        self._sdk.api.base_url = settings.twilio_url
+        self._sdk.api.base_url = settings.at("twilio_url", "twilio")
 
     @classmethod
     def connect(cls) -> Self:
