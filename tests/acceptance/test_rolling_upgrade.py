@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import pytest
 
 from conftest import StartWorker, until
 from databases import PostgreSQL
-from nexus_actors import dead_letters, jobs, setup
+from nexus_actors import CoreSettings, dead_letters, jobs, setup
 from nexus_actors.core import clock
-from nexus_actors.core.database import SCHEMA
+from nexus_actors.core.database import SCHEMA, Database, upgrade
 from nexus_actors.core.releases import release
 from nexus_actors.engine import schedule, workers
 from nexus_actors.notifications import send_notification
@@ -46,6 +47,12 @@ def mails(folder: Path) -> dict[str, str]:
     }
 
 
+def bring_up_to_date(url: str) -> None:
+    """Do what `db upgrade` of this release does."""
+    with closing(Database.open(CoreSettings.load({"database_url": url}))) as database:
+        upgrade(database)
+
+
 def send(count: int, word: str) -> list[str]:
     """Send mails as the host does that still has the old release."""
     to = [{"to": f"{word}-{n}@example.com"} for n in range(count)]
@@ -67,7 +74,6 @@ def releases_at_work() -> set[str | None]:
 
 
 def test_nobody_works_with_a_schema_of_another_release_and_no_message_is_lost(
-    environ: dict[str, str],
     make_broker: MakeBroker,
     monkeypatch: pytest.MonkeyPatch,
     postgresql: PostgreSQL,
@@ -87,7 +93,7 @@ def test_nobody_works_with_a_schema_of_another_release_and_no_message_is_lost(
         [job] = send(1, "waits")
         until(lambda: (records([job])[0].error or {}).get("code") == "schema", 60)
         assert one.wait(60) == 1
-        run(environ | of_mails, "-m", "nexus_actors", "db", "upgrade")
+        bring_up_to_date(of_mails["DATABASE_URL"])
         schedule.move(job, clock.now())
         assert jobs.wait(job, timeout_s=60).state == "succeeded"
 
@@ -113,7 +119,7 @@ def test_workers_are_replaced_while_messages_come_and_each_is_done_once(
         return start_worker("nexus_actors.worker:notifications", *options, **more)
 
     # this release works
-    run(environ, *command, "upgrade")
+    bring_up_to_date(environ["DATABASE_URL"])
     old = start()
     sent = send(few, "before")
     until(lambda: are_done(sent[:1]), 60)
