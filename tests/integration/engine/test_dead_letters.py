@@ -117,6 +117,7 @@ def test_a_job_that_has_failed_is_shown_and_runs_again_as_new(
     assert broker.client.lrange("dramatiq:tests.p3", 0, -1) == [letter.id.encode()]
     stored: Any = broker.client.hget("dramatiq:tests.msgs", letter.id)
     options = json.loads(stored)["options"]
+    assert options.pop("release")
     assert options == {"priority": 3, "redis_message_id": letter.id}
     record = jobs.get(letter.id)
     assert record is not None

@@ -48,6 +48,9 @@ class Notes:
     def open_gate(self) -> None:
         self.path.with_name("gate").touch()
 
+    def close_gate(self) -> None:
+        self.path.with_name("gate").unlink()
+
 
 @pytest.fixture
 def notes(environ: dict[str, str], tmp_path: Path) -> Notes:
@@ -201,7 +204,10 @@ def test_a_frozen_worker_that_wakes_up_tells_no_end_and_goes_on(
     assert not record.worker.endswith(f":{first}")
     told = [event.name for event in events.listen(since="0", wait=False)]
     assert told.count("job.succeeded") == 1
-    after = [send(broker, "work", number=n, seconds=0.3) for n in range(2, 8)]
+    notes.close_gate()
+    after = [send(broker, "work", number=n, seconds=60) for n in (2, 3)]
+    until(lambda: len(notes.of("start")) == 4)  # each has one thread: both take one
+    notes.open_gate()
     assert all(ended(item, broker).state == "succeeded" for item in after)
     assert first in {pid for n, pid, _ in notes.of("end") if n > 1}
 
