@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any, Final, Literal
 
 from nexus_actors.core import clock
 from nexus_actors.core.errors import (
     AuthorizationError,
     NexusError,
+    Postponed,
+    RejectedError,
     RemoteUnavailableError,
     TransientError,
     UnknownOutcomeError,
@@ -212,10 +215,24 @@ class Run:
             return self._with_good_token(call, self.check)
         except UnknownOutcomeError as error:
             raise RemoteUnavailableError(error.message, **error.details) from error
+        except RejectedError as error:
+            if not _is_strange(error):
+                raise
+            raise RemoteUnavailableError(error.message, **error.details) from error
 
     def send_once(self, call: Call) -> Answer:
-        """Make the irreversible call, after `Gate.enter`; a shutdown waits for it."""
-        return self._with_good_token(call, self._keep)
+        """Make the irreversible call, after `Gate.enter`; a shutdown waits for it.
+
+        Raises:
+            NexusError: As `ApiClient.send` does; what is no answer of the platform's
+                proves nothing.
+        """
+        try:
+            return self._with_good_token(call, self._keep)
+        except (RejectedError, Postponed) as error:
+            if not _is_strange(error):
+                raise
+            raise UnknownOutcomeError(error.message, **error.details) from error
 
     def _with_good_token(self, call: Call, check: Callable[[], None]) -> Answer:
         return self.gate.watch(lambda: self._renewing(call, check))
@@ -252,3 +269,14 @@ class Run:
             client = self.make_client(self.platforms, self.access.token)
             self._client = replace(client, on_answer=self.gate.read)
         return self._client
+
+
+def _is_strange(error: RejectedError | Postponed) -> bool:
+    """Tell whether an answer is a redirect, 404 or 503 without a platform's reason.
+
+    So answers what stands before a platform, and what that says of a call is nothing.
+    """
+    status = int(error.details.get("status") or 0)
+    strange = (HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
+    is_redirect = 300 <= status < 400  # noqa: PLR2004 - 3xx
+    return "reason" not in error.details and (is_redirect or status in strange)

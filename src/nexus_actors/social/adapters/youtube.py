@@ -18,7 +18,11 @@ from typing import Any, Final
 from typing_extensions import override
 
 from nexus_actors.core import clock
-from nexus_actors.core.errors import RejectedError, RemoteUnavailableError
+from nexus_actors.core.errors import (
+    RejectedError,
+    RemoteUnavailableError,
+    UnknownOutcomeError,
+)
 from nexus_actors.core.http import Answer, ApiClient, Call, FileSlice
 from nexus_actors.platforms import youtube
 from nexus_actors.platforms.settings import PlatformSettings
@@ -127,6 +131,8 @@ class YouTubePublisher(Publisher):
     @override
     def read_part(self, run: Run, answer: Answer) -> str | None:
         if answer.status in GONE:
+            if run.hold.row.attempt is not None:
+                raise UnknownOutcomeError("YouTube: the upload session is not known")
             raise SessionLostError("YouTube: the upload session is gone")
         if answer.status == INCOMPLETE:
             run.save(offset=_stored(answer))
