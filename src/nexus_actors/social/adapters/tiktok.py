@@ -270,9 +270,9 @@ class TikTokPublisher(Publisher):
             found = run.send(call).json()
         except AuthorizationError as error:
             return Found(what="unclear", evidence={"reason": error.message})
-        text = run.content.text()
-        if run.content.image_paths:  # whose title is apart
-            text = run.content.body() or run.content.title
+        said = {run.content.text()}
+        if run.content.image_paths:  # whose title may stand apart
+            said.add(run.content.body() or run.content.title)
         since = (run.began_at - SKEW).timestamp()
         same = [
             video
@@ -280,6 +280,7 @@ class TikTokPublisher(Publisher):
             if video.get("create_time", 0) >= since
             and any(
                 alike(text, video.get(name), cut=CUT_CHARS)
+                for text in said
                 for name in ("title", "video_description")
             )
         ]
