@@ -5,7 +5,6 @@ SQLAlchemy and Alembic are imported on first use: importing this module loads ne
 
 from __future__ import annotations
 
-import atexit
 import fcntl
 import os
 import socket
@@ -56,7 +55,8 @@ Fit = Literal["empty", "old", "current", "newer"]
 class Database:
     """A pool of connections; *name* is what messages call it, without its password.
 
-    Connections that nobody uses are closed with it, at the latest.
+    Connections that nobody uses are closed with it, or when the process ends, at the
+    latest.
     """
 
     engine: Engine
@@ -65,14 +65,13 @@ class Database:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_commits", Together(self._commit))  # it is frozen
-        weakref.finalize(self, self.engine.dispose).atexit = False
+        weakref.finalize(self, self.engine.dispose)
 
     @classmethod
     def connect(cls, settings: CoreSettings) -> Database:
         """Open the database, with the schema that this release works with.
 
-        A SQLite file is made and upgraded here; any other is only checked.  When the
-        process ends, its connections are closed.
+        A SQLite file is made and upgraded here; any other is only checked.
 
         Raises:
             ConfigurationError: The URL, or the schema, is not one to work with.
@@ -89,7 +88,6 @@ class Database:
         except BaseException:
             database.close()
             raise
-        atexit.register(database.close)
         return database
 
     @classmethod
