@@ -79,7 +79,10 @@ class YouTubeClient(ApiClient):
         if verdict is None and str(reason).startswith(("invalid", "default")):
             verdict = Verdict.CONTENT
         if verdict is None:
-            return super().judge(answer)
+            refused = super().judge(answer)
+            if refused and reason:
+                refused.details["reason"] = reason
+            return refused
         words = f"{field(error, 'message')} ({reason})"
         return error_of(verdict, answer, words, until=_until(reason), reason=reason)
 
