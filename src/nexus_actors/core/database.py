@@ -5,12 +5,13 @@ SQLAlchemy and Alembic are imported on first use: importing this module loads ne
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
@@ -422,10 +423,17 @@ def _run_steps(connection: Connection) -> None:
 
 @contextmanager
 def _locked_file(path: Path) -> Iterator[None]:
-    """Make the file, for this user alone, and be the one who works on its schema."""
+    """Make the file, for this user alone, and be the one who works on its schema.
+
+    A file that is there is not opened: to close it would end the locks that other
+    connections of this process have on it, and another process, which then finds none,
+    would take the log of what is being written away.
+    """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        _check_access(path)
         lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         reason = (error.strerror or "").lower()
@@ -438,6 +446,13 @@ def _locked_file(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def _check_access(path: Path) -> None:
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def refuse_remote_redis(database: Database, settings: CoreSettings) -> None:

@@ -225,6 +225,25 @@ def test_a_sqlite_file_is_durable_and_read_while_another_writes(tmp_path: Path) 
     database.close()
 
 
+def test_a_second_pool_of_a_process_leaves_the_locks_of_the_first_alone(
+    tmp_path: Path,
+) -> None:
+    """Else another process takes itself for the last, and the log of writes away."""
+    path = tmp_path / "nexus.db"
+    settings = CoreSettings.load({"database_url": f"sqlite:///{path}"})
+    first = Database.connect(settings)
+    with first.read() as connection:
+        connection.execute(sa.select(sa.func.count()).select_from(tables.ledger))
+    Database.connect(settings)
+
+    look = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "
+    look += "c.execute('SELECT * FROM nexus_ledger').fetchall(); c.close()"
+    subprocess.run([sys.executable, "-c", look, str(path)], check=True)
+
+    assert path.with_name("nexus.db-wal").exists()
+    assert path.with_name("nexus.db-shm").exists()
+
+
 def test_the_scheme_that_hosting_services_use_works(
     postgresql: PostgreSQL, open_database: OpenDatabase
 ) -> None:
