@@ -93,7 +93,7 @@ class YouTubeSettings(Settings):
         stats_per_day: Calls of ``batchGetStats``, likewise.
         reports_late_days: After how many days the Analytics API tells of one.
         retired_metrics: Names of metrics that reports take no more.
-        insert_units: What ``videos.insert`` costs of these; 1600 in an older project.
+        insert_units: What ``videos.insert`` costs of these.
         uploads_per_channel: Within 24 hours.
         requests_per_minute: Of the project; None is no limit.
         thumbnail_bytes: The largest thumbnail.
