@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import redis
 
+from conftest import ROOT
 from goldens import CURRENT, FOLDER
 from nexus_actors import CoreSettings, RedisBroker, jobs, queues, setup
 from nexus_actors.analytics.readings import PostReading
@@ -148,6 +149,7 @@ def dump(url: str, folder: Path, to: Path, found: dict[str, Any]) -> None:
         kinds = {key: str(client.type(key)) for key in keys}
         kept = {key: [kind, READ[kind](client, key)] for key, kind in kinds.items()}
     text = json.dumps(kept, indent=1, ensure_ascii=False)
+    text = text.replace(str(ROOT), "/app")  # tracebacks name this checkout
     (to / "redis.json").write_text(f"{text}\n", "utf-8")
     (to / "found.json").write_text(f"{json.dumps(found, indent=1)}\n", "utf-8")
     with closing(sqlite3.connect(folder / "nexus.db")) as database:
