@@ -47,8 +47,8 @@ def used(running: Workers, jobs: int) -> float:
 def cpu_s(running: Workers) -> float:
     """Return what the processes of *running* have used, in seconds.
 
-    By their own clocks, whose numbers Linux makes as clock_getcpuclockid(3) does: proc(5)
-    tells hundredths of a second only, and a few jobs take less.
+    By their own clocks, whose numbers Linux makes as clock_getcpuclockid(3) does:
+    proc(5) tells hundredths of a second only, and a few jobs take less.
     """
     groups = {process.pid for process in running.processes}
     clocks = []

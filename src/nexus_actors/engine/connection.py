@@ -161,7 +161,7 @@ def check_layout(client: redis.Redis, namespace: str) -> None:
     """Refuse a queue that a newer release keeps in another way.
 
     Raises:
-        ConfigurationError: Saying so.
+        ConfigurationError: Saying so, or that the namespace is somebody else's.
     """
     key = f"{namespace}:__layout__"
     try:
@@ -171,7 +171,14 @@ def check_layout(client: redis.Redis, namespace: str) -> None:
     except redis.RedisError as error:  # as above
         unavailable(client, error)
         return
-    if found is not None and int(found) > LAYOUT:
+    if found is None:
+        return
+    if not found.isdigit():
+        raise ConfigurationError(
+            f"{key} in Redis at {describe(client)} is somebody else's: "
+            "set NEXUS_REDIS_NAMESPACE to a name that is not in use"
+        )
+    if int(found) > LAYOUT:
         raise ConfigurationError(
             f"the queue in Redis at {describe(client)} is kept as a newer release does "
             f"(layout {int(found)}, and this release knows {LAYOUT}): "

@@ -72,16 +72,20 @@ def test_a_cluster_is_refused_to_who_sends_and_who_works(
     )
 
 
-def test_a_queue_that_a_newer_release_keeps_in_another_way_is_refused(
-    broker: RedisBroker,
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [(str(LAYOUT + 1), "upgrade nexus-actors"), ("theirs", "NEXUS_REDIS_NAMESPACE")],
+)
+def test_a_queue_that_somebody_else_keeps_in_another_way_is_refused(
+    broker: RedisBroker, kept: str, told: str
 ) -> None:
     with working(broker):
         pass
     layout = f"{broker.namespace}:__layout__"
     assert broker.client.get(layout) == b"%d" % LAYOUT
-    broker.client.set(layout, LAYOUT + 1)
+    broker.client.set(layout, kept)
 
-    with pytest.raises(SystemExit, match="upgrade nexus-actors"), working(broker):
+    with pytest.raises(SystemExit, match=told), working(broker):
         pass
 
 
