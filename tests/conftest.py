@@ -205,7 +205,7 @@ def already_gone() -> Iterator[None]:
         return
 
 
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Wait until *condition* holds, or fail."""
     deadline = time.monotonic() + seconds
     while not condition():

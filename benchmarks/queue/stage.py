@@ -74,7 +74,11 @@ class Side(ABC):
     def __init__(self, name: str, url: str) -> None:
         self.name = name
         self.url = url
-        self.redis = redis.Redis.from_url(url, protocol=2)
+        self.redis = redis.Redis.from_url(
+            url,
+            protocol=2,
+            socket_timeout=LIMIT_S + 5,  # longer than it may block
+        )
 
     @abstractmethod
     def send_each(self, jobs: int) -> float:
