@@ -184,8 +184,10 @@ class TwilioProvider(Provider[Sms]):
         found = self._sdk.messages.list(to=content.to, limit=LOOKED_AT)
         begun = since.replace(microsecond=0)  # Twilio's times have whole seconds
         for message in found:
-            # a trial account writes a line before the text
-            if message.date_created >= begun and message.body.endswith(content.body):
+            if message.date_created is None or message.date_created < begun:
+                continue
+            # a trial account writes a line before the text; pictures may have none
+            if (message.body or "").endswith(content.body):
                 return _receipt(message)
         return None
 
