@@ -168,6 +168,7 @@ def test_a_text_message_whose_answer_is_lost_is_found(
 ) -> None:
     provider, sms = TwilioProvider.connect(), Sms(to=PHONE, body="Your video is ready")
     before = clock.now()
+    nexus_sandbox.set_clock(-60)  # its clock is behind ours
     nothing = provider.find(sms, delivery_id=ID, since=before)
     nexus_sandbox.faults({"action": "drop", "moment": "after"})
     fails(provider, sms, UnknownOutcomeError)
@@ -309,6 +310,7 @@ def test_a_chat_message_whose_answer_is_lost_is_found(
         head = provider.deliver(message, delivery_id="dlv_head")
         message = replace(message, thread=head.details["ts"])
     before = clock.now()
+    nexus_sandbox.set_clock(-60)
     nexus_sandbox.faults(
         {"action": "drop", "moment": "after", "route": "*chat.postMessage"}
     )

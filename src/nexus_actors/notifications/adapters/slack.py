@@ -84,6 +84,9 @@ EVENT: Final = "nexus_delivery"
 #: Methods that post nothing.
 READS: Final = ("conversations.history", "conversations.open", "conversations.replies")
 
+#: By how much Slack's clock may be behind ours.
+SKEW: Final = timedelta(minutes=2)
+
 #: How many of the newest messages of a channel are looked through.
 LOOKED_AT: Final = 100
 
@@ -176,7 +179,7 @@ class SlackProvider(Provider[ChatMessage]):
             channel = self._channel(content.to)
             wanted: dict[str, Any] = {
                 "channel": channel,
-                "oldest": f"{since.timestamp() - 1:.6f}",
+                "oldest": f"{(since - SKEW).timestamp():.6f}",
                 "limit": LOOKED_AT,
                 "include_all_metadata": True,
             }
