@@ -136,10 +136,6 @@ USAGE_HEADERS: Final[Mapping[str, Per]] = {
     "X-Business-Use-Case-Usage": "account",
 }
 
-#: How long no call is made where there were too many, and no header says how long:
-#: they are counted by the hour, and more of them prolong it ("Rate Limits").
-THROTTLED: Final = timedelta(hours=1)
-
 #: How many calls one batch may make.
 BATCH: Final = 50
 
@@ -218,14 +214,11 @@ def refusal(answer: Answer) -> NexusError | None:
         verdict = Verdict.RETRY
     if code == INVALID and PROOF in words:  # no code of its own, and no fault of a post
         verdict = Verdict.APP
-    until = _until(answer)
-    if verdict is Verdict.LIMITED and until is None:
-        until = clock.now() + THROTTLED
     return error_of(
         verdict,
         answer,
         f"{words} ({code}/{subcode})",
-        until=until,
+        until=_until(answer),
         reason=f"{code}/{subcode}",
     )
 

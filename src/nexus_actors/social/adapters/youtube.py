@@ -232,7 +232,12 @@ class YouTubePublisher(Publisher):
         at = run.platform_publishes_at
         if at is not None and status.get("privacyStatus") == "private":
             left = (at - clock.now()).total_seconds()
-            return Outcome(state=State.PROCESSING, url=url, look_s=max(60, left))
+            return Outcome(
+                state=State.PROCESSING,
+                url=url,
+                look_s=max(60, left),
+                evidence={"privacyStatus": "private"},
+            )
         asked, shown = run.options.privacy, status.get("privacyStatus")
         seen = {} if at or shown == asked else {"privacy": shown, "asked": asked}
         return Outcome(state=State.PUBLISHED, url=url, evidence=seen)
