@@ -62,7 +62,8 @@ def test_of_a_film_no_more_than_a_block_is_in_memory_while_it_is_sent(
     settings = {
         "FILE_CLIP": str(large),
         "FILE_TALL": str(large),
-        "NEXUS_SOCIAL_CHUNK_BYTES": str(8 * 2**20),
+        # few enough for TikTok, which is asked after each
+        "NEXUS_SOCIAL_CHUNK_BYTES": str(scaled(8, full=48) * 2**20),
         "PYTHONPATH": str(ROOT / "tests"),
     }
 
