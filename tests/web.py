@@ -139,7 +139,7 @@ def serving(**files: bytes) -> Iterator[str]:
     first = "/" + next(iter(files))
 
     def answer(connection: socket.socket, request: Request) -> None:
-        found = files.get(request.path.strip("/"))
+        found = files.get(request.path.partition("?")[0].strip("/"))
         given = reply(302, Location=first) if found is None else reply(200, found)
         given(connection, request)
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
 import click
 
 from nexus_actors.core.credentials import Account
-from nexus_actors.core.errors import AuthorizationError
+from nexus_actors.core.errors import AuthorizationError, ConfigurationError
 from nexus_actors.platforms.logins import LOGINS
 
 from .common import log_to_stderr, print_json
 
 
 LOOPBACK = {"127.0.0.1", "localhost"}
+
+#: How often it is looked whether the browser was here.
+LOOK_S = 0.2
 
 PLATFORM = click.Choice(sorted(LOGINS))
 
@@ -33,14 +36,20 @@ def oauth() -> None:
     help="Where the platform sends you back to; by default to this machine.",
 )
 @click.option("--figures", is_flag=True, help="Let figures be collected, too.")
-@click.option("--port", default=0, help="Of this machine; by default any free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=0,
+    help="Of this machine; by default any free one.",
+)
 @click.option("--timeout", default=300.0, help="How long to wait for you, in seconds.")
 def login(
     platform: str, *, redirect_uri: str | None, figures: bool, port: int, timeout: float
 ) -> None:
     """Connect the account that you choose in your browser."""
-    from nexus_actors.social.accounts import begin_login, finish_login
+    from nexus_actors.social.accounts import accounts, begin_login, finish_login
 
+    accounts(platform)  # who cannot keep one is told before a person has consented
     with _Receiver(port) as receiver:
         # Facebook knows no numbers for this machine
         host = "localhost" if platform == "facebook" else "127.0.0.1"
@@ -93,11 +102,20 @@ def rotate() -> None:
     print_json({"rotated": rotate_keys()})
 
 
-class _Receiver(HTTPServer):
-    """Takes the one request by which a browser brings the code back."""
+class _Receiver(ThreadingHTTPServer):
+    """Takes the one request by which a browser brings the code back.
+
+    Browsers open connections ahead of a need: one of those keeps no other waiting.
+    """
 
     def __init__(self, port: int) -> None:
-        super().__init__(("127.0.0.1", port), _Callback)
+        try:
+            super().__init__(("127.0.0.1", port), _Callback)
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot listen on port {port} of this machine ({error.strerror}): "
+                "choose another --port"
+            ) from error
         self.came_back: str | None = None
 
     def wait(self, seconds: float) -> str:
@@ -110,12 +128,13 @@ class _Receiver(HTTPServer):
 
         ends = time.monotonic() + seconds
         while self.came_back is None:
-            self.timeout = ends - time.monotonic()
-            if self.timeout <= 0:
+            left = ends - time.monotonic()
+            if left <= 0:
                 raise AuthorizationError(
                     f"nobody came back within {seconds:g} s: begin again",
                     code="timeout",
                 )
+            self.timeout = min(left, LOOK_S)
             self.handle_request()
         return self.came_back
 

@@ -17,7 +17,7 @@ def publications() -> None:
 @click.option("--state", help="Only those in this state, such as unconfirmed.")
 @click.option("--platform", help="Only those on this platform.")
 @click.option("--account", help="Only those of this account.")
-@click.option("--limit", default=100, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
 def list_publications(
     state: str | None, platform: str | None, account: str | None, limit: int
 ) -> None:
@@ -66,6 +66,8 @@ def settle(publication: str, outcome: str | None, remote_id: str | None) -> None
 
     if outcome is None:
         raise click.UsageError("say --published or --not-published")
+    if remote_id is not None and outcome != "published":
+        raise click.UsageError("--remote-id is of a post that is there: --published")
     with queue():
         told = note(publication, published=outcome == "published", remote_id=remote_id)
     print_json(told)

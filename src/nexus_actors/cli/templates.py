@@ -85,12 +85,15 @@ def preview(template: str, locale: str | None, data: str | None, output: Path) -
         channel.value: _rendered(found, template, channel.value, locale, data)
         for channel in found.channels(template)
     }
-    output.mkdir(parents=True, exist_ok=True)
-    if "email" in parts:
-        mail = output / f"{template}.mail.html"
-        mail.write_text(parts["email"].pop("html"), encoding="utf-8")
     page = output / f"{template}.html"
-    page.write_text(_page(template, parts), encoding="utf-8")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        if "email" in parts:
+            mail = output / f"{template}.mail.html"
+            mail.write_text(parts["email"].pop("html"), encoding="utf-8")
+        page.write_text(_page(template, parts), encoding="utf-8")
+    except OSError as error:
+        raise InvalidRequestError(f"--output: {error}") from error
     print_json({"page": str(page)})
     click.echo(f"open    {page.absolute().as_uri()}", err=True)
 

@@ -109,6 +109,26 @@ class FileSlice:
         return f"bytes {self.start}-{self.stop - 1}/{self.total}"
 
 
+@dataclass(frozen=True, slots=True)
+class Enclosed:
+    """A file between other bytes as a body, as a multipart form has it.
+
+    Unlike a `FileSlice`, it is sent again as a whole where the call may be repeated.
+    """
+
+    head: bytes
+    file: FileSlice
+    tail: bytes
+
+    def __len__(self) -> int:
+        return len(self.head) + len(self.file) + len(self.tail)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.head
+        yield from self.file
+        yield self.tail
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Call:
     """What is asked of a server.
@@ -130,7 +150,7 @@ class Call:
     _: KW_ONLY
     params: Mapping[str, str | int] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | FileSlice | None = None
+    body: bytes | FileSlice | Enclosed | None = None
     form: Mapping[str, str | int] | None = None
     json: Any = None
     idempotent: bool | None = None

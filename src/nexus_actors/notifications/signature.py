@@ -101,12 +101,14 @@ def verify(
     return _parsed(body)
 
 
-def verify_plain(secrets: str | Sequence[str], given: str, body: bytes) -> Any:
+def verify_plain(secrets: str | Sequence[str], given: str | None, body: bytes) -> Any:
     """Return what a webhook in the plain form says; *given* is ``X-Signature``.
 
     Raises:
         SignatureError: Its signature is not right, or it is no JSON.
     """
+    if not given:
+        raise SignatureError("the webhook has no signature")
     for secret in [secrets] if isinstance(secrets, str) else secrets:
         if hmac.compare_digest(sign_plain(secret, body).encode(), given.encode()):
             return _parsed(body)

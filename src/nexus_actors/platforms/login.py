@@ -204,12 +204,15 @@ class Login(ABC):
         return value
 
     def _call(self, host: str, call: Call) -> Any:
+        return told(self._send(host, call))
+
+    def _send(self, host: str, call: Call) -> Answer:
         client = _LoginClient(
             name=self.platform.capitalize(),
             base_url=self.settings.at(self.platform, host),
             limits=LIMITS,
         )
-        return told(client.send(call))
+        return client.send(call)
 
 
 def credential_of(
@@ -249,10 +252,19 @@ def token_in(answer: Mapping[str, Any]) -> str:
     Raises:
         RemoteUnavailableError: It brings none, and nobody has said no.
     """
-    token = answer.get("access_token")
-    if not token:
-        raise RemoteUnavailableError("the answer brings no access token")
-    return str(token)
+    return text_in(answer, "access_token")
+
+
+def text_in(answer: Mapping[str, Any], name: str) -> str:
+    """Return what an answer has under *name*, as text.
+
+    Raises:
+        RemoteUnavailableError: It has nothing.
+    """
+    value = answer.get(name)
+    if not value:
+        raise RemoteUnavailableError(f"the answer brings no {name.replace('_', ' ')}")
+    return str(value)
 
 
 def split_scopes(scope: Any) -> frozenset[str]:

@@ -16,7 +16,7 @@ from nexus_actors.core.errors import (
 )
 from nexus_actors.core.http import Call
 
-from . import youtube
+from . import meta, youtube
 from .login import (
     Connected,
     Login,
@@ -24,8 +24,10 @@ from .login import (
     credential_of,
     refresh_token_of,
     split_scopes,
+    text_in,
     token_in,
 )
+from .tiktok import API_HOST
 from .verdicts import field
 
 
@@ -89,7 +91,7 @@ class YouTubeLogin(Login):
         token = credential.refresh_token or credential.access_token
         form = {"token": token.get_secret_value()}
         call = Call("POST", "/revoke", form=form, idempotent=True)
-        self._call("oauth2.googleapis.com", call)
+        self._send("oauth2.googleapis.com", call)
 
 
 class TikTokLogin(Login):
@@ -123,7 +125,7 @@ class TikTokLogin(Login):
             code_verifier=verifier or "",
         )
         credential = credential_of(answer, scopes=split_scopes(answer.get("scope")))
-        id_ = str(answer["open_id"])
+        id_ = text_in(answer, "open_id")
         return [Connected(account=id_, name=id_, credential=credential)]
 
     @override
@@ -140,14 +142,17 @@ class TikTokLogin(Login):
 
     @override
     def revoke(self, credential: Credential) -> None:
-        self._form(
-            "/v2/oauth/revoke/", token=credential.access_token.get_secret_value()
-        )
+        # "a successful request returns an empty response body" ("Revoke a User Access
+        # Token"), and its example is an empty object
+        token = credential.access_token.get_secret_value()
+        self._send(API_HOST, self._asks("/v2/oauth/revoke/", token=token))
 
     def _form(self, path: str, *, idempotent: bool = False, **form: str) -> Any:
+        return self._call(API_HOST, self._asks(path, idempotent=idempotent, **form))
+
+    def _asks(self, path: str, *, idempotent: bool = False, **form: str) -> Call:
         app = {**self._app(), "client_secret": self._secret()}
-        call = Call("POST", path, form=app | form, idempotent=idempotent)
-        return self._call("open.tiktokapis.com", call)
+        return Call("POST", path, form=app | form, idempotent=idempotent)
 
 
 class InstagramLogin(Login):
@@ -194,7 +199,8 @@ class InstagramLogin(Login):
         path = f"/{self.settings.meta_version}/me"
         me = self._call(host, Call("GET", path, params=wanted, headers=token))
         name = str(me.get("username"))
-        return [Connected(account=str(me["user_id"]), name=name, credential=credential)]
+        id_ = text_in(me, "user_id")
+        return [Connected(account=id_, name=name, credential=credential)]
 
     @override
     def renew(self, credential: Credential, account: str) -> Credential:
@@ -277,10 +283,9 @@ class FacebookLogin(Login):
 
     @override
     def revoke(self, credential: Credential) -> None:
-        path = f"/{self.settings.meta_version}/me/permissions"
-        headers = {"Authorization": f"Bearer {refresh_token_of(credential)}"}
-        call = Call("DELETE", path, headers=headers, idempotent=True)
-        self._call("graph.facebook.com", call)
+        path, token = "/me/permissions", refresh_token_of(credential)
+        call = self._asks("DELETE", path, token, {})
+        self._send("graph.facebook.com", call)
 
     def _longer(self, token: str) -> str:
         answer = self._oauth(grant_type="fb_exchange_token", fb_exchange_token=token)
@@ -309,10 +314,20 @@ class FacebookLogin(Login):
         return self._call("graph.facebook.com", call)
 
     def _read(self, path: str, token: str, **query: str) -> Any:
-        path = f"/{self.settings.meta_version}{path}"
-        headers = {"Authorization": f"Bearer {token}"}
-        call = Call("GET", path, params={"limit": "100", **query}, headers=headers)
+        call = self._asks("GET", path, token, {"limit": "100", **query})
         return self._call("graph.facebook.com", call)
+
+    def _asks(
+        self, method: str, path: str, token: str, query: Mapping[str, str]
+    ) -> Call:
+        """Return a call that acts with *token*, and can be made again."""
+        return Call(
+            method,
+            f"/{self.settings.meta_version}{path}",
+            params={**query, **meta.proof_of(self.settings, token)},
+            headers={"Authorization": f"Bearer {token}"},
+            idempotent=True,
+        )
 
 
 LOGINS: Final[Mapping[str, type[Login]]] = {

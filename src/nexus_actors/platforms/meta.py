@@ -6,16 +6,24 @@ Source: Meta for Developers, "Handling Errors", "Instagram Platform: Error Codes
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
+from http import HTTPStatus
 from typing import Any, Final
 
 from typing_extensions import override
 
 from nexus_actors.core import clock
-from nexus_actors.core.errors import NexusError, RemoteUnavailableError
+from nexus_actors.core.errors import (
+    ConfigurationError,
+    NexusError,
+    RemoteUnavailableError,
+)
 from nexus_actors.core.http import Answer, ApiClient, Call
 from nexus_actors.core.logs import get_logger
 
@@ -131,12 +139,33 @@ USAGE_HEADERS: Final[Mapping[str, Per]] = {
 #: How many calls one batch may make.
 BATCH: Final = 50
 
+#: A parameter that is missing, or not taken.
+INVALID: Final = 100
+
 #: An object that cannot be found; on reading, a known fault that passes.
-NOT_FOUND: Final = (100, 33)
+NOT_FOUND: Final = (INVALID, 33)
 
 
+#: How the proof is called that a token is used by its own app.
+PROOF: Final = "appsecret_proof"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class MetaClient(ApiClient):
-    """Reads sub-code and code in the body; the token is in a header, never in a URL."""
+    """Reads sub-code and code in the body; the token is in a header, never in a URL.
+
+    Attributes:
+        proof: What `proof_of` returns, sent with each call of the Graph API; the
+            addresses of uploads are other servers', whose pages know no such parameter.
+    """
+
+    proof: Mapping[str, str] | None = None
+
+    @override
+    def send(self, call: Call, *, check: Callable[[], None] | None = None) -> Answer:
+        if self.proof and "://" not in call.target:
+            call = replace(call, params={**(call.params or {}), **self.proof})
+        return super().send(call, check=check)
 
     @override
     def judge(self, answer: Answer) -> NexusError | None:
@@ -176,7 +205,15 @@ def refusal(answer: Answer) -> NexusError | None:
     verdict = verdict_of(code, subcode)
     if (code, subcode) == NOT_FOUND and answer.call.repeatable:
         verdict = Verdict.RETRY
-    words = error.get("error_user_msg") or error.get("message") or "no reason"
+    words = str(error.get("error_user_msg") or error.get("message") or "no reason")
+    passes = (
+        error.get("is_transient") is True
+        or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    )
+    if verdict is Verdict.CONTENT and passes:  # of a code that the tables do not have
+        verdict = Verdict.RETRY
+    if code == INVALID and PROOF in words:  # no code of its own, and no fault of a post
+        verdict = Verdict.APP
     return error_of(
         verdict,
         answer,
@@ -202,7 +239,29 @@ def client(settings: PlatformSettings, platform: str, token: str) -> MetaClient:
         base_url=f"{settings.at(platform, f'graph.{platform}.com')}"
         f"/{settings.meta_version}",
         headers={"Authorization": f"Bearer {token}"},
+        proof=proof_of(settings, token) if platform == "facebook" else None,
     )
+
+
+def proof_of(settings: PlatformSettings, token: str) -> dict[str, str]:
+    """Return the parameter by which Facebook knows *token* to be used by its own app.
+
+    Without the setting, none: a token of another app is refused with it.  Source: Graph
+    API, "Secure Graph API Calls", which shows it on graph.facebook.com; no page was
+    found by which Instagram's own host takes it.
+
+    Raises:
+        ConfigurationError: The secret of the app is not set.
+    """
+    if not settings.facebook_appsecret_proof:
+        return {}
+    if settings.facebook_client_secret is None:
+        raise ConfigurationError(
+            "FACEBOOK_CLIENT_SECRET is not set: NEXUS_FACEBOOK_APPSECRET_PROOF needs it"
+        )
+    secret = settings.facebook_client_secret.get_secret_value()
+    found = hmac.new(secret.encode(), token.encode(), hashlib.sha256)
+    return {PROOF: found.hexdigest()}
 
 
 def batch(paths: Sequence[str]) -> Call:
@@ -264,4 +323,7 @@ def _until(answer: Answer) -> datetime | None:
 
 
 def _number(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | float) else None
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None

@@ -67,6 +67,14 @@ class PlatformSettings(Settings):
         str | None,
         shared("FACEBOOK_REDIRECT_URI", "where Facebook sends the creator back to"),
     ] = None
+    facebook_appsecret_proof: Annotated[
+        bool,
+        own(
+            "FACEBOOK_APPSECRET_PROOF",
+            "whether calls bring `appsecret_proof`, for an app that requires it; each "
+            "token must be of the app whose secret is set",
+        ),
+    ] = False
     meta_version: Annotated[
         str,
         own("META_VERSION", "of the Graph API, for Instagram and Facebook"),

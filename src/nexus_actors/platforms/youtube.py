@@ -50,12 +50,14 @@ REASONS: Final[Mapping[str, Verdict]] = {
     "internalError": Verdict.RETRY,
     "quotaExceeded": Verdict.LIMITED,
     "rateLimitExceeded": Verdict.LIMITED,
-    "required": Verdict.EXPIRED,
     "uploadLimitExceeded": Verdict.LIMITED,
     "uploadRateLimitExceeded": Verdict.LIMITED,
     "userRateLimitExceeded": Verdict.LIMITED,
     "youtubeSignupRequired": Verdict.PERSON,
 }
+
+#: How the reasons begin that are told of what we have sent.
+OURS: Final = ("invalid", "default", "required")
 
 #: What is limited until the quotas' day ends, and what for a day from now.
 UNTIL_MIDNIGHT: Final = {"quotaExceeded", "dailyLimitExceeded"}
@@ -75,8 +77,8 @@ class YouTubeClient(ApiClient):
         if answer.status < HTTPStatus.BAD_REQUEST:
             return super().judge(answer)
         if verdict is None and answer.status == HTTPStatus.UNAUTHORIZED:
-            verdict = Verdict.EXPIRED
-        if verdict is None and str(reason).startswith(("invalid", "default")):
+            verdict = Verdict.EXPIRED  # also of ``required``, which a 400 has, too
+        if verdict is None and str(reason).startswith(OURS):
             verdict = Verdict.CONTENT
         if verdict is None:
             refused = super().judge(answer)

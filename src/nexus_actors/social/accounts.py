@@ -19,7 +19,11 @@ from nexus_actors.core.credentials import (
     AccountState,
     DatabaseCredentialStore,
 )
-from nexus_actors.core.errors import AuthorizationError, ConfigurationError
+from nexus_actors.core.errors import (
+    AuthorizationError,
+    ConfigurationError,
+    PermanentError,
+)
 from nexus_actors.core.keyring import Keyring
 from nexus_actors.core.logs import get_logger
 from nexus_actors.platforms.login import Connected, Login, Start
@@ -103,7 +107,7 @@ def disconnect(platform: str, account: str) -> Account:
     if seen.credential is not None and seen.state is AccountState.ACTIVE:
         try:
             login.revoke(seen.credential)
-        except (AuthorizationError, ConfigurationError) as error:
+        except PermanentError as error:  # asked again, it would say the same
             log.info("social.not_revoked", platform=platform, reason=error.code)
     return store.mark(seen, AccountState.REVOKED, "disconnected")
 

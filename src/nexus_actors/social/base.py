@@ -36,7 +36,7 @@ from nexus_actors.platforms.verdicts import SessionLostError
 
 from .choice import choose, note
 from .models import Content, PostSettings
-from .row import LOCATED, TOLD, Phase, State
+from .row import LOCATED, TOLD, Phase, Publication, State
 from .rules import refuse, refuse_media
 from .run import Found, Outcome, Part, Run
 
@@ -51,6 +51,14 @@ LOCATE_S: Final = (60, 240, 600, 2700, *(3600,) * 23)
 
 #: The longest wait for that before a post is told to be published.
 PATIENCE: Final = timedelta(minutes=1)
+
+#: How often a post is looked at that was given up while it was processed, and for how
+#: long.
+LATE_LOOK: Final = timedelta(hours=6)
+LATE_LOOKS: Final = timedelta(days=7)
+
+#: What the time is called since which a post is processed.
+PROCESSED: Final = "processed"
 
 #: How often in a row an upload may make no progress.
 STANDSTILLS: Final = 5
@@ -309,22 +317,43 @@ class Publisher(ABC):
     def _confirm(self, run: Run) -> None:
         hold = run.hold
         outcome = self.confirm(run)
-        more: dict[str, Any] = {
-            "remote_id": outcome.remote_id or hold.row.remote_id,
-            "url": outcome.url or hold.row.url,
-        }
+        more = _named(run, outcome)
         if outcome.state is State.FAILED:
             self._failed_after(run, outcome)
             return
         if outcome.state is not State.PROCESSING or hold.row.steps.keys() <= {TOLD}:
             self._take_steps(run)
-        if outcome.state is State.PROCESSING:
+        if outcome.state is State.PROCESSING and not _is_stuck(run):
             until = clock.now() + timedelta(seconds=outcome.look_s)
             hold.stage(state=State.PROCESSING, **more)
             raise Postponed(
                 f"{self.name} is processing the post", code="not_ready", until=until
             )
-        due = None
+        if outcome.state is State.PROCESSING:
+            self._give_up(run, outcome, more)
+        else:
+            self._rest(run, outcome, more)
+
+    def _give_up(self, run: Run, outcome: Outcome, more: dict[str, Any]) -> None:
+        """Write that nobody knows what the platform will make of the post."""
+        hold, hours = run.hold, run.settings.processing_window_s / 3600
+        hold.write(
+            state=State.UNCONFIRMED,
+            phase=Phase.DONE,
+            due_at=next_look(hold.row, run.settings.processing_window_s),
+            notes=hold.note("still_processing", **outcome.evidence),
+            error={
+                "code": "still_processing",
+                "message": f"{self.name} has the post and is processing it for more "
+                f"than {hours:g} hours: if it is shown after all, this will be found; "
+                "look at the account, then `nexus-actors publications settle`",
+            },
+            **more,
+        )
+
+    def _rest(self, run: Run, outcome: Outcome, more: dict[str, Any]) -> None:
+        """Write what the post has come to, and when to ask where it is seen."""
+        hold, due = run.hold, None
         if outcome.evidence:
             more["notes"] = hold.note("confirmed", **outcome.evidence)
         if more["url"] is None and outcome.locate_s is not None:
@@ -340,10 +369,15 @@ class Publisher(ABC):
     def follow(self, run: Run) -> None:
         """Ask again where a published post is seen, and have that told if it is known.
 
+        Of one that was processed for too long, ask whether it has come to something.
+
         Raises:
             Postponed: It cannot be asked just now.
         """
         hold, due = run.hold, None
+        if hold.row.state is State.UNCONFIRMED:
+            self._look_late(run)
+            return
         tries = hold.row.steps.get("locate", {}).get("tries", 0) + 1
         more = self._located(run)
         if more["url"] is None and tries < len(LOCATE_S):
@@ -352,6 +386,17 @@ class Publisher(ABC):
         steps = {**hold.row.steps, "locate": told}
         tells = LOCATED if more["url"] is not None else None
         hold.write(tells=tells, due_at=due, steps=steps, **more)
+
+    def _look_late(self, run: Run) -> None:
+        """Write what a post has come to that was given up, if it has."""
+        hold, outcome = run.hold, self.confirm(run)
+        if outcome.state is State.FAILED:  # so late, a person says whether to try again
+            error = outcome.error or RejectedError(f"{self.name} has not posted it")
+            notes = hold.note("not_posted", code=error.code, **outcome.evidence)
+            told = describe_error(error)
+            hold.write(state=State.FAILED, due_at=None, error=told, notes=notes)
+        elif outcome.state is not State.PROCESSING:
+            self._rest(run, outcome, _named(run, outcome))
 
     def _located(self, run: Run) -> dict[str, str | None]:
         """Return id and URL as far as they are known; the post is there all the same.
@@ -422,6 +467,31 @@ def _restarting(run: Run) -> Iterator[None]:
             notes = hold.note("began_again", reason=error.message)
             hold.write(phase=Phase.PREPARE, checkpoint={}, notes=notes)
         raise
+
+
+def _named(run: Run, outcome: Outcome) -> dict[str, Any]:
+    """Return id and URL of a post, as far as they are known."""
+    row = run.hold.row
+    return {
+        "remote_id": outcome.remote_id or row.remote_id,
+        "url": outcome.url or row.url,
+    }
+
+
+def _is_stuck(run: Run) -> bool:
+    """Tell whether a post is processed for too long; that it waits is no processing."""
+    at = run.platform_publishes_at
+    if at is not None and clock.now() < at:
+        return False
+    return run.waited(PROCESSED) > run.settings.processing_window_s
+
+
+def next_look(row: Publication, window_s: float) -> datetime | None:
+    """Return when to look again at a post that was given up while it was processed."""
+    since = datetime.fromisoformat(row.checkpoint[f"{PROCESSED}_since"])
+    later = clock.now() + LATE_LOOK
+    ends = since + timedelta(seconds=window_s) + LATE_LOOKS
+    return later if later <= ends else None
 
 
 def describe_error(error: NexusError) -> dict[str, Any]:

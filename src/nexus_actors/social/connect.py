@@ -20,7 +20,7 @@ from nexus_actors.core.logs import get_logger
 from nexus_actors.engine import jobs
 from nexus_actors.platforms.gate import Gate, unnamed
 
-from .base import Publisher, describe_error, publishers
+from .base import Publisher, describe_error, next_look, publishers
 from .desk import Desk
 from .models import PublishPostRequest
 from .publications import Hold
@@ -30,6 +30,9 @@ from .telling import leaving
 
 
 log = get_logger(__name__)
+
+#: Resting states in which a publication with a due time is looked at.
+FOLLOWED: Final = {State.PUBLISHED, State.UNCONFIRMED}
 
 #: How long the first pause is after a run that has failed; it doubles.
 BACKOFF_S: Final = 60
@@ -69,7 +72,7 @@ def _go_on(desk: Desk, hold: Hold, token: str | None) -> dict[str, Any]:
     """Run a publication until it rests, and write what ends or interrupts it."""
     with leaving(hold):
         row = hold.row
-        if row.state is State.PUBLISHED and row.due_at is not None and not row.untold:
+        if row.state in FOLLOWED and row.due_at is not None and not row.untold:
             _follow(desk, hold, token)
         elif row.state in RESTING and row.state is not State.PARKED:
             pass
@@ -160,8 +163,12 @@ def _make_run(desk: Desk, hold: Hold, token: str | None, publisher: Publisher) -
 
 
 def _follow(desk: Desk, hold: Hold, token: str | None) -> None:
-    """Learn where a published post is seen; it is published whatever comes of that."""
+    """Learn where a post is seen, or whether it is; an error changes nothing of it."""
     publisher = publishers.get(hold.row.platform)()
+    due = None
+    if hold.row.state is State.UNCONFIRMED:
+        due = next_look(hold.row, desk.settings.processing_window_s)
+    hold.stage(due_at=due)
     try:
         publisher.follow(_make_run(desk, hold, token, publisher))
     except Postponed as error:
@@ -169,7 +176,6 @@ def _follow(desk: Desk, hold: Hold, token: str | None) -> None:
         raise
     except NexusError as error:
         log.info("social.post_not_located", publication=hold.row.id, code=error.code)
-        hold.write(due_at=None)
 
 
 def _access(desk: Desk, row: Publication, token: str | None) -> Access:

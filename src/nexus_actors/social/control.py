@@ -85,13 +85,14 @@ def settle(id_: str, *, published: bool, remote_id: str | None) -> dict[str, Any
         if published:
             ends: dict[str, Any] = {
                 "state": State.PUBLISHED,
-                "remote_id": remote_id,
+                "remote_id": remote_id or hold.row.remote_id,
                 "error": None,
             }
         else:
             error = {"code": "not_published", "message": "a person has seen no post"}
             ends = {"state": State.FAILED, "error": error}
-        hold.write(attempt=None, notes=hold.note("settled", **seen), **ends)
+        notes = hold.note("settled", **seen)
+        hold.write(attempt=None, due_at=None, notes=notes, **ends)
     return hold.row.to_json()
 
 

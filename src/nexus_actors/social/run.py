@@ -81,7 +81,8 @@ class Outcome:
         error: Of one that has failed: whatever it is, nothing was posted.
         look_s: When to look again at one that is processed.
         locate_s: Of a published one without a URL: when to ask `Publisher.locate`.
-        evidence: What a person should know of it; it is noted.
+        evidence: What a person should know of it; it is noted, of one that is processed
+            once that takes too long.
     """
 
     state: State

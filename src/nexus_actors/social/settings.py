@@ -51,6 +51,14 @@ class SocialSettings(Settings):
         ),
         Field(ge=1, le=86_400),
     ] = 900.0
+    processing_window_s: Annotated[
+        float,
+        own(
+            "SOCIAL_PROCESSING_WINDOW_S",
+            "how long a platform may process a post before it is unconfirmed",
+        ),
+        Field(ge=60, le=2_592_000),
+    ] = 86_400.0
     publish_grace_s: Annotated[
         float,
         own(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import string
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,9 @@ class Source:
             else:
                 store, key = Storage.holding(path, self.core)
                 store.get_file(key, target, max_bytes=self.max_bytes, check=check)
+        if not target.stat().st_size:
+            where = urlsplit(path).hostname  # a URL may be a secret
+            raise RejectedError(f"the file that {where} has is empty", code="empty")
         return target
 
     def renditions(self, video_id: str, *, check: Callable[[], None]) -> list[str]:
@@ -95,7 +99,8 @@ class Source:
         """
         if is_web(path):
             self.guard.check(path)
-            return str(WebUrl.parse(path))
+            # of what is encoded already, nothing: it may be signed
+            return quote(str(WebUrl.parse(path)), safe=string.punctuation)
         store = Storage.connect(self.core)
         known = store.key(path) if is_remote(path) else None
         if known is None:

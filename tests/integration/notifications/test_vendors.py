@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,7 @@ def test_a_text_message_whose_answer_is_lost_is_found(
 ) -> None:
     provider, sms = TwilioProvider.connect(), Sms(to=PHONE, body="Your video is ready")
     before = clock.now()
+    nexus_sandbox.set_clock(-60)  # its clock is behind ours
     nothing = provider.find(sms, delivery_id=ID, since=before)
     nexus_sandbox.faults({"action": "drop", "moment": "after"})
     fails(provider, sms, UnknownOutcomeError)
@@ -297,12 +299,18 @@ def test_what_slack_says_with_a_status_of_200(
     assert type(found) is meaning
 
 
-@pytest.mark.parametrize("to", [CHANNEL, "U0SANDBOX01"])
+@pytest.mark.parametrize(
+    ("to", "is_reply"), [(CHANNEL, False), (CHANNEL, True), ("U0SANDBOX01", False)]
+)
 def test_a_chat_message_whose_answer_is_lost_is_found(
-    nexus_sandbox: SandboxClient, to: str
+    nexus_sandbox: SandboxClient, to: str, *, is_reply: bool
 ) -> None:
     provider, message = SlackProvider.connect(), ChatMessage(to=to, text="Ready")
+    if is_reply:
+        head = provider.deliver(message, delivery_id="dlv_head")
+        message = replace(message, thread=head.details["ts"])
     before = clock.now()
+    nexus_sandbox.set_clock(-60)
     nexus_sandbox.faults(
         {"action": "drop", "moment": "after", "route": "*chat.postMessage"}
     )
@@ -310,7 +318,7 @@ def test_a_chat_message_whose_answer_is_lost_is_found(
 
     found = provider.find(message, delivery_id=ID, since=before)
 
-    [effect] = nexus_sandbox.truth()["slack"]
+    *_, effect = nexus_sandbox.truth()["slack"]
     assert found
     assert found.provider_id.endswith(effect["id"])
     assert provider.find(message, delivery_id="dlv_other", since=before) is None

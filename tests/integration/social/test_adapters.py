@@ -19,7 +19,12 @@ from nexus_actors.core.errors import (
     RejectedError,
     RemoteUnavailableError,
 )
-from nexus_actors.social import publish_post, sweep_publications
+from nexus_actors.social import (
+    control,
+    publish_post,
+    resume_publication,
+    sweep_publications,
+)
 from nexus_actors.social.desk import Desk
 from nexus_actors.testing.contracts.publisher import until_it_rests
 from nexus_actors.testing.sandbox import SandboxClient
@@ -82,6 +87,70 @@ def test_youtube_is_asked_more_seldom_the_longer_it_processes(
         pauses.append(round((waits.value.until - clock.now()).total_seconds()))
 
     assert pauses == [5, 20, 60, 300]
+
+
+@pytest.mark.parametrize(
+    "platform", ["youtube", "facebook", pytest.param("tiktok", marks=full)]
+)
+def test_what_is_processed_for_too_long_is_told_so_and_found_if_it_is_shown_after_all(
+    platform: str, nexus_sandbox: SandboxClient, broker: RedisBroker, clip: Path
+) -> None:
+    hour, day = 3600, 86_400
+    nexus_sandbox.settings(**{platform: {"processing_s": 3 * day}})
+    post = film(clip, platform)
+
+    def sweep_at(seconds: int) -> int:
+        clock.move(seconds)
+        nexus_sandbox.set_clock(seconds)
+        return int(sweep_publications()["sent"])
+
+    with pytest.raises(Postponed):
+        publish_post(**post)
+    sweep_at(23 * hour)
+    with pytest.raises(Postponed):
+        publish_post(**post)
+    sweep_at(25 * hour)
+    stuck = publish_post(**post)
+    sent = [sweep_at(26 * hour), sweep_at(32 * hour)]
+    again = resume_publication(publication=stuck["id"])
+    sent += [sweep_at(33 * hour), sweep_at(80 * hour)]
+    found = resume_publication(publication=stuck["id"])
+
+    assert (stuck["state"], stuck["error"]["code"]) == (
+        "unconfirmed",
+        "still_processing",
+    )
+    [note] = [n for n in stuck["notes"] if n["what"] == "still_processing"]
+    assert len(note) > 2  # what the platform has said
+    assert again["state"] == "unconfirmed"
+    assert (found["state"], found["error"]) == ("published", None)
+    assert sent == [0, 1, 0, 1]
+    assert len(nexus_sandbox.truth()[platform]) == 1
+    heard = [e.name for e in events.listen(since="0", wait=False, broker=broker)]
+    told = [name for name in heard if name.startswith("social.post_")]
+    assert told[:2] == ["social.post_unconfirmed", "social.post_published"]
+
+
+@pytest.mark.usefixtures("broker")
+def test_what_was_given_up_is_looked_at_for_a_week_and_a_person_may_settle_it(
+    nexus_sandbox: SandboxClient, clip: Path
+) -> None:
+    nexus_sandbox.settings(youtube={"processing_s": 10**9})
+    posts = [film(clip, idempotency_key=key) for key in ("left", "settled")]
+    for post in posts:
+        with pytest.raises(Postponed):
+            publish_post(**post)
+    clock.move(90_000)
+    ids = [publish_post(**post)["id"] for post in posts]
+    row = control.settle(ids[1], published=True, remote_id=None)
+    clock.move(90_000 + 7 * 86_400)
+    resume_publication(publication=ids[0])
+
+    left, settled = (Desk.open().table.get(id_) for id_ in ids)
+    assert (left.state, left.due_at) == ("unconfirmed", None)
+    assert (settled.state, settled.due_at) == ("published", None)
+    assert row["remote_id"] == settled.remote_id
+    assert row["remote_id"]
 
 
 def test_what_youtube_makes_of_a_video_is_told_as_it_is(

@@ -8,13 +8,16 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+import requests
 
 from discovery import discovery, faults
-from nexus_actors.social import publish_post
+from nexus_actors.analytics import collect_metrics
+from nexus_actors.core.errors import ConfigurationError
+from nexus_actors.social import begin_login, disconnect, finish_login, publish_post
 from nexus_actors.social.adapters.tiktok import Plan
 from nexus_actors.testing.contracts.publisher import until_it_rests
 from nexus_actors.testing.sandbox import SandboxClient
-from publishing import make_photo
+from publishing import TOKENS, make_photo
 from web import serving
 
 
@@ -70,6 +73,44 @@ def test_every_request_to_youtube_is_in_its_discovery_document(
             assert not faults(body, method["request"], document["schemas"], path)
 
 
+@pytest.mark.usefixtures("broker")
+def test_an_app_that_requires_it_gets_the_proof_of_its_secret_with_every_call(
+    nexus_sandbox: SandboxClient,
+    clip: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nexus_sandbox.settings(facebook={"needs_proof": True})
+    make_photo(tmp_path / "photo.jpg")
+    contents: list[dict[str, Any]] = [
+        {"title": "A text"},
+        {"title": "A picture", "image_paths": [str(tmp_path / "photo.jpg")]},
+        {"title": "A film", "video_path": str(clip)},
+    ]
+
+    def publish(content: dict[str, Any]) -> dict[str, Any]:
+        who: dict[str, Any] = {"platform": "facebook", "account": "creator"}
+        return until_it_rests(lambda: publish_post(**who, content=content))
+
+    with pytest.raises(ConfigurationError, match="require an appsecret_proof") as none:
+        publish({"title": "Without"})
+    monkeypatch.setenv("NEXUS_FACEBOOK_APPSECRET_PROOF", "1")
+    begun = begin_login("facebook")
+    answer = requests.get(begun.url, allow_redirects=False, timeout=30)
+    [page] = finish_login("facebook", answer.headers["Location"], begun)
+    done = [publish(content) for content in contents]
+    figures = collect_metrics(
+        platform="facebook", account="creator", post_id=done[0]["remote_id"]
+    )
+    disconnect("facebook", page.account)
+
+    assert none.value.code == "app_not_allowed"
+    assert [record["state"] for record in done] == ["published"] * 3
+    assert figures["posts"] == 1
+    for request in nexus_sandbox.requests():
+        assert TOKENS["facebook"][0] not in request["query"]
+
+
 def test_instagram_is_told_once_what_is_said_of_a_whole_carousel(
     nexus_sandbox: SandboxClient, tmp_path: Path
 ) -> None:
@@ -79,7 +120,10 @@ def test_instagram_is_told_once_what_is_said_of_a_whole_carousel(
         album: dict[str, Any] = {
             "platform": "instagram",
             "account": "creator",
-            "content": {"image_paths": [f"{web}/photo.jpg"] * 2, "title": "Two"},
+            "content": {
+                "image_paths": [f"{web}/photo.jpg", f"{web}/photo.jpg?size=größer%20"],
+                "title": "Two",
+            },
             "settings": {
                 "ai_generated": True,
                 "extra": {"collaborators": friends},
@@ -93,6 +137,9 @@ def test_instagram_is_told_once_what_is_said_of_a_whole_carousel(
         if request["method"] == "POST" and request["path"].endswith("/media")
     ]
     assert done["state"] == "published"
+    # "US-ASCII" alone, says the page; what is encoded already stays as it is
+    [address] = made[1]["image_url"]
+    assert address.endswith("/photo.jpg?size=gr%C3%B6%C3%9Fer%20")
     labels = [form.get("is_ai_generated") for form in made]
     assert labels == [None, None, ["true"]]
     with_whom = [form.get("collaborators") for form in made]

@@ -87,6 +87,8 @@ def test_the_plain_form_is_as_published(vectors: dict[str, Any]) -> None:
     )
     with pytest.raises(SignatureError):
         verify_plain(vector["secret_utf8"], signed, body + b" ")
+    with pytest.raises(SignatureError, match="no signature"):
+        verify_plain(vector["secret_utf8"], None, body)
 
 
 @given(st.dictionaries(st.text(max_size=5), st.text()), st.integers(1, 3))

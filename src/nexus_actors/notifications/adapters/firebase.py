@@ -86,7 +86,11 @@ class FirebaseProvider(Provider[Push]):
             raise RemoteUnavailableError(
                 "FCM: the access token has been taken back; a new one will be asked for"
             ) from error
-        return Receipt(provider_id=str(answer.json()["name"]))
+        found = answer.json()
+        name = found.get("name") if isinstance(found, dict) else None
+        if not name:
+            raise call.lost("FCM: the answer names no message")
+        return Receipt(provider_id=str(name))
 
 
 class _Tokens:

@@ -81,6 +81,12 @@ MAYBE: Final = frozenset({"internal_error", "fatal_error"})
 #: What our metadata is called.
 EVENT: Final = "nexus_delivery"
 
+#: Methods that post nothing.
+READS: Final = ("conversations.history", "conversations.open", "conversations.replies")
+
+#: By how much Slack's clock may be behind ours.
+SKEW: Final = timedelta(minutes=2)
+
 #: How many of the newest messages of a channel are looked through.
 LOOKED_AT: Final = 100
 
@@ -118,7 +124,7 @@ class _WebClient(WebClient):
         self, url: str, req: Request
     ) -> dict[str, Any]:
         body = req.data if isinstance(req.data, bytes) else b""
-        reads = url.endswith(("conversations.history", "conversations.open"))
+        reads = url.endswith(READS)
         call = Call(
             "POST", url, body=body, headers=dict(req.header_items()), idempotent=reads
         )
@@ -171,20 +177,30 @@ class SlackProvider(Provider[ChatMessage]):
     ) -> Receipt | None:
         try:
             channel = self._channel(content.to)
-            said = self._sdk.conversations_history(
-                channel=channel,
-                oldest=str(since.timestamp() - 1),
-                limit=LOOKED_AT,
-                include_all_metadata=True,
-            )
-        except (AuthorizationError, RejectedError, SlackClientError) as error:
+            wanted: dict[str, Any] = {
+                "channel": channel,
+                "oldest": f"{(since - SKEW).timestamp():.6f}",
+                "limit": LOOKED_AT,
+                "include_all_metadata": True,
+            }
+            if content.thread:  # whose messages the channel's history does not have
+                said = self._sdk.conversations_replies(ts=content.thread, **wanted)
+            else:
+                said = self._sdk.conversations_history(**wanted)
+            messages = said["messages"]
+        except (
+            AuthorizationError,
+            RejectedError,
+            SlackClientError,
+            LookupError,
+        ) as error:
             raise UnknownOutcomeError(
                 "Slack: the channel cannot be read to see what was posted; give the "
                 "app the scope channels:history"
             ) from error
-        for message in said["messages"]:
-            metadata = message.get("metadata") or {}
-            if metadata.get("event_payload", {}).get("delivery_id") == delivery_id:
+        for message in messages:
+            payload = (message.get("metadata") or {}).get("event_payload") or {}
+            if payload.get("delivery_id") == delivery_id:
                 return _receipt(channel, str(message["ts"]))
         if said.get("has_more"):
             raise UnknownOutcomeError("Slack: there are too many messages to look at")

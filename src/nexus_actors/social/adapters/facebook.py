@@ -1,6 +1,9 @@
 """Facebook Pages: videos and reels that have an id first, photos, texts and links.
 
-Source: Meta for Developers, "Video API" and "Pages API: Posts".
+Source: Meta for Developers, "Video API" and "Pages API: Posts".  The phases of a reel
+are written as its guide has them, ``start`` and ``finish``; the specification of Meta's
+SDK (facebook-business-sdk-codegen, v25.0) has ``START`` and ``FINISH`` there, and small
+letters for those of ``videos``.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import urljoin
 
 from typing_extensions import override
 
@@ -21,7 +25,7 @@ from nexus_actors.core.errors import (
     RejectedError,
     UnknownOutcomeError,
 )
-from nexus_actors.core.http import Answer, ApiClient, Call, FileSlice
+from nexus_actors.core.http import Answer, ApiClient, Call, Enclosed, FileSlice
 from nexus_actors.core.urls import is_web
 from nexus_actors.platforms import meta
 from nexus_actors.platforms.settings import PlatformSettings
@@ -43,6 +47,13 @@ SHOWN: Final = {"published", "scheduled", "error"}
 
 #: How soon and how late the platform itself takes a time.
 SOONEST, LATEST = timedelta(minutes=10), timedelta(days=30)
+
+#: How often a video is looked at that is processed, by how long it is.
+LOOKS_S: Final = ((60, 10), (600, 30), (3600, 120))
+LATER_S: Final = 600
+
+#: How soon a video that is published has its address.
+LATE_S: Final = 60
 
 #: By how much Facebook's clock may be behind ours.
 SKEW: Final = timedelta(minutes=10)
@@ -90,9 +101,8 @@ class FacebookPublisher(Publisher):
                 form = {"published": "false", "url": address}
                 call = Call("POST", edge, form=form, undone_on_5xx=True)
             else:
-                file = run.source.bring(path, check=run.check)
-                sent = file.read_bytes()  # of one picture: 10 MB at most
-                body, kind = multipart({"published": "false"}, "source", sent)
+                file = FileSlice.of(run.source.bring(path, check=run.check))
+                body, kind = multipart({"published": "false"}, "source", file)
                 headers = {"Content-Type": kind}
                 call = Call(
                     "POST", edge, body=body, headers=headers, undone_on_5xx=True
@@ -118,14 +128,15 @@ class FacebookPublisher(Publisher):
         path = run.source.bring(str(run.content.video_path), check=run.check)
         if run.kind == "reel":
             return rupload.next_part(run, path)
-        start, stop = run.checkpoint["start"], run.checkpoint["stop"]
-        if path.stat().st_size != run.checkpoint["size"]:
+        start, size = run.checkpoint["start"], run.checkpoint["size"]
+        stop = min(run.checkpoint["stop"], size)
+        if path.stat().st_size != size:
             raise RejectedError(
                 "the file has changed since its upload began", code="source_changed"
             )
         if start >= stop:
             return None
-        chunk = b"".join(FileSlice.of(path, start, stop))
+        chunk = FileSlice.of(path, start, stop)
         form = {
             "upload_phase": "transfer",
             "upload_session_id": run.checkpoint["session"],
@@ -233,8 +244,8 @@ class FacebookPublisher(Publisher):
                 if _is_same(run, post, since)
             ]
         if len(same) == 1:
-            id_, url = str(same[0]["id"]), same[0].get("permalink_url")
-            return Found(what="live", remote_id=id_, url=url)
+            id_ = str(same[0]["id"])
+            return Found(what="live", remote_id=id_, url=_url(same[0]))
         return Found(what="unclear", evidence={"alike": len(same)})
 
     @override
@@ -249,17 +260,20 @@ class FacebookPublisher(Publisher):
         found = self._video(run)
         if error := _error(found):
             return Outcome(state=State.FAILED, error=error, evidence={"video": id_})
-        url = f"https://www.facebook.com{found.get('permalink_url') or ''}"
+        url = _url(found)
         if found.get("published"):
-            return Outcome(state=State.PUBLISHED, url=url)
-        return Outcome(state=State.PROCESSING, url=url, look_s=10)
+            return Outcome(state=State.PUBLISHED, url=url, locate_s=LATE_S)
+        age = run.waited("processing")
+        pause = next((look for until, look in LOOKS_S if age < until), LATER_S)
+        seen = {"video_status": field(found, "status", "video_status")}
+        return Outcome(state=State.PROCESSING, url=url, look_s=pause, evidence=seen)
 
     @override
     def locate(self, run: Run) -> Outcome | None:
         path = f"/{run.hold.row.remote_id}"
         call = Call("GET", path, params={"fields": "permalink_url"})
         found = run.send(call).json()
-        return Outcome(state=State.PUBLISHED, url=field(found, "permalink_url"))
+        return Outcome(state=State.PUBLISHED, url=_url(found))
 
     @override
     def steps(self, run: Run) -> Mapping[str, Callable[[Run], None]]:
@@ -281,22 +295,23 @@ def _page(run: Run) -> str:
 
 def _set_thumbnail(run: Run) -> None:
     path = run.source.bring(str(run.content.thumbnail_path), check=run.check)
-    body, kind = multipart({"is_preferred": "true"}, "source", path.read_bytes())
+    body, kind = multipart({"is_preferred": "true"}, "source", FileSlice.of(path))
     edge = f"/{run.checkpoint['video']}/thumbnails"
     headers = {"Content-Type": kind}
     run.send(Call("POST", edge, body=body, headers=headers, idempotent=True))
 
 
-def multipart(form: Mapping[str, str], name: str, file: bytes) -> tuple[bytes, str]:
+def multipart(
+    form: Mapping[str, str], name: str, file: FileSlice
+) -> tuple[Enclosed, str]:
     """Return a ``multipart/form-data`` body with one file, and its content type."""
     edge = secrets.token_hex(16)
     head = f"--{edge}\r\nContent-Disposition: form-data; name="
     parts = [f'{head}"{key}"\r\n\r\n{text}\r\n'.encode() for key, text in form.items()]
     kind = "Content-Type: application/octet-stream"
-    parts += [f'{head}"{name}"; filename="{name}"\r\n{kind}\r\n\r\n'.encode(), file]
-    return b"".join([*parts, f"\r\n--{edge}--\r\n".encode()]), (
-        f"multipart/form-data; boundary={edge}"
-    )
+    parts.append(f'{head}"{name}"; filename="{name}"\r\n{kind}\r\n\r\n'.encode())
+    body = Enclosed(b"".join(parts), file, f"\r\n--{edge}--\r\n".encode())
+    return body, f"multipart/form-data; boundary={edge}"
 
 
 def _post(run: Run, path: str, form: Mapping[str, str]) -> Call:
@@ -333,6 +348,12 @@ def _is_made(found: Mapping[str, Any]) -> bool:
     """Tell whether a video's end has been asked for, and was heard."""
     phase = field(found, "status", "publishing_phase") or {}
     return phase.get("status") in BEGUN or phase.get("publish_status") in SHOWN
+
+
+def _url(found: Any) -> str | None:
+    """Return where a post is seen; of a video, the platform tells the path alone."""
+    told = field(found, "permalink_url")
+    return urljoin("https://www.facebook.com", told) if told else None
 
 
 def _error(found: Mapping[str, Any]) -> NexusError | None:

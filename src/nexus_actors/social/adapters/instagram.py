@@ -87,7 +87,7 @@ class InstagramPublisher(Publisher):
         wanted = {"fields": "quota_usage,config"}
         limit = field(run.send(Call("GET", path, params=wanted)).json(), "data", 0)
         used, total = field(limit, "quota_usage"), field(limit, "config", "quota_total")
-        if used is not None and total is not None and used >= total:
+        if used is not None and total is not None and int(used) >= int(total):
             raise Postponed(
                 f"instagram: {used} of the day's {total} posts are used",
                 code="rate_limited",
@@ -285,7 +285,7 @@ def _failure(found: Mapping[str, Any]) -> NexusError:
     text = str(found.get("status"))
     match = SUBCODE.search(text)
     verdict = meta.verdict_of(None, int(match[1])) if match else Verdict.CONTENT
-    if verdict is Verdict.LOST:
+    if verdict in {Verdict.LOST, Verdict.RETRY}:
         return SessionLostError(f"instagram: {text}")
     return RejectedError(f"instagram: {text}", code="invalid_content", reason=text)
 

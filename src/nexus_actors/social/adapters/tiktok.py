@@ -37,6 +37,9 @@ from ..sources import fingerprint
 
 PUBLISH: Final = "/v2/post/publish"
 
+#: As the references of all calls with a body have it.
+JSON: Final = {"Content-Type": "application/json; charset=UTF-8"}
+
 #: TikTok's words for who may see a post.
 PRIVACY: Final = {
     "public": "PUBLIC_TO_EVERYONE",
@@ -127,7 +130,8 @@ class TikTokPublisher(Publisher):
                 f"{PUBLISH}/video/init/",
                 _post_info(run, creator),
             )
-        answer = run.send(Call("POST", route, json=body, undone_on_5xx=True))
+        call = Call("POST", route, json=body, headers=JSON, undone_on_5xx=True)
+        answer = run.send(call)
         run.save(
             creator=creator,
             publish_id=str(told(answer, "data", "publish_id")),
@@ -232,13 +236,13 @@ class TikTokPublisher(Publisher):
                 "post_info": _photo_info(run, creator),
                 "source_info": photos,
             }
-            return Call("POST", f"{PUBLISH}/content/init/", json=body)
+            return Call("POST", f"{PUBLISH}/content/init/", json=body, headers=JSON)
         source = {"source": "PULL_FROM_URL", "video_url": addresses[0]}
         if run.kind == "draft":
             body = {"source_info": source}
-            return Call("POST", f"{PUBLISH}/inbox/video/init/", json=body)
+            return Call("POST", f"{PUBLISH}/inbox/video/init/", json=body, headers=JSON)
         body = {"post_info": _post_info(run, creator), "source_info": source}
-        return Call("POST", f"{PUBLISH}/video/init/", json=body)
+        return Call("POST", f"{PUBLISH}/video/init/", json=body, headers=JSON)
 
     @override
     def read_commit(self, run: Run, answer: Answer) -> str:
@@ -277,7 +281,7 @@ class TikTokPublisher(Publisher):
         same = [
             video
             for video in field(found, "data", "videos") or []
-            if video.get("create_time", 0) >= since
+            if int(video.get("create_time") or 0) >= since
             and any(
                 alike(text, video.get(name), cut=CUT_CHARS)
                 for text in said
@@ -307,7 +311,8 @@ class TikTokPublisher(Publisher):
             lost = "tiktok: it lacks bytes that it has confirmed, and takes no more"
             return Outcome(state=State.FAILED, error=SessionLostError(lost))
         pause = next((look for until, look in LOOKS_S if age < until), LATER_S)
-        return Outcome(state=State.PROCESSING, look_s=pause)
+        seen = {name: data.get(name) for name in ("status", "uploaded_bytes")}
+        return Outcome(state=State.PROCESSING, look_s=pause, evidence=seen)
 
     def _complete(self, run: Run, data: Mapping[str, Any]) -> Outcome:
         # the list is filled once the post is public and moderation has passed it
@@ -348,8 +353,7 @@ def _id(run: Run) -> dict[str, Any]:
 
 def _asks(path: str, **body: Any) -> Call:
     """Return a call that reads, although it is a POST."""
-    headers = {"Content-Type": "application/json; charset=UTF-8"}
-    return Call("POST", path, json=body, headers=headers, idempotent=True)
+    return Call("POST", path, json=body, headers=JSON, idempotent=True)
 
 
 def _is_pulled(run: Run) -> bool:

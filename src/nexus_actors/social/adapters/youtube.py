@@ -82,6 +82,7 @@ class YouTubePublisher(Publisher):
                     "notifySubscribers": str(run.options.notify_subscribers).lower(),
                 },
                 headers={
+                    "Content-Type": "application/json; charset=UTF-8",
                     "X-Upload-Content-Length": str(size),
                     "X-Upload-Content-Type": _type(path, "video/*"),
                     "Slug": f"{run.marker}.mp4",
@@ -222,11 +223,21 @@ class YouTubePublisher(Publisher):
         if state != "processed":
             age = run.waited("processing")
             pause = next((look for until, look in LOOKS_S if age < until), LATER_S)
-            return Outcome(state=State.PROCESSING, url=url, look_s=pause)
+            return Outcome(
+                state=State.PROCESSING,
+                url=url,
+                look_s=pause,
+                evidence={"uploadStatus": state},
+            )
         at = run.platform_publishes_at
         if at is not None and status.get("privacyStatus") == "private":
             left = (at - clock.now()).total_seconds()
-            return Outcome(state=State.PROCESSING, url=url, look_s=max(60, left))
+            return Outcome(
+                state=State.PROCESSING,
+                url=url,
+                look_s=max(60, left),
+                evidence={"privacyStatus": "private"},
+            )
         asked, shown = run.options.privacy, status.get("privacyStatus")
         seen = {} if at or shown == asked else {"privacy": shown, "asked": asked}
         return Outcome(state=State.PUBLISHED, url=url, evidence=seen)

@@ -72,7 +72,8 @@ class Videos:
     async def _two_steps(self, request: Request, kind: Any) -> Response:
         form = await read_form(request)
         page = self._vendor.publisher(request, form)
-        match form.fields.get("upload_phase"):
+        # the guide writes it small, and Meta's own SDK large
+        match form.fields.get("upload_phase", "").lower():
             case "start":
                 video = self._new(request, page, kind)
                 path = f"/video-upload/{video.upload.version}/{video.id}"

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
+from urllib.parse import urlencode
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -52,14 +53,14 @@ class Graph:
         """Return the route of *call*, below every version."""
 
         async def endpoint(request: Request) -> Response:
+            version = self._settings.versions[-1]
             try:
                 version = self._version(request.path_params["version"])
                 response = await call(request)
             except Refusal as refusal:
-                response, version = refusal.response, self._settings.versions[-1]
+                response = refusal.response
             except ValueError:
                 response = errors.invalid("Invalid body").response
-                version = self._settings.versions[-1]
             response.headers["facebook-api-version"] = version
             for name, value in self._usage(request).items():
                 response.headers[name] = json.dumps(value)
@@ -71,6 +72,7 @@ class Graph:
         """Make several calls, each of which counts; the token is that of all."""
         form = await read_form(request)
         calls, version = _bodies(form), request.path_params["version"]
+        proof = form.fields.get("appsecret_proof")
         routes = Starlette(routes=self._vendor.routes())
         every = self._settings.batch_fails_every
         told: list[dict[str, Any] | None] = []
@@ -80,6 +82,8 @@ class Graph:
                 told.append(None)  # it was not made in time
                 continue
             path, _, query = str(call.get("relative_url", "")).partition("?")
+            if proof:  # that of all
+                query += "&" + urlencode({"appsecret_proof": proof})
             scope = {
                 **request.scope,
                 "method": call.get("method", "GET"),

@@ -124,7 +124,9 @@ class FacebookLogin:
             raise errors.bad_token(text, SESSIONS[session])
 
     def _check_proof(self, token: Token, form: Form | None) -> None:
-        given = form.fields.get("appsecret_proof") if form else None
+        if form is None:  # bytes for an upload server: its pages know no proof
+            return
+        given = form.fields.get("appsecret_proof")
         if given is None:
             if self._settings.needs_proof:
                 text = "API calls from the server require an appsecret_proof argument"

@@ -46,9 +46,12 @@ SCOPES: Final = {
     "chat.update": "chat:write",
     "conversations.open": "im:write",
     "conversations.history": "channels:history",
+    "conversations.replies": "channels:history",
 }
 
-READS: Final = frozenset(("auth.test", "conversations.history"))
+READS: Final = frozenset(
+    ("auth.test", "conversations.history", "conversations.replies")
+)
 
 
 class Channel(Settings):
@@ -163,6 +166,7 @@ class Slack(Vendor[SlackSettings]):
             "chat.update": self.update,
             "conversations.open": self.open,
             "conversations.history": self.history,
+            "conversations.replies": self.replies,
         }
 
     def _authorize(self, request: Request, arguments: Arguments) -> None:
@@ -256,23 +260,21 @@ class Slack(Vendor[SlackSettings]):
     def history(self, _: Request, arguments: Arguments) -> dict[str, Any]:
         """Tell the messages of a channel, the latest first."""
         channel = self._channel(arguments.needed("channel"), posts=False)
-        limit = arguments.text("limit") or "100"
-        if not (limit.isascii() and limit.isdigit()) or not int(limit[:9]) >= 1:
-            raise SlackError("invalid_limit")
-        size = min(int(limit[:9]), MAX_HISTORY)
-        oldest, latest = arguments.text("oldest") or "0", arguments.text("latest")
-        inclusive = arguments.is_true("inclusive")
-        found = [
-            message
-            for ts, message in reversed(self._posted.get(channel, {}).items())
-            if "thread_ts" not in message
-            and (_is_after(ts, oldest) or (inclusive and ts == oldest))
-            and (not latest or _is_after(latest, ts) or (inclusive and ts == latest))
-        ]
-        if not arguments.is_true("include_all_metadata"):
-            found = [_without_metadata(message) for message in found]
-        more = len(found) > size
-        return {"messages": found[:size], "has_more": more, "pin_count": 0}
+        posted = self._posted.get(channel, {}).values()
+        heads = [message for message in posted if "thread_ts" not in message]
+        told = _page(arguments, heads[::-1])
+        actions = {"channel_actions_ts": None, "channel_actions_count": 0}
+        return {**told, "pin_count": 0, **actions}
+
+    def replies(self, _: Request, arguments: Arguments) -> dict[str, Any]:
+        """Tell the messages of a thread, its head and then the earliest first."""
+        channel = self._channel(arguments.needed("channel"), posts=False)
+        posted, thread = self._posted.get(channel, {}), arguments.needed("ts")
+        if thread not in posted:
+            raise SlackError("thread_not_found")
+        said = [m for m in posted.values() if m.get("thread_ts") == thread]
+        told = _page(arguments, said)
+        return {**told, "messages": [posted[thread], *told["messages"]]}
 
     # incoming webhooks
 
@@ -443,6 +445,29 @@ def _rate_limited(window: Allowance, *, hook: bool) -> Refusal:
     refusal = Refusal(429, None)
     refusal.response = PlainTextResponse("rate_limited", 429, headers)
     return refusal
+
+
+def _page(arguments: Arguments, messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return of *messages* those that are asked for.
+
+    Raises:
+        SlackError: The limit is none.
+    """
+    limit = arguments.text("limit") or "100"
+    if not (limit.isascii() and limit.isdigit()) or not int(limit[:9]) >= 1:
+        raise SlackError("invalid_limit")
+    size = min(int(limit[:9]), MAX_HISTORY)
+    oldest, latest = arguments.text("oldest") or "0", arguments.text("latest")
+    inclusive = arguments.is_true("inclusive")
+    found = [
+        message
+        for message in messages
+        if (_is_after(ts := message["ts"], oldest) or (inclusive and ts == oldest))
+        and (not latest or _is_after(latest, ts) or (inclusive and ts == latest))
+    ]
+    if not arguments.is_true("include_all_metadata"):
+        found = [_without_metadata(message) for message in found]
+    return {"messages": found[:size], "has_more": len(found) > size}
 
 
 def _is_after(ts: str, other: str) -> bool:

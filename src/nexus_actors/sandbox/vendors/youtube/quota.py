@@ -38,7 +38,7 @@ class Quota:
         self._use("units", units, self._vendor.settings.units_per_day)
 
     def charge_upload(self) -> None:
-        """Use one upload, and the units that it costs in an older project.
+        """Use one upload, and the units that the settings say it costs beside.
 
         Raises:
             Refusal: None is left today, or it was too much this minute.
