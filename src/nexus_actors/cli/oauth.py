@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import click
@@ -13,7 +13,11 @@ from nexus_actors.core.errors import AuthorizationError
 from nexus_actors.platforms.logins import LOGINS
 
 from .common import log_to_stderr, print_json
+from .serve import listen
 
+
+#: Browsers open connections that they may not use; one holds up the others for so long.
+IDLE_S: Final = 1
 
 LOOPBACK = {"127.0.0.1", "localhost"}
 
@@ -33,10 +37,21 @@ def oauth() -> None:
     help="Where the platform sends you back to; by default to this machine.",
 )
 @click.option("--figures", is_flag=True, help="Let figures be collected, too.")
-@click.option("--port", default=0, help="Of this machine; by default any free one.")
-@click.option("--timeout", default=300.0, help="How long to wait for you, in seconds.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Of this machine; by default any free one.",
+)
+@click.option(
+    "--timeout",
+    type=click.IntRange(min=1),
+    default=300,
+    show_default=True,
+    help="How long to wait for you, in seconds.",
+)
 def login(
-    platform: str, *, redirect_uri: str | None, figures: bool, port: int, timeout: float
+    platform: str, *, redirect_uri: str | None, figures: bool, port: int, timeout: int
 ) -> None:
     """Connect the account that you choose in your browser."""
     from nexus_actors.social.accounts import begin_login, finish_login
@@ -97,10 +112,13 @@ class _Receiver(HTTPServer):
     """Takes the one request by which a browser brings the code back."""
 
     def __init__(self, port: int) -> None:
-        super().__init__(("127.0.0.1", port), _Callback)
+        super().__init__(("127.0.0.1", port), _Callback, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listen(port)
+        self.server_port = self.socket.getsockname()[1]
         self.came_back: str | None = None
 
-    def wait(self, seconds: float) -> str:
+    def wait(self, seconds: int) -> str:
         """Return the address that the browser was sent to.
 
         Raises:
@@ -113,7 +131,7 @@ class _Receiver(HTTPServer):
             self.timeout = ends - time.monotonic()
             if self.timeout <= 0:
                 raise AuthorizationError(
-                    f"nobody came back within {seconds:g} s: begin again",
+                    f"nobody came back within {seconds} s: begin again",
                     code="timeout",
                 )
             self.handle_request()
@@ -122,6 +140,7 @@ class _Receiver(HTTPServer):
 
 class _Callback(BaseHTTPRequestHandler):
     server: _Receiver
+    timeout = IDLE_S
 
     def do_GET(self) -> None:
         is_it = urlsplit(self.path).path == "/callback"

@@ -39,7 +39,8 @@ def read_body(text: str) -> dict[str, Any]:
             with click.open_file(text[1:], encoding="utf-8") as file:
                 text = file.read()
         except (OSError, UnicodeDecodeError) as error:
-            raise click.UsageError(f"cannot read {text[1:]}: {error}") from None
+            reason = getattr(error, "strerror", None) or error
+            raise click.UsageError(f"cannot read {text[1:]}: {reason}") from None
     try:
         body = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
