@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Mapping
 from functools import lru_cache, partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -147,7 +147,7 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """
     logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
         None,
-        wrapper_class=partial(_assemble, name),  # type: ignore[arg-type] - makes one
+        wrapper_class=cast("Any", partial(_assemble, name)),  # it makes one
         logger_factory_args=(name,),
     )
     return logger
