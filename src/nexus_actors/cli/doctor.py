@@ -50,6 +50,12 @@ def install(package: str, brew: str | None = None) -> str:
     return f"sudo apt-get install {package}"
 
 
+def without(package: str, domain: str) -> Finding:
+    """Warn of a Python package that is not installed: not all need its domain."""
+    found = f"not installed; the {domain} domain needs it"
+    return Finding(package, "warning", found, f'pip install "nexus-actors[{domain}]"')
+
+
 def check_python() -> Iterator[Finding]:
     """The interpreter."""
     yield Finding("python", "ok", platform.python_version())
@@ -94,8 +100,7 @@ def check_imagemagick() -> Iterator[Finding]:
             cure = install("imagemagick")
             yield Finding("imagemagick", "missing", "no MagickWand library", cure)
         else:
-            cure = 'pip install "nexus-actors[video]"'
-            yield Finding("wand", "missing", "not installed", cure)
+            yield without("wand", "video")
         return
     yield Finding("imagemagick", "ok", " ".join(MAGICK_VERSION.split()[1:3]))
 
@@ -113,8 +118,7 @@ def check_packages() -> Iterator[Finding]:
         if find_spec(module):
             yield Finding(package, "ok", "installed")
         else:
-            cure = f'pip install "nexus-actors[{extra}]"'
-            yield Finding(package, "missing", "not installed", cure)
+            yield without(package, extra)
 
 
 def check_pango() -> Iterator[Finding]:

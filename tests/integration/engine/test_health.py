@@ -148,7 +148,7 @@ def test_a_forked_child_keeps_neither_the_port_nor_the_sign_of_a_dead_parent(
         child = int(parent.stdout.readline())
     parent.wait()
 
-    until(lambda: not list(look(tmp_path)), 5)
+    until(lambda: not list(look(tmp_path)))
 
     socket.create_server(("127.0.0.1", port)).close()
     assert not list(tmp_path.iterdir())
