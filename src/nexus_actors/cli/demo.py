@@ -131,7 +131,7 @@ def demo(video: str | None, output: Path, *, serve: bool, port: int) -> int:
             where = f"; the vendors are at {told.url}" if told else ""
             click.echo(f"serving {site.address}  (Ctrl-C ends it){where}", err=True)
             site.serve()
-    return 0
+    return int(any(post["error"] for post in posts.values()))
 
 
 def name_of(source: str) -> str:
