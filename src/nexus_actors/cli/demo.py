@@ -106,11 +106,8 @@ def demo(video: str | None, output: Path, *, serve: bool, port: int) -> int:
     bucket = find_bucket()
     site = Site.open(output, port) if serve else None
     clear(output)
-    with vendors() as told:
-        with (
-            tempfile.TemporaryDirectory(prefix="nexus-demo-") as scratch,
-            interruptible(),
-        ):
+    with interruptible(), vendors() as told:
+        with tempfile.TemporaryDirectory(prefix="nexus-demo-") as scratch:
             place = Workplace(output, Path(scratch), bucket)
             source = video or str(make_sample(place.scratch))
             video_id = "demo"
