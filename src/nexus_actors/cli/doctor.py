@@ -140,8 +140,13 @@ def check_redis() -> Iterator[Finding]:
     """The server that is set, or the program that an embedded one needs."""
     settings = CoreSettings.load()
     if not REDIS_FIELDS & settings.model_fields_set:
+        from nexus_actors.engine.embedded_redis import default_state
+
         program = shutil.which("redis-server") or shutil.which("valkey-server")
-        if program:
+        if program and not _may_make(default_state() / "lock"):
+            found = f"the embedded one cannot be kept in {default_state()}"
+            yield Finding("redis", "missing", found, "set REDIS_URL")
+        elif program:
             yield Finding("redis", "ok", f"REDIS_URL is not set; embedded: {program}")
         else:
             cure = install("redis-server", "redis") + ", or set REDIS_URL"
@@ -218,7 +223,9 @@ def check_database() -> Iterator[Finding]:
         state = f"schema {schema}" if schema else "made when it is needed"
         if database.path and not schema and not _may_make(database.path):
             cure = "set DATABASE_URL to a file that this user may write, or to a server"
-            yield Finding("database", "missing", f"{database.name}: no right", cure)
+            yield Finding(
+                "database", "missing", f"{database.name} cannot be made", cure
+            )
         else:
             yield Finding("database", "ok", f"{database.name}, {state}")
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from nexus_actors.cli import cli
-from nexus_actors.cli.doctor import check_database
+from nexus_actors.cli.doctor import check_database, check_redis
 
 
 def parts() -> dict[str, dict[str, Any]]:
@@ -46,13 +46,15 @@ def test_a_setting_that_all_need_is_told_once(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("file", "state"), [("new/nexus.db", "ok"), ("taken/nexus.db", "missing")]
 )
-def test_where_no_database_can_be_made_that_is_told(
+def test_where_no_database_and_no_redis_can_be_made_that_is_told(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: str, state: str
 ) -> None:
     (tmp_path / "taken").touch()
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / file}")
 
-    [found] = check_database()
+    monkeypatch.setenv("XDG_STATE_HOME", str((tmp_path / file).parent))
 
-    assert found.state == state
-    assert str(tmp_path / file) in found.found
+    for check in (check_database, check_redis):
+        [found] = check()
+        assert found.state == state
+        assert state == "ok" or str((tmp_path / file).parent) in found.found
