@@ -139,6 +139,15 @@ def _why_it_waits(queue_name: str) -> str:
 
 def report(job_id: str, subject: dict[str, Any]) -> int:
     """Follow a job to its end and print its result; return the exit code."""
+    try:
+        return _follow(job_id, subject)
+    except KeyboardInterrupt:
+        how = f"nexus-actors job {job_id} --wait"
+        click.echo(f"\njob {job_id} goes on by itself; follow it with: {how}", err=True)
+        raise
+
+
+def _follow(job_id: str, subject: dict[str, Any]) -> int:
     line = ProgressLine()
     started = time.monotonic()
     hinted = False
