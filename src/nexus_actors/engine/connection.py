@@ -130,6 +130,8 @@ def _cure(error: Exception, reason: str) -> str:
     is_stranger = isinstance(error, redis.AuthenticationError)
     if is_stranger or "unauthenticated" in reason:
         return "put the right password into REDIS_URL, or into REDIS_PASSWORD"
+    if "permission" in reason:
+        return "let this user do so, with ACL SETUSER"
     if "'maxmemory'" in reason:
         return "it is full: let workers empty it, or raise maxmemory"
     return "start it, or set REDIS_URL to one that runs"

@@ -39,7 +39,8 @@ def work(number: int = 0) -> int:
 def cluster_url(tmp_path: Path) -> Iterator[str]:
     socket = tmp_path / "s"
     command = ["redis-server", "--port", "0", "--unixsocket", str(socket)]
-    command += ["--cluster-enabled", "yes", "--cluster-port", "17999", "--save", ""]
+    command += ["--cluster-enabled", "yes", "--save", ""]
+    command += ["--cluster-port", str(free_port())]
     server = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
     url = f"unix://{socket}"
     client = redis.Redis.from_url(url)

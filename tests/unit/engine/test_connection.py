@@ -101,6 +101,7 @@ def test_a_server_is_named_without_its_password(url: str, told: str) -> None:
     [
         (redis.AuthenticationError("Authentication required."), "the right password"),
         (redis.ResponseError("unauthenticated bulk length"), "the right password"),
+        (redis.ResponseError("this user has no permissions to run"), "ACL SETUSER"),
         (redis.ResponseError("used memory > 'maxmemory'"), "raise maxmemory"),
         (redis.ConnectionError("refused"), "start it"),
     ],
