@@ -521,8 +521,10 @@ def command_line_page() -> str:
     text = (
         "# Command line\n\n"
         "Results are JSON on stdout and nothing else is; progress, logs and errors go "
-        "to stderr.\nExit codes: 0 done, 1 the work failed, 2 wrong use.  Every error "
-        "is one line; a traceback\nis shown after `nexus-actors -v`.\n\n"
+        "to stderr.  `doctor`\nand `events` print lines for people unless they are "
+        "given `--json`, and `analytics export` prints\nCSV.  Exit codes: 0 done, 1 "
+        "the work failed, 2 wrong use.  Every error is one line;\na traceback "
+        "is shown after `nexus-actors -v`.\n\n"
         "Without `REDIS_URL` or another `REDIS_…` variable, the commands share a Redis "
         "of their own:\na `redis-server` child that keeps the queue in "
         "`~/.local/state/nexus-actors/redis`.\n\n"
@@ -530,10 +532,17 @@ def command_line_page() -> str:
     settings: Any = {**cli.context_settings, "terminal_width": 80}
     whole = click.Context(cli, info_name="nexus-actors", **settings)
     text += help_of(whole)
-    for name, command in sorted(cli.commands.items()):
-        context = click.Context(command, info_name=name, parent=whole)
-        text += f"\n## {name}\n\n{help_of(context)}"
-    return text
+    return text + "".join(help_below(whole, "##"))
+
+
+def help_below(context: click.Context, mark: str) -> Iterator[str]:
+    """Yield a section for each command below that of *context*."""
+    if isinstance(context.command, click.Group):
+        for name, command in sorted(context.command.commands.items()):
+            below = click.Context(command, info_name=name, parent=context)
+            title = below.command_path.partition(" ")[2]
+            yield f"\n{mark} {title}\n\n{help_of(below)}"
+            yield from help_below(below, f"{mark}#")
 
 
 def help_of(context: click.Context) -> str:

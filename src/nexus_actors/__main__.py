@@ -1,6 +1,15 @@
 """``python -m nexus_actors`` is the `nexus-actors` command."""
 
-from nexus_actors.cli import main
+import sys
+
+
+def main() -> None:
+    """Run the command; Ctrl-C ends it quietly also while it is being loaded."""
+    try:
+        from nexus_actors.cli import main as run
+    except KeyboardInterrupt:
+        sys.exit(130)
+    run()
 
 
 if __name__ == "__main__":

@@ -79,6 +79,11 @@ def test_dead_letters_are_listed_shown_requeued_and_purged(
         "dead purge --all --queue tests",
         "dead list --since yesterday",
         "dead list --before 2030-01-31",
+        "dead list --since 999999d",
+        "dead list --limit 10000000000000000000",
+        "schedule list --limit 10000000000000000000",
+        "publications list --limit -1",
+        "oauth login tiktok --port 70000",
     ],
 )
 def test_what_would_mean_too_much_or_nothing_is_refused(

@@ -104,6 +104,7 @@ def host(
     environ |= given
     place.empty()
     (tmp_path / "host.py").write_text(HOST)
+    (tmp_path / "broken.py").write_text("{}['SECRET']")
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
@@ -253,6 +254,7 @@ def test_a_route_that_cannot_address_a_person_is_refused_at_the_start(
         ("ROUTES", "video.melted", "no event 'video.melted'; known: video.processed"),
         ("ROUTE_CHANNELS", "pigeon", "'pigeon' is no way to a person"),
         ("RESOLVE_RECIPIENT", "host:nobody", "host:nobody cannot be imported"),
+        ("RESOLVE_OWNER", "broken:owner", "broken:owner cannot be imported: KeyError"),
         ("VIDEO_PAGE_URL", "https://x.example/{user}", "NEXUS_VIDEO_PAGE_URL: must be"),
     ],
 )

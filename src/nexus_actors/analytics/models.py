@@ -185,8 +185,10 @@ class AccountName(_Message):
     @classmethod
     def _of_text(cls, value: Any) -> Any:
         """Take ``platform/account``, too."""
-        if isinstance(value, str) and "/" in value:
-            platform, _, account = value.partition("/")
+        if isinstance(value, str):
+            platform, slash, account = value.partition("/")
+            if not slash:
+                raise ValueError("write it as platform/account")
             return {"platform": platform, "account": account}
         return value
 

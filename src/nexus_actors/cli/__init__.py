@@ -1,6 +1,7 @@
 """The `nexus-actors` command.
 
 Results are JSON on stdout and nothing else is; progress, logs and errors go to stderr.
+Only what a person reads, and tables that are exported, are not JSON unless asked for.
 Exit codes: 0 done, 1 the work failed, 2 wrong use.
 """
 
@@ -38,12 +39,16 @@ from .worker import worker
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("-v", "--verbose", is_flag=True, help="Show tracebacks and debug logs.")
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    expose_value=False,  # read by `_tell`, which tells of every error
+    help="Show the traceback of an error.",
+)
 @click.version_option(version("nexus-actors"), prog_name="nexus-actors")
-@click.pass_context
-def cli(context: click.Context, *, verbose: bool) -> None:
+def cli() -> None:
     """Video, social, analytics and notification workers on dramatiq and Redis."""
-    context.obj = {"verbose": verbose}
 
 
 for command in (
@@ -77,6 +82,10 @@ def main() -> None:
     except NexusError as error:
         _tell(error.message)
         code = 2 if _is_wrong_use(error) else 1
+    except OSError as error:  # a full disk, a folder that may not be written
+        where = f"{error.filename}: " if error.filename else ""
+        _tell(f"{where}{error.strerror or error}; `nexus-actors -v` shows where")
+        code = 1
     except Exception as error:  # noqa: BLE001 - the boundary: a fault of ours
         _tell(f"{type(error).__name__}: {error}; `nexus-actors -v` shows where")
         code = 1

@@ -27,7 +27,7 @@ date = click.DateTime(["%Y-%m-%d"])
 
 @click.group()
 def analytics() -> None:
-    """Collect figures of posts, roll them up, find anomalies, report and export."""
+    """Collect figures of posts, judge them, report and export."""
     log_to_stderr()
 
 
@@ -90,7 +90,7 @@ def anomalies(
     since: datetime | None,
     until: datetime | None,
 ) -> None:
-    """Judge what was not judged yet, and print what is far from usual."""
+    """Judge what was not judged yet; print what is unusual."""
     from nexus_actors.analytics import detect_anomalies
     from nexus_actors.analytics.figures import Figures, known_accounts
     from nexus_actors.analytics.findings import Findings
@@ -147,7 +147,7 @@ def report(  # noqa: PLR0913, PLR0917 - each an option
     title: str | None,
     formats: tuple[str, ...],
 ) -> None:
-    """Make a report of a day, a week, a month or days of your choice; store it."""
+    """Make a report of a day, a week, a month, or other days."""
     from nexus_actors.analytics import generate_report
 
     print_json(
@@ -176,7 +176,10 @@ def export(
     since: datetime | None,
     until: datetime | None,
 ) -> None:
-    """Print as CSV an account's days, weeks or posts, or what the platform reported."""
+    """Print figures of an account as CSV.
+
+    Its days, weeks or posts as worked out here, or what the platform reported.
+    """
     from nexus_actors.analytics import Figures
     from nexus_actors.core.settings import CoreSettings
     from nexus_actors.platforms.vault import open_database

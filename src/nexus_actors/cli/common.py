@@ -21,6 +21,12 @@ from nexus_actors.core.settings import CoreSettings
 REDIS_FIELDS = {"redis_url", "redis_host", "redis_port", "redis_password", "redis_db"}
 
 
+#: How many rows a list prints.
+limit = click.option(
+    "--limit", type=click.IntRange(1, 1_000_000), default=100, show_default=True
+)
+
+
 @contextmanager
 def queue() -> Iterator[CoreSettings]:
     """Make sure that there is a Redis: the one that is set, else an embedded one."""

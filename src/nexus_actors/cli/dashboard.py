@@ -41,7 +41,7 @@ WATCH_S: Final = 5.0
 )
 @click.option("--read-only", is_flag=True, help="Let nobody change anything.")
 def dashboard(host: str | None, port: int | None, *, read_only: bool) -> int:
-    """Serve the page on which to see and handle all of this in a browser.
+    """Serve the operator's page for a browser.
 
     It lets a person do what the other commands do.  Other machines reach it only with
     NEXUS_DASHBOARD_PASSWORD set.

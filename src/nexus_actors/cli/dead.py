@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -11,6 +12,7 @@ import click
 
 from nexus_actors.core import clock
 
+from .common import limit as limit_option
 from .common import print_json, queue, read_time
 
 
@@ -42,7 +44,7 @@ def filters(command: F) -> F:
 
 @click.group()
 def dead() -> None:
-    """List, show, requeue or purge messages that have failed for good.
+    """List, show, requeue or purge what has failed for good.
 
     TIME is as 2030-01-31T18:00:00+01:00, AGE as 90m, 36h or 7d.
     """
@@ -50,7 +52,7 @@ def dead() -> None:
 
 @dead.command("list")
 @filters
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@limit_option
 @click.option("--after", metavar="CURSOR", help="Go on after this one of the list.")
 def list_(limit: int, after: str | None, **chosen: Any) -> None:
     """Show dead letters, the newest first, one on a line."""
@@ -83,7 +85,7 @@ def show(letter_id: str, queue_name: str | None) -> int:
 @filters
 @click.option("--all", "all_", is_flag=True, help="All of them.")
 def requeue(ids: tuple[str, ...], *, all_: bool, **chosen: Any) -> int:
-    """Let dead letters run again: those named, or those that the options mean."""
+    """Run dead letters again: those named, or chosen by options."""
     from nexus_actors.engine import dead_letters
 
     selection = _few(ids, all_=all_, **chosen)
@@ -98,7 +100,7 @@ def requeue(ids: tuple[str, ...], *, all_: bool, **chosen: Any) -> int:
 @filters
 @click.option("--all", "all_", is_flag=True, help="All of them.")
 def purge(ids: tuple[str, ...], *, all_: bool, **chosen: Any) -> int:
-    """Delete dead letters for good: those named, or those that the options mean."""
+    """Delete dead letters: those named, or chosen by options."""
     from nexus_actors.engine import dead_letters
 
     selection = _few(ids, all_=all_, **chosen)
@@ -154,5 +156,6 @@ def _instant(text: str | None, option: str) -> datetime | None:
         return None
     age = re.fullmatch(r"(\d{1,6})([smhd])", text)
     if age:
-        return clock.now() - timedelta(**{UNITS[age[2]]: int(age[1])})
+        with suppress(OverflowError):  # before the year 1
+            return clock.now() - timedelta(**{UNITS[age[2]]: int(age[1])})
     return read_time(text, option)

@@ -91,11 +91,12 @@ class Workplace:
 @click.option("--serve", is_flag=True, help="Serve the result until Ctrl-C.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
 def demo(video: str | None, output: Path, *, serve: bool, port: int) -> int:
-    """Process VIDEO, or a sample, with a real worker over a private Redis.
+    """Show all of it at work, with no account and nothing set up.
 
-    Who has uploaded it is told, and it is posted: all vendors are those of a sandbox.
-    What was made is then published on the platforms of a sandbox on this machine, and
-    a report of its accounts is made.
+    A real worker over a private Redis processes VIDEO, or a sample.  Then who has
+    uploaded it is told, it is posted, and a report is made: all vendors are those of a
+    sandbox on this machine.
+
     VIDEO is a file or a URL.  Outputs go to the bucket that STORAGE_URL names, if it
     names one, else into the folder.
     """
@@ -105,11 +106,8 @@ def demo(video: str | None, output: Path, *, serve: bool, port: int) -> int:
     bucket = find_bucket()
     site = Site.open(output, port) if serve else None
     clear(output)
-    with vendors() as told:
-        with (
-            tempfile.TemporaryDirectory(prefix="nexus-demo-") as scratch,
-            interruptible(),
-        ):
+    with interruptible(), vendors() as told:
+        with tempfile.TemporaryDirectory(prefix="nexus-demo-") as scratch:
             place = Workplace(output, Path(scratch), bucket)
             source = video or str(make_sample(place.scratch))
             video_id = "demo"
@@ -130,7 +128,7 @@ def demo(video: str | None, output: Path, *, serve: bool, port: int) -> int:
             where = f"; the vendors are at {told.url}" if told else ""
             click.echo(f"serving {site.address}  (Ctrl-C ends it){where}", err=True)
             site.serve()
-    return 0
+    return int(any(post["error"] for post in posts.values()))
 
 
 def name_of(source: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,7 +16,11 @@ from typing import Literal
 import click
 
 from nexus_actors.core import clock
-from nexus_actors.core.errors import NexusError
+from nexus_actors.core.errors import (
+    ConfigurationError,
+    MissingExtraError,
+    NexusError,
+)
 from nexus_actors.core.settings import CoreSettings
 
 from .common import REDIS_FIELDS, print_json
@@ -42,6 +48,12 @@ def install(package: str, brew: str | None = None) -> str:
     if sys.platform == "darwin":
         return f"brew install {brew or package}"
     return f"sudo apt-get install {package}"
+
+
+def without(package: str, domain: str) -> Finding:
+    """Warn of a Python package that is not installed: not all need its domain."""
+    found = f"not installed; the {domain} domain needs it"
+    return Finding(package, "warning", found, f'pip install "nexus-actors[{domain}]"')
 
 
 def check_python() -> Iterator[Finding]:
@@ -88,8 +100,7 @@ def check_imagemagick() -> Iterator[Finding]:
             cure = install("imagemagick")
             yield Finding("imagemagick", "missing", "no MagickWand library", cure)
         else:
-            cure = 'pip install "nexus-actors[video]"'
-            yield Finding("wand", "missing", "not installed", cure)
+            yield without("wand", "video")
         return
     yield Finding("imagemagick", "ok", " ".join(MAGICK_VERSION.split()[1:3]))
 
@@ -98,13 +109,16 @@ def check_packages() -> Iterator[Finding]:
     """The Python packages of the video and the analytics domain."""
     from importlib.util import find_spec
 
-    needed = (("obstore", "video"), ("ffmpeg", "video"), ("numpy", "analytics"))
-    for module, extra in needed:
+    needed = (
+        ("obstore", "obstore", "video"),
+        ("ffmpeg-python", "ffmpeg", "video"),
+        ("numpy", "numpy", "analytics"),
+    )
+    for package, module, extra in needed:
         if find_spec(module):
-            yield Finding(module, "ok", "installed")
+            yield Finding(package, "ok", "installed")
         else:
-            cure = f'pip install "nexus-actors[{extra}]"'
-            yield Finding(module, "missing", "not installed", cure)
+            yield without(package, extra)
 
 
 def check_pango() -> Iterator[Finding]:
@@ -126,8 +140,13 @@ def check_redis() -> Iterator[Finding]:
     """The server that is set, or the program that an embedded one needs."""
     settings = CoreSettings.load()
     if not REDIS_FIELDS & settings.model_fields_set:
+        from nexus_actors.engine.embedded_redis import default_state
+
         program = shutil.which("redis-server") or shutil.which("valkey-server")
-        if program:
+        if program and not _may_make(default_state() / "lock"):
+            found = f"the embedded one cannot be kept in {default_state()}"
+            yield Finding("redis", "missing", found, "set REDIS_URL")
+        elif program:
             yield Finding("redis", "ok", f"REDIS_URL is not set; embedded: {program}")
         else:
             cure = install("redis-server", "redis") + ", or set REDIS_URL"
@@ -137,21 +156,25 @@ def check_redis() -> Iterator[Finding]:
 
 
 def _check_server(settings: CoreSettings) -> Iterator[Finding]:
-    import redis
-
-    from nexus_actors.engine.connection import connect, describe
+    from nexus_actors.engine.connection import (
+        check_server,
+        connect,
+        describe,
+        translated,
+    )
 
     client = connect(settings)
-    where = describe(client)
     try:
-        info = client.info()
-        seconds, micros = client.time()
-    except redis.RedisError as error:
-        reason = str(error).split("\n", 1)[0]
-        yield Finding("redis", "missing", f"{where}: {reason}", "start it")
+        with translated(client):
+            info = client.info()
+            seconds, micros = client.time()
+        check_server(client)
+    except NexusError as error:
+        yield Finding("redis", "missing", error.message)
         return
     kind = "valkey" if "valkey_version" in info else "redis"
-    yield Finding("redis", "ok", f"{kind} {info[f'{kind}_version']} at {where}")
+    found = f"{kind} {info[f'{kind}_version']} at {describe(client)}"
+    yield Finding("redis", "ok", found)
     if info.get("maxmemory_policy") not in {None, "noeviction"}:
         cure = "redis-cli CONFIG SET maxmemory-policy noeviction"
         found = f"{info['maxmemory_policy']} may throw queued jobs away"
@@ -181,10 +204,42 @@ def check_folders() -> Iterator[Finding]:
     yield Finding("TEMP_DIR", "ok", f"{folder}, {free:.1f} GiB free")
 
 
+def check_database() -> Iterator[Finding]:
+    """The database, and its schema; where none is set, the file that is made."""
+    from nexus_actors.core.database import Database, refuse_unfit, revision
+
+    settings = CoreSettings.load()
+    try:
+        with closing(Database.open(settings)) as database:
+            schema = revision(database)
+        refuse_unfit(settings)
+    except MissingExtraError as error:
+        if settings.database_url is None:
+            return  # what is installed may need none
+        yield Finding("database", "missing", error.message)
+    except NexusError as error:
+        yield Finding("database", "missing", error.message)
+    else:
+        state = f"schema {schema}" if schema else "made when it is needed"
+        if database.path and not schema and not _may_make(database.path):
+            cure = "set DATABASE_URL to a file that this user may write, or to a server"
+            yield Finding(
+                "database", "missing", f"{database.name} cannot be made", cure
+            )
+        else:
+            yield Finding("database", "ok", f"{database.name}, {state}")
+
+
+def _may_make(file: Path) -> bool:
+    """Return whether *file*, and its folders that are missing, may be made."""
+    nearest = next(each for each in file.absolute().parents if each.exists())
+    return nearest.is_dir() and os.access(nearest, os.W_OK)
+
+
 def check_storage() -> Iterator[Finding]:
     """Where outputs go."""
+    settings = CoreSettings.load()
     try:
-        settings = CoreSettings.load()
         if STORAGE_FIELDS & settings.model_fields_set:
             yield from _check_outputs(settings)
         else:
@@ -198,10 +253,9 @@ def check_inputs() -> Iterator[Finding]:
     """Where else inputs may come from."""
     from nexus_actors.core.storage import PROBE, Storage
 
-    url = None
+    settings = CoreSettings.load()
+    url = settings.storage_input_url
     try:
-        settings = CoreSettings.load()
-        url = settings.storage_input_url
         if inputs := Storage.inputs(settings):
             with tempfile.TemporaryDirectory() as folder:
                 inputs.get_file(PROBE, Path(folder, "probe"), max_bytes=0)
@@ -231,17 +285,30 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     check_imagemagick,
     check_pango,
     check_redis,
+    check_database,
     check_folders,
     check_storage,
     check_inputs,
 )
 
 
+def find() -> Iterator[Finding]:
+    """Check all; a setting that is malformed is told once, and hides nothing else."""
+    told = set()
+    for check in CHECKS:
+        try:
+            yield from check()
+        except ConfigurationError as error:
+            if error.message not in told:
+                told.add(error.message)
+                yield Finding("settings", "missing", error.message)
+
+
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(*, as_json: bool) -> int:
     """Tell what is missing on this machine, and how to install it."""
-    findings = [finding for check in CHECKS for finding in check()]
+    findings = list(find())
     if as_json:
         names = ("part", "state", "found", "cure")
         print_json([{name: getattr(f, name) for name in names} for f in findings])

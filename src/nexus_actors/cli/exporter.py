@@ -25,9 +25,10 @@ ENDS: Final = {signal.SIGTERM, signal.SIGINT}
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Of this machine.")
 def exporter(port: int | None, host: str) -> None:
-    """Answer http://HOST:PORT/metrics with what Redis knows of the queues.
+    """Serve what Redis knows of the queues, as metrics.
 
-    It is true with no worker alive; the workers' own part comes from their endpoint.
+    It answers at http://HOST:PORT/metrics, and is true with no worker alive; the
+    workers' own part comes from their endpoint.
     """
     from prometheus_client.exposition import start_wsgi_server
 

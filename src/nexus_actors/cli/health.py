@@ -32,7 +32,10 @@ LOOPBACK: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, no
     help="By default HEALTH_CHECK_PORT, else that of NEXUS_DOMAINS, else 3000.",
 )
 def health(*, path: str | None, port: int | None) -> int:
-    """Ask the worker of this machine how it is; exit with 1 unless it is well."""
+    """Ask the worker of this machine how it is.
+
+    The exit code is 1 unless it is well.
+    """
     settings = CoreSettings.load()
     host = LOOPBACK.get(settings.health_check_host, settings.health_check_host)
     status, told = _ask(host, port or _port(settings), path or "/health")

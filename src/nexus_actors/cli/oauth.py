@@ -38,13 +38,19 @@ def oauth() -> None:
 @click.option("--figures", is_flag=True, help="Let figures be collected, too.")
 @click.option(
     "--port",
-    type=click.IntRange(0, 65_535),
+    type=click.IntRange(0, 65535),
     default=0,
     help="Of this machine; by default any free one.",
 )
-@click.option("--timeout", default=300.0, help="How long to wait for you, in seconds.")
+@click.option(
+    "--timeout",
+    type=click.IntRange(min=1),
+    default=300,
+    show_default=True,
+    help="How long to wait for you, in seconds.",
+)
 def login(
-    platform: str, *, redirect_uri: str | None, figures: bool, port: int, timeout: float
+    platform: str, *, redirect_uri: str | None, figures: bool, port: int, timeout: int
 ) -> None:
     """Connect the account that you choose in your browser."""
     from nexus_actors.social.accounts import accounts, begin_login, finish_login
@@ -118,7 +124,7 @@ class _Receiver(ThreadingHTTPServer):
             ) from error
         self.came_back: str | None = None
 
-    def wait(self, seconds: float) -> str:
+    def wait(self, seconds: int) -> str:
         """Return the address that the browser was sent to.
 
         Raises:
@@ -131,7 +137,7 @@ class _Receiver(ThreadingHTTPServer):
             left = ends - time.monotonic()
             if left <= 0:
                 raise AuthorizationError(
-                    f"nobody came back within {seconds:g} s: begin again",
+                    f"nobody came back within {seconds} s: begin again",
                     code="timeout",
                 )
             self.timeout = min(left, LOOK_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .common import limit as limit_option
 from .common import log_to_stderr, print_json, queue
 
 
@@ -17,7 +18,7 @@ def publications() -> None:
 @click.option("--state", help="Only those in this state, such as unconfirmed.")
 @click.option("--platform", help="Only those on this platform.")
 @click.option("--account", help="Only those of this account.")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
+@limit_option
 def list_publications(
     state: str | None, platform: str | None, account: str | None, limit: int
 ) -> None:

@@ -39,7 +39,8 @@ def read_body(text: str) -> dict[str, Any]:
             with click.open_file(text[1:], encoding="utf-8") as file:
                 text = file.read()
         except (OSError, UnicodeDecodeError) as error:
-            raise click.UsageError(f"cannot read {text[1:]}: {error}") from None
+            reason = getattr(error, "strerror", None) or error
+            raise click.UsageError(f"cannot read {text[1:]}: {reason}") from None
     try:
         body = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -138,6 +139,15 @@ def _why_it_waits(queue_name: str) -> str:
 
 def report(job_id: str, subject: dict[str, Any]) -> int:
     """Follow a job to its end and print its result; return the exit code."""
+    try:
+        return _follow(job_id, subject)
+    except KeyboardInterrupt:
+        how = f"nexus-actors job {job_id} --wait"
+        click.echo(f"\njob {job_id} goes on by itself; follow it with: {how}", err=True)
+        raise
+
+
+def _follow(job_id: str, subject: dict[str, Any]) -> int:
     line = ProgressLine()
     started = time.monotonic()
     hinted = False

@@ -30,7 +30,7 @@ from .serve import listen
     help="Also append each request to FILE, as a line of JSON.",
 )
 def sandbox(port: int, faults_file: Path | None, log_file: Path | None) -> int:
-    """Run the vendors on loopback, for building and testing without an account."""
+    """Run all vendors on loopback, to build and test against."""
     try:
         from nexus_actors.sandbox import Sandbox, read_faults, run
     except ImportError as error:
@@ -46,6 +46,13 @@ def sandbox(port: int, faults_file: Path | None, log_file: Path | None) -> int:
         raise ConfigurationError(
             f"{faults_file} is no fault script: {error}"
         ) from error
+    if log_file:
+        try:
+            log_file.open("a").close()
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot write {log_file}: {error.strerror}"
+            ) from error
     listener = listen(port)
     app = Sandbox(faults, log_file=log_file)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .common import limit as limit_option
 from .common import print_json, queue, read_time
 
 
@@ -13,7 +14,7 @@ def schedule() -> None:
 
 
 @schedule.command("list")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@limit_option
 def list_(limit: int) -> None:
     """Show the jobs that are due next, one on a line."""
     from nexus_actors.engine.schedule import upcoming

@@ -34,7 +34,7 @@ def templates() -> None:
 
 @templates.command("list")
 def list_() -> None:
-    """Tell which there are, what they need and which channels they have."""
+    """Tell which there are, and what each needs."""
     found = _load()
     print_json(
         [
@@ -79,7 +79,10 @@ def render(template: str, kind: str, locale: str | None, data: str | None) -> No
     help="The folder to write to.",
 )
 def preview(template: str, locale: str | None, data: str | None, output: Path) -> None:
-    """Write TEMPLATE as a page to open: its mail at two widths, and all channels."""
+    """Write TEMPLATE as a page to open.
+
+    It shows the mail at two widths, and what all channels say.
+    """
     found = _load()
     parts = {
         channel.value: _rendered(found, template, channel.value, locale, data)

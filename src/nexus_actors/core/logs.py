@@ -7,8 +7,8 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Any, Literal
+from functools import lru_cache, partial
+from typing import Any, Literal, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -140,6 +140,42 @@ def configure(
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """Return the logger of a module; events are dotted names plus fields."""
-    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    """Return the logger of a module; events are dotted names plus fields.
+
+    Where nobody has configured structlog, as in most hosts, they are messages of the
+    standard library's logger of that name.
+    """
+    logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
+        None,
+        wrapper_class=cast("Any", partial(_assemble, name)),  # it makes one
+        logger_factory_args=(name,),
+    )
     return logger
+
+
+def _assemble(
+    name: str, logger: WrappedLogger, processors: list[Processor], context: Any
+) -> Any:
+    """Make a logger as configured: structlog's default prints to a host's stdout."""
+    if structlog.is_configured():
+        make: Any = structlog.get_config()["wrapper_class"]
+        return make(logger, processors=processors, context=context)
+    return structlog.stdlib.BoundLogger(
+        logging.getLogger(name),
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            _redact_event,
+            _to_message,
+        ],
+        context=context,
+    )
+
+
+def _to_message(
+    _: WrappedLogger, __: str, event: EventDict
+) -> tuple[tuple[str], dict[str, Any]]:
+    """Make of an event what the standard library's loggers take."""
+    error, what = event.pop("exc_info", None), event.pop("event")
+    fields = (f"{name}={value!r}" for name, value in event.items())
+    return (" ".join([str(what), *fields]),), {"exc_info": error}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from .errors import ConfigurationError
 from .settings import CoreSettings
+from .urls import path_of
 
 
 def output_url(settings: CoreSettings) -> str:
@@ -58,4 +59,4 @@ def folder_of(url: str, variable: str) -> Path:
             f"{variable}: {url} names no folder of this machine; "
             "give a folder, or file:///path/to/folder"
         )
-    return Path(unquote(parts.path))
+    return path_of(url)

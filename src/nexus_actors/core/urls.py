@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 from typing import Final, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 from .errors import ForbiddenUrlError
 
@@ -45,6 +47,11 @@ def split_authority(url: str) -> tuple[str, SplitResult]:
     scheme, mark, rest = url.partition("://")
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     return authority, urlsplit(f"{scheme}{mark}{rest[len(authority) :]}")
+
+
+def path_of(url: str) -> Path:
+    """Return the path on this machine that a ``file://`` URL means."""
+    return Path(os.fsdecode(unquote_to_bytes(urlsplit(url).path)))  # UTF-8, or not
 
 
 @dataclass(frozen=True, slots=True, repr=False)

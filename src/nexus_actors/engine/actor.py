@@ -241,15 +241,29 @@ class Actor(dramatiq.Actor[P, R]):
         return job.result if job.hand_on else None  # type: ignore[return-value]
 
     def _run(self, body: Mapping[str, Any]) -> R:
-        """Run the function; a package that is missing is one of the domain's extra."""
+        """Run the function; a package that we lack is one of the domain's extra."""
         run: Callable[..., R] = self.fn
         try:
             return run(**body)
         except ModuleNotFoundError as error:
-            if (error.name or "").startswith("nexus_actors"):
+            if not is_missed_by_us(error):
                 raise
             domain = self.actor_name.partition(".")[0]
             raise MissingExtraError(f"the {domain} domain", domain) from error
+
+
+def is_missed_by_us(error: ModuleNotFoundError) -> bool:
+    """Return whether an import of ours has failed because an extra is not installed.
+
+    An actor also runs what is not ours: a host's resolver, another package's adapter.
+    """
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    importer = trace.tb_frame.f_globals.get("__name__", "") if trace else ""
+    names = (str(importer), error.name or "")
+    ours = [name.partition(".")[0] == __name__.partition(".")[0] for name in names]
+    return ours == [True, False]
 
 
 @contextmanager

@@ -212,8 +212,10 @@ class RedisBroker(OwnBroker, StockRedisBroker):
             InvalidRequestError: An option is not what it is to be; nothing is stored.
         """
         prepared = self._prepared(messages)
-        due = None if delay is None else clock.now_ms() + delay
-        if due is not None:
+        due = None
+        if delay is not None:
+            options.check_delay(delay)
+            due = clock.now_ms() + delay
             for message in prepared:
                 message.options["eta"] = due
         if self._is_heard("before_enqueue"):

@@ -71,6 +71,8 @@ def connect(settings: CoreSettings) -> redis.Redis:
             return sentinel.connect(url, **options)
         if parts.scheme == "unix":
             del options["socket_connect_timeout"]
+        elif parts.path.strip("/"):
+            int(parts.path.strip("/"))  # redis-py takes any other text for 0
         return redis.Redis(
             connection_pool=redis.ConnectionPool.from_url(url, **options)
         )
@@ -118,12 +120,21 @@ def unavailable(client: redis.Redis, error: Exception) -> BrokerUnavailable:
             f"{TLS_NOISE.sub('', reason)} (name who has signed its certificate: "
             "add ?ssl_ca_certs=/path/ca.pem to REDIS_URL)"
         ) from error
-    cure = "start it, or set REDIS_URL to one that runs"
-    if "'maxmemory'" in reason:
-        cure = "it is full: let workers empty it, or raise maxmemory"
     return BrokerUnavailable(
-        f"Redis at {describe(client)} cannot be used: {reason} ({cure})"
+        f"Redis at {describe(client)} cannot be used: {reason} ({_cure(error, reason)})"
     )
+
+
+def _cure(error: Exception, reason: str) -> str:
+    """Return what to do about *error*."""
+    is_stranger = isinstance(error, redis.AuthenticationError)
+    if is_stranger or "unauthenticated" in reason:
+        return "put the right password into REDIS_URL, or into REDIS_PASSWORD"
+    if "permission" in reason:
+        return "let this user do so, with ACL SETUSER"
+    if "'maxmemory'" in reason:
+        return "it is full: let workers empty it, or raise maxmemory"
+    return "start it, or set REDIS_URL to one that runs"
 
 
 @contextmanager
@@ -139,10 +150,13 @@ def check_server(client: redis.Redis) -> None:
     """Refuse a server that our scripts cannot run on; one that is away is no reason.
 
     Raises:
-        ConfigurationError: It is a cluster, too old, or not to be trusted.
+        ConfigurationError: It is a cluster, too old, not to be trusted, or does not
+            take our password.
     """
     try:
         info: Any = client.info()
+    except redis.AuthenticationError as error:
+        raise ConfigurationError(unavailable(client, error).message) from error
     except redis.RedisError as error:
         unavailable(client, error)
         return  # it is away: whoever needs it waits for it, and says so

@@ -161,7 +161,8 @@ def _wait(process: subprocess.Popen[bytes], url: str, state: Path) -> None:
     process.wait()
     log = state / "redis.log"
     said = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    reason = said[-1] if said else f"exit code {process.returncode}"
+    silence = f"exit code {process.returncode}, and no word of it: is the disk full?"
+    reason = said[-1] if said else silence
     raise ResourceError(f"redis-server does not start in {state}: {reason}")
 
 

@@ -25,6 +25,9 @@ SENT_ALONG: Final = (
     "track",
 )
 
+#: The longest delay, in ms: a hundred years, which nobody means.
+MAX_DELAY_MS: Final = 100 * 365 * 86_400_000
+
 #: The longest name of a group, a key, or what a job is found by; in characters.
 MAX_NAME: Final = 512
 
@@ -102,6 +105,19 @@ def check_priority(priority: Any) -> None:
     if type(priority) is not int or not 0 <= priority <= 9:  # noqa: PLR2004 - the scale
         raise InvalidRequestError(
             f"priority: {priority!r} is not an integer from 0, the most urgent, to 9"
+        )
+
+
+def check_delay(delay: Any) -> None:
+    """Refuse what is no time to wait, in ms.
+
+    Raises:
+        InvalidRequestError: It is no number, or more than a hundred years.
+    """
+    is_number = isinstance(delay, int | float)
+    if not is_number or not -MAX_DELAY_MS <= delay <= MAX_DELAY_MS:
+        raise InvalidRequestError(
+            f"delay: {delay!r} is no number of ms up to a hundred years"
         )
 
 

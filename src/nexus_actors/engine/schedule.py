@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from dramatiq import Message
@@ -38,6 +38,9 @@ TRIM_S: Final = 60.0
 
 #: How often it is asked which of the running jobs were cancelled, in seconds.
 CANCEL_S: Final = 0.5
+
+#: The latest time that can be told, in ms: another's message may be due even later.
+LAST_MS: Final = clock.to_ms(datetime.max.replace(microsecond=0, tzinfo=UTC))
 
 #: How many messages one step moves: it must not hold up Redis.
 BATCH: Final = 100
@@ -105,7 +108,7 @@ def _scheduled(job: bytes, due_ms: float, body: bytes) -> Scheduled:
         job=job.decode(),
         actor=message.actor_name,
         queue=q_name(message.queue_name),
-        due=clock.from_ms(int(due_ms)),
+        due=clock.from_ms(min(int(due_ms), LAST_MS)),
     )
 
 

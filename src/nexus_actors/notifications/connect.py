@@ -124,8 +124,8 @@ def load(path: str, variable: str) -> Any:
     module, _, name = path.partition(":")
     try:
         found = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        reason = " ".join(str(error).split())
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigurationError(
             f"{variable}: {path} cannot be imported: {reason}"
         ) from error

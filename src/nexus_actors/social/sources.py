@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from nexus_actors.core.errors import ConfigurationError, RejectedError
 from nexus_actors.core.guard import Guard
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.core.storage import Storage
-from nexus_actors.core.urls import WebUrl, is_web
+from nexus_actors.core.urls import WebUrl, is_web, path_of
 
 from .models import is_remote
 
@@ -44,7 +44,7 @@ class Source:
         """
         if path.startswith("file://"):
             Storage.holding(path, self.core)  # what lies elsewhere is refused
-            path = unquote(urlsplit(path).path)
+            return _local(path_of(path))
         if not is_remote(path):
             return _local(Path(path))
         name = hashlib.sha256(path.encode()).hexdigest()[:32]

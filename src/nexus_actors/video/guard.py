@@ -16,7 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import urlsplit
+
+from nexus_actors.core.urls import path_of
 
 from .errors import DiskFullError, SourceError
 from .settings import VideoSettings
@@ -118,8 +120,7 @@ def local_path(input_path: str) -> Path:
             "worker can read, such as file:///path/to/video.mp4",
             code="not_found",
         )
-    # bytes: a file name need not be UTF-8
-    return Path(os.fsdecode(unquote_to_bytes(url.path)))
+    return path_of(input_path)
 
 
 def _open(path: Path, name: str) -> BinaryIO:

@@ -76,7 +76,7 @@ def path_of(request: dict[str, Any]) -> str:
 def test_a_version_that_is_served_by_another_is_told(
     nexus_sandbox: SandboxClient,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("NEXUS_SANDBOX_URL", nexus_sandbox.url)
     monkeypatch.setenv("NEXUS_GUARD_ALLOW", "127.0.0.1")
@@ -89,7 +89,7 @@ def test_a_version_that_is_served_by_another_is_told(
             token=TOKENS["facebook"][0],
         )
         collector.read_account(access)
-        told.append("version_expired" in "".join(capsys.readouterr()))
+        told.append("version_expired" in caplog.text)
 
     assert told == [False, True]
 

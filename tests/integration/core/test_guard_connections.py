@@ -404,7 +404,7 @@ def test_a_download_tells_how_far_it_is_before_its_first_byte_and_after_its_last
 
 
 def test_what_is_known_to_be_too_large_is_not_begun(site: Web, tmp_path: Path) -> None:
-    site.replies = [stream(size=100, blocks=50, pause_s=0.1, length=200_000)]
+    site.replies = [stream(size=100, blocks=300, pause_s=0.1, length=200_000)]
     told: list[int] = []
     started = time.monotonic()
 
@@ -417,7 +417,7 @@ def test_what_is_known_to_be_too_large_is_not_begun(site: Web, tmp_path: Path) -
         )
 
     assert told == []
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 15
 
 
 def test_a_resolver_that_does_not_answer_is_not_waited_for(tmp_path: Path) -> None:

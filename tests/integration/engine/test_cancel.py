@@ -231,7 +231,7 @@ def test_an_actor_may_rule_out_another_try_after_its_time_limit(
 
 
 def test_what_blocks_for_another_reason_is_named_and_ends_as_late(
-    broker: RedisBroker, capsys: pytest.CaptureFixture[str]
+    broker: RedisBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
     gate = threading.Event()
 
@@ -248,12 +248,9 @@ def test_what_blocks_for_another_reason_is_named_and_ends_as_late(
 
     actor = make_actor(block, time_limit=200, max_retries=0)
     actor.declare_on(broker)
-    seen = ""
 
     def is_named() -> bool:
-        nonlocal seen
-        seen += capsys.readouterr().out
-        return "job.does_not_end" in seen
+        return "job.does_not_end" in caplog.text
 
     with working(broker):
         message = actor.send(number=1)
@@ -262,8 +259,8 @@ def test_what_blocks_for_another_reason_is_named_and_ends_as_late(
         gate.set()
         record = ended(message, broker)
 
-    assert f"{__file__}:" in seen
-    assert "in test_what_blocks" in seen
+    assert f"{__file__}:" in caplog.text
+    assert "in test_what_blocks" in caplog.text
     assert record.error is not None
     assert (record.state, record.error["code"]) == ("dead", "time_limit")
 

@@ -128,7 +128,7 @@ def test_a_delayed_message_is_moved_in_one_step(broker: RedisBroker) -> None:
     ids=["no json", "no object", "no message", "no body"],
 )
 def test_what_no_worker_can_read_is_dead_lettered_and_the_next_one_runs(
-    broker: RedisBroker, capsys: pytest.CaptureFixture[str], body: bytes | None
+    broker: RedisBroker, caplog: pytest.LogCaptureFixture, body: bytes | None
 ) -> None:
     actor = make_actor(Counter())
     actor.declare_on(broker)
@@ -143,7 +143,7 @@ def test_what_no_worker_can_read_is_dead_lettered_and_the_next_one_runs(
     assert held(broker) == 0
     if body is not None:
         assert broker.client.hget("dramatiq:tests.XQ.msgs", "bad") == body
-        assert "message.unreadable" in capsys.readouterr().out
+        assert "message.unreadable" in caplog.text
 
 
 def test_a_message_for_an_actor_that_nobody_has_is_dead_with_the_reason(
@@ -206,8 +206,9 @@ def test_a_stock_worker_runs_what_we_enqueued(
 
 
 def test_the_log_tells_the_start_of_a_job_that_lasts_and_the_end_of_each(
-    broker: RedisBroker, capsys: pytest.CaptureFixture[str]
+    broker: RedisBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "nexus_actors")
     gate = threading.Event()
 
     def work(number: int = 0) -> None:
@@ -217,11 +218,9 @@ def test_the_log_tells_the_start_of_a_job_that_lasts_and_the_end_of_each(
     actor = make_actor(work)
     actor.declare_on(broker)
     short, long = actor.send(), actor.send(number=1)
-    seen: list[str] = []
 
     def told(event: str, job: str) -> list[str]:
-        seen.extend(capsys.readouterr().out.splitlines())
-        return [line for line in seen if event in line and job in line]
+        return [line for line in caplog.messages if event in line and job in line]
 
     with working(broker):
         until(lambda: bool(told("job.started", long.message_id)))
@@ -231,6 +230,6 @@ def test_the_log_tells_the_start_of_a_job_that_lasts_and_the_end_of_each(
 
     [started] = told("job.started", "")
     assert "attempt=1" in started
-    assert "queue=tests" in started
+    assert "queue='tests'" in started
     [end] = told("job.succeeded", short.message_id)
     assert "duration_s=" in end

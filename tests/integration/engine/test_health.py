@@ -95,16 +95,14 @@ def test_idle_threads_that_stop_coming_round_are_a_hang(
 
 
 def test_a_port_that_a_stranger_has_is_told_once_and_taken_when_it_is_free(
-    place: Place, capsys: pytest.CaptureFixture[str]
+    place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     stranger = socket.create_server((place.host, place.port))
     first, second = (Health(place, {}, measure) for _ in range(2))
-    logged = ""
+    caplog.set_level("INFO", "nexus_actors")
 
     def both_have_told() -> bool:
-        nonlocal logged
-        logged += "".join(capsys.readouterr())
-        return logged.count("health.not_served") >= 2
+        return caplog.text.count("health.not_served") >= 2
 
     first.start()
     second.start()
@@ -114,10 +112,9 @@ def test_a_port_that_a_stranger_has_is_told_once_and_taken_when_it_is_free(
     first.stop()
     second.stop()
 
-    logged += "".join(capsys.readouterr())
-    assert logged.count("health.not_served") == 2
-    assert "health.served" in logged
-    assert "set HEALTH_CHECK_PORT to another port" in logged
+    assert caplog.text.count("health.not_served") == 2
+    assert "health.served" in caplog.text
+    assert "set HEALTH_CHECK_PORT to another port" in caplog.text
 
 
 FORK = """
@@ -148,7 +145,7 @@ def test_a_forked_child_keeps_neither_the_port_nor_the_sign_of_a_dead_parent(
         child = int(parent.stdout.readline())
     parent.wait()
 
-    until(lambda: not list(look(tmp_path)), 5)
+    until(lambda: not list(look(tmp_path)))
 
     socket.create_server(("127.0.0.1", port)).close()
     assert not list(tmp_path.iterdir())

@@ -192,7 +192,7 @@ def test_a_frozen_worker_that_wakes_up_tells_no_end_and_goes_on(
 
     os.killpg(frozen.pid, signal.SIGSTOP)
     start_worker("engine_actors", "-p", "1", "-t", "1")
-    until(lambda: len(notes.of("start")) == 2, 15)
+    until(lambda: len(notes.of("start")) == 2)
     os.killpg(frozen.pid, signal.SIGCONT)
     until(lambda: len(names(broker)) == 2)  # it has taken another name
     notes.open_gate()

@@ -16,6 +16,7 @@ from dramatiq.brokers.redis import RedisBroker as StockRedisBroker
 from conftest import StartWorker, until
 from nexus_actors import (
     ConfigurationError,
+    InvalidRequestError,
     RedisBroker,
     UnsupportedFeatureError,
     events,
@@ -81,6 +82,34 @@ def test_what_was_moved_to_now_runs_and_what_was_cancelled_does_not(
         settled(broker)
 
     assert ended(sent[0], broker).state == "cancelled"
+
+
+@pytest.mark.parametrize(
+    "delay", ["5", float("nan"), float("inf"), -float("inf"), timedelta(days=40_000)]
+)
+def test_a_delay_that_is_none_is_refused_and_nothing_is_stored(
+    broker: RedisBroker, delay: Any
+) -> None:
+    actor = make_actor(work)
+
+    with pytest.raises(InvalidRequestError, match="is no number of ms up to a hundred"):
+        actor.send_with_options(kwargs={"number": 1}, delay=delay)
+
+    assert schedule.upcoming(broker=broker) == []
+
+
+def test_what_another_has_put_beyond_all_dates_does_not_hide_the_rest(
+    broker: RedisBroker,
+) -> None:
+    actor = make_actor(work)
+    far, near = (
+        actor.send_with_options(kwargs={"number": 1}, delay=HOUR_MS).message_id
+        for _ in range(2)
+    )
+    broker.client.zadd(f"{broker.namespace}:__schedule__", {far: 1e18})
+
+    assert [item.job for item in schedule.upcoming()] == [near, far]
+    assert schedule.upcoming()[-1].due.year == 9999
 
 
 def test_a_time_without_a_zone_is_refused(broker: RedisBroker) -> None:

@@ -14,7 +14,12 @@ import redis
 from dramatiq import Message
 
 from conftest import StartWorker, until
-from nexus_actors import BrokerUnavailable, ConfigurationError, RedisBroker
+from nexus_actors import (
+    BrokerUnavailable,
+    ConfigurationError,
+    CoreSettings,
+    RedisBroker,
+)
 from nexus_actors.cli.doctor import check_redis
 from nexus_actors.engine.connection import LAYOUT, check_server, connect
 from queues import MakeBroker, ended, held, make_actor, working
@@ -34,7 +39,8 @@ def work(number: int = 0) -> int:
 def cluster_url(tmp_path: Path) -> Iterator[str]:
     socket = tmp_path / "s"
     command = ["redis-server", "--port", "0", "--unixsocket", str(socket)]
-    command += ["--cluster-enabled", "yes", "--cluster-port", "17999", "--save", ""]
+    command += ["--cluster-enabled", "yes", "--save", ""]
+    command += ["--cluster-port", str(free_port())]
     server = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
     url = f"unix://{socket}"
     client = redis.Redis.from_url(url)
@@ -95,6 +101,24 @@ def test_a_server_that_is_away_is_no_reason_to_refuse_it(
     broker = make_broker(url="redis://127.0.0.1:1")
 
     check_server(connect(broker.settings))
+
+
+def test_a_server_that_does_not_take_our_password_is_refused(
+    start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = start_server("redis")
+    monkeypatch.setenv("REDIS_URL", server.url.replace("//", "//:wr0ng@"))
+    client = connect(CoreSettings.load())
+    with redis.Redis.from_url(server.url) as owner:
+        owner.config_set("requirepass", "s3cr3t")
+
+    with pytest.raises(ConfigurationError, match="put the right password into"):
+        check_server(client)
+
+    [found] = check_redis()
+    assert found.state == "missing"
+    assert "put the right password into" in found.found
+    assert "wr0ng" not in found.found
 
 
 @dataclass

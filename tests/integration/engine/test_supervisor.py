@@ -37,7 +37,7 @@ def test_the_dead_are_started_again_and_a_signal_ends_all(
             [sys.executable, "-c", RUN, str(tmp_path)], stdout=log, stderr=log
         )
     # until the third of them is known to be dead: then the next is not started yet
-    until(lambda: (tmp_path / "log").read_text().count("worker.died") == 3, 15)
+    until(lambda: (tmp_path / "log").read_text().count("worker.died") == 3, 60)
 
     supervisor.send_signal(number)
 

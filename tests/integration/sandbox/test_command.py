@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 import requests
+from click.testing import CliRunner
+
+from nexus_actors import ConfigurationError
+from nexus_actors.cli import cli
 
 
 COMMAND = [sys.executable, "-m", "nexus_actors", "sandbox"]
@@ -40,6 +44,15 @@ def test_it_prints_its_address_and_a_signal_ends_it_well(
     assert process.returncode == 0
     assert rest == ""
     assert len(noise.splitlines()) == 1
+
+
+def test_a_log_that_cannot_be_written_is_told_before_it_begins(tmp_path: Path) -> None:
+    words = ["sandbox", "--log", str(tmp_path / "missing" / "log")]
+
+    done = CliRunner().invoke(cli, words, standalone_mode=False)
+
+    assert isinstance(done.exception, ConfigurationError)
+    assert "missing/log: No such file or directory" in done.exception.message
 
 
 @pytest.mark.parametrize("content", [None, '[{"action": "explode"}]'])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +16,10 @@ import publishing
 from conftest import make_clip
 from nexus_actors.core import clock
 from nexus_actors.core.errors import Postponed, RejectedError
+from nexus_actors.core.guard import Guard, GuardSettings
+from nexus_actors.core.settings import CoreSettings
 from nexus_actors.social import publish_post
+from nexus_actors.social.sources import Source
 from nexus_actors.testing.contracts.publisher import until_it_rests
 from nexus_actors.testing.sandbox import SandboxClient
 from objectstores import Folder, S3Place
@@ -56,6 +60,18 @@ def test_of_a_processed_video_the_best_that_the_platform_takes_is_sent(
         publish("youtube", privacy="public")
 
     assert sent == {n: hashlib.sha256(films[n]).hexdigest() for n in sent}
+
+
+@pytest.mark.parametrize("name", [b"a film.mp4", "Übung.mp4".encode(), b"\xff.mp4"])
+def test_a_file_is_found_by_the_url_that_its_path_has(
+    name: bytes, tmp_path: Path
+) -> None:
+    core = CoreSettings.load({"storage_url": str(tmp_path)})
+    film = tmp_path / os.fsdecode(name)
+    film.write_bytes(b"film")
+    source = Source(core, tmp_path, 99, Guard(GuardSettings.load()))
+
+    assert source.bring(film.as_uri(), check=lambda: None).read_bytes() == b"film"
 
 
 @pytest.mark.usefixtures("quick_place")

@@ -174,3 +174,31 @@ def test_the_environment_is_named_on_every_line(
     logging.getLogger("theirs").warning("also this")
 
     assert [line["env"] for line in lines(capsys)] == ["staging", "staging"]
+
+
+def test_a_host_that_has_set_up_nothing_gets_messages_and_nothing_on_stdout(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    log = get_logger("nexus_actors.engine")
+    caplog.set_level("INFO")
+    log.debug("job.seen")
+    log.info("job.dead", token="s3cr3t", reason="no %s", count=2)
+    try:
+        int("odd")
+    except ValueError:
+        log.exception("job.failed")
+
+    assert caplog.messages == [
+        "job.dead token='***' reason='no %s' count=2",
+        "job.failed",
+    ]
+    assert [record.name for record in caplog.records] == ["nexus_actors.engine"] * 2
+    assert "ValueError: invalid literal" in caplog.text
+    assert capsys.readouterr().out == ""
+
+
+def test_a_host_that_has_configured_structlog_gets_events() -> None:
+    with structlog.testing.capture_logs() as told:
+        get_logger("nexus_actors.engine").info("job.dead", count=2)
+
+    assert told == [{"event": "job.dead", "count": 2, "log_level": "info"}]

@@ -55,6 +55,7 @@ def test_no_command_is_repeated_by_the_client() -> None:
         "redis://user:s3cr3t/word@host:6379/0",
         "redis://:s3cr3t#word@host/0",
         "redis://:s3cr3t@[host/0",
+        "redis://:s3cr3t@host/word",
         "http://:s3cr3t@host",
         "host:6379?password=s3cr3t",
         "redis+sentinel://:s3cr3t@host:26379",
@@ -93,6 +94,20 @@ def test_a_server_is_named_without_its_password(url: str, told: str) -> None:
         f"Redis at {told} cannot be used: refused "
         "(start it, or set REDIS_URL to one that runs)"
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "cure"),
+    [
+        (redis.AuthenticationError("Authentication required."), "the right password"),
+        (redis.ResponseError("unauthenticated bulk length"), "the right password"),
+        (redis.ResponseError("this user has no permissions to run"), "ACL SETUSER"),
+        (redis.ResponseError("used memory > 'maxmemory'"), "raise maxmemory"),
+        (redis.ConnectionError("refused"), "start it"),
+    ],
+)
+def test_what_is_to_be_done_fits_what_is_wrong(error: Exception, cure: str) -> None:
+    assert cure in unavailable(client(), error).message
 
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss"])

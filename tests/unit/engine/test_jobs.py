@@ -123,10 +123,10 @@ def test_a_record_reads_what_the_scripts_wrote() -> None:
 
 
 def test_a_worker_that_has_nothing_to_run_says_what_to_do(
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     broker = StubBroker(middleware=[JobsMiddleware()])
 
     broker.emit_after("worker_boot", None)
 
-    assert "call nexus_actors.setup()" in capsys.readouterr().out
+    assert "call nexus_actors.setup()" in caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -24,6 +25,10 @@ GROUP: Final = "nexus-routes"
 #: How long to wait after what may pass, in seconds.
 REST_S: Final = 1.0
 
+#: How often in a row a process takes an event that a host's function fails for: those
+#: after it wait meanwhile.
+MOST_TRIES: Final = 5
+
 #: Does what follows from an event; done again for the same event, it changes nothing.
 Take = Callable[[events.Event], None]
 
@@ -39,6 +44,7 @@ class RoutesMiddleware(Middleware):
 
     def __init__(self, routes: Mapping[str, Take]) -> None:
         self._routes = routes
+        self._tries: Counter[str] = Counter()
         self._stopping = threading.Event()
         self._loop: Loop | None = None
 
@@ -66,14 +72,15 @@ class RoutesMiddleware(Middleware):
                 take_over_s=broker.settings.heartbeat_timeout_s,
                 broker=broker,
             ):
-                self._take(event)
+                self.take(event)
                 if self._stopping.is_set():
                     break
         except BrokerUnavailable as error:
             log.warning("routes.waiting", reason=error.message)
         return REST_S
 
-    def _take(self, event: events.Event) -> None:
+    def take(self, event: events.Event) -> None:
+        """Do what follows from *event*, or raise what may pass."""
         if event.name == events.TRIMMED:
             log.error("routes.events_missed", count=event.body["count"])
             return
@@ -82,7 +89,16 @@ class RoutesMiddleware(Middleware):
             return
         try:
             take(event)
-        except NexusError as error:
-            if error.retryable:
+        except BrokerUnavailable:
+            raise
+        except Exception as error:
+            self._tries[event.id] += 1
+            if _may_pass(error) and self._tries[event.id] < MOST_TRIES:
                 raise
-            log.error("routes.failed", event_name=event.name, error=error.message)  # noqa: TRY400 - its cause is in its words
+            log.exception("routes.failed", event_name=event.name, event_id=event.id)
+        del self._tries[event.id]
+
+
+def _may_pass(error: Exception) -> bool:
+    """Return whether an event may do better the next time."""
+    return error.retryable if isinstance(error, NexusError) else True
