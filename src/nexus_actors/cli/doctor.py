@@ -61,13 +61,35 @@ def check_python() -> Iterator[Finding]:
     yield Finding("python", "ok", platform.python_version())
 
 
+def check_settings() -> Iterator[Finding]:
+    """The variables of the domains; others are read by the check that needs them."""
+    from nexus_actors.analytics.settings import AnalyticsSettings
+    from nexus_actors.core.guard import GuardSettings
+    from nexus_actors.notifications.settings import NotificationSettings
+    from nexus_actors.platforms.settings import PlatformSettings
+    from nexus_actors.social.settings import SocialSettings
+
+    for settings in (
+        AnalyticsSettings,
+        GuardSettings,
+        NotificationSettings,
+        PlatformSettings,
+        SocialSettings,
+    ):
+        try:
+            settings.load()
+        except ConfigurationError as error:
+            yield Finding("settings", "missing", error.message)
+
+
 def check_ffmpeg() -> Iterator[Finding]:
     """Both programs, and the encoders and muxer that the video domain uses."""
     from nexus_actors.video.settings import VideoSettings
     from nexus_actors.video.tools import ask, find_tools
 
+    settings = VideoSettings.load()
     try:
-        tools = find_tools(VideoSettings.load())
+        tools = find_tools(settings)
     except NexusError as error:
         yield Finding("ffmpeg", "missing", error.message, install("ffmpeg"))
         return
@@ -278,6 +300,7 @@ def _check_outputs(settings: CoreSettings) -> Iterator[Finding]:
 
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     check_python,
+    check_settings,
     check_packages,
     check_ffmpeg,
     check_imagemagick,

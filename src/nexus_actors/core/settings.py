@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from .errors import ConfigurationError
 from .models import explain
@@ -57,6 +57,12 @@ class Settings(BaseSettings):
             wrong = {_as_set(name): why for name, why in explain(error).items()}
             text = "; ".join(f"{name}: {reason}" for name, reason in wrong.items())
             raise ConfigurationError(text, variables=wrong) from None
+        except SettingsError as error:  # of a field whose value is JSON
+            name = _as_set(cls._variable(str(error).split('"')[1]))
+            reason = f"is no JSON: {error.__cause__}"
+            raise ConfigurationError(
+                f"{name}: {reason}", variables={name: reason}
+            ) from None
 
     @classmethod
     def _variable(cls, field: str) -> str:

@@ -13,10 +13,13 @@ from nexus_actors.cli import cli
 from nexus_actors.cli.doctor import check_database, check_redis
 
 
-def parts() -> dict[str, dict[str, Any]]:
+def parts() -> dict[str, list[dict[str, Any]]]:
     done = CliRunner().invoke(cli, ["doctor", "--json"], standalone_mode=False)
     assert done.return_value == 1
-    return {found["part"]: found for found in json.loads(done.stdout)}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for each in json.loads(done.stdout):
+        found.setdefault(each["part"], []).append(each)
+    return found
 
 
 def test_a_setting_that_is_wrong_hides_nothing_else(
@@ -25,13 +28,20 @@ def test_a_setting_that_is_wrong_hides_nothing_else(
     monkeypatch.setenv("REDIS_URL", "redis://localhost/word")
     monkeypatch.setenv("DATABASE_URL", "postgresql://me:s3cr3t@127.0.0.1:1/nexus")
     monkeypatch.setenv("TEMP_DIR", str(tmp_path))
+    monkeypatch.setenv("FFMPEG_PRESET", "warp")
+    monkeypatch.setenv("NEXUS_PROVIDER_RATES", "[")
 
     found = parts()
+    wrong = {each["found"].partition(":")[0] for each in found["settings"]}
 
-    assert "REDIS_URL is not a redis://" in found["settings"]["found"]
-    assert "127.0.0.1:1 cannot be used" in found["database"]["found"]
+    assert wrong == {
+        "FFMPEG_PRESET",
+        "NEXUS_PROVIDER_RATES",
+        "REDIS_URL is not a redis",
+    }
+    assert "127.0.0.1:1 cannot be used" in found["database"][0]["found"]
     assert "s3cr3t" not in str(found)
-    assert found["TEMP_DIR"]["state"] == "ok"
+    assert found["TEMP_DIR"][0]["state"] == "ok"
 
 
 def test_a_setting_that_all_need_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,7 +49,7 @@ def test_a_setting_that_all_need_is_told_once(monkeypatch: pytest.MonkeyPatch) -
 
     found = parts()
 
-    assert found["settings"]["found"].startswith("REDIS_PORT: ")
+    assert [each["found"][:12] for each in found["settings"]] == ["REDIS_PORT: "]
     assert not {"redis", "database", "storage"} & found.keys()
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from nexus_actors.core.errors import ConfigurationError
 from nexus_actors.core.settings import CoreSettings, default_temp_dir
+from nexus_actors.notifications.settings import NotificationSettings
 from nexus_actors.video.settings import VideoSettings
 
 
@@ -90,6 +91,18 @@ def test_all_malformed_variables_are_named_in_one_line_without_their_values(
     assert "; NEXUS_JOB_TTL_S: " in caught.value.message
     assert "hunter" not in caught.value.message
     assert len(caught.value.message.splitlines()) == 1
+
+
+def test_a_value_that_is_no_json_is_told_by_its_variable_and_not_shown(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.setenv("NEXUS_PROVIDER_RATES", "{s3cr3t")
+
+    with pytest.raises(ConfigurationError) as caught:
+        NotificationSettings.load()
+
+    assert caught.value.message.startswith("NEXUS_PROVIDER_RATES: is no JSON: ")
+    assert "s3cr3t" not in caught.value.message
 
 
 @pytest.mark.parametrize("level", ["warning", "WARNING", "Warning"])
