@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 the work failed, 2 wrong use.
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from importlib.metadata import version
@@ -47,8 +48,11 @@ from .worker import worker
     help="Show the traceback of an error.",
 )
 @click.version_option(version("nexus-actors"), prog_name="nexus-actors")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Video, social, analytics and notification workers on dramatiq and Redis."""
+    if os.environ.get("NO_COLOR"):  # no-color.org
+        context.color = False
 
 
 for command in (

@@ -81,12 +81,14 @@ class ProgressLine:
         """Show the state; does nothing where stderr is no terminal."""
         if not sys.stderr.isatty():
             return
-        width = 28
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        width = max(4, min(28, columns - 24))
         filled = round((fraction or 0) * width)
         bar = "█" * filled + "░" * (width - filled)
         percent = "  ?" if fraction is None else f"{fraction:4.0%}"
         eta = "" if eta_s is None else f"  {eta_s:.0f} s left"
-        line = f"\r\x1b[K{bar} {percent}  {stage}{eta}"
+        text = f"{bar} {percent}  {stage}{eta}"
+        line = f"\r\x1b[K{text[: columns - 1]}"  # what wraps cannot be drawn over
         if line != self.last:
             click.echo(line, err=True, nl=False)
             self.drawn, self.last = True, line

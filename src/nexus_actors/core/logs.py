@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -121,7 +122,11 @@ def configure(
         cache_logger_on_first_use=True,
     )
     before: list[Processor] = [] if console else [structlog.processors.format_exc_info]
-    last: Processor = structlog.dev.ConsoleRenderer() if console else _to_json
+    last: Processor = (
+        structlog.dev.ConsoleRenderer(colors=not os.environ.get("NO_COLOR"))
+        if console
+        else _to_json
+    )
     handler = logging.StreamHandler()
     handler.setFormatter(
         _Formatter(

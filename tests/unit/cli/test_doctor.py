@@ -53,6 +53,19 @@ def test_a_setting_that_all_need_is_told_once(monkeypatch: pytest.MonkeyPatch) -
     assert not {"redis", "database", "storage"} & found.keys()
 
 
+@pytest.mark.parametrize("wish", ["", "1"])
+def test_who_wants_no_colours_gets_none(
+    monkeypatch: pytest.MonkeyPatch, wish: str
+) -> None:
+    monkeypatch.setenv("REDIS_PORT", "word")
+    monkeypatch.setenv("FFMPEG_PRESET", "warp")
+    monkeypatch.setenv("NO_COLOR", wish)
+
+    told = CliRunner().invoke(cli, ["doctor"], color=True).output
+
+    assert ("\x1b[" in told) == (not wish)
+
+
 @pytest.mark.parametrize(
     ("file", "state"), [("new/nexus.db", "ok"), ("taken/nexus.db", "missing")]
 )
