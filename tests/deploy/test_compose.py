@@ -95,13 +95,13 @@ def test_the_images_have_what_the_services_ask_of_them() -> None:
     found = services(FILLED)
     targets = {s["build"]["target"] for s in found.values() if "build" in s}
     constraints = (ROOT / ".ci" / "constraints.txt").read_text("utf-8")
-    moto = re.search(r"^moto==(\S+)$", constraints, re.MULTILINE)
+    moto = re.search(r"^moto==(\d+\.\d+\.)", constraints, re.MULTILINE)
 
     assert targets == {"worker-video", "worker-slim"}
     assert targets <= set(re.findall(r"^FROM \S+ AS (\S+)$", dockerfile, re.MULTILINE))
     assert all(f"{name}={value}" in dockerfile for name, value in IMAGE.items())
     assert moto
-    assert found["s3"]["image"] == f"motoserver/moto:{moto[1]}"
+    assert found["s3"]["image"].startswith(f"motoserver/moto:{moto[1]}")
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     known = extras["project"]["optional-dependencies"]
     assert set(re.findall(r"--extra (\S+)", dockerfile)) <= known.keys()
