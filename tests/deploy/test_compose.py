@@ -23,6 +23,7 @@ from composing import (
     DEPLOY,
     FILLED,
     IMAGE,
+    STORES,
     Container,
     Machine,
     documents,
@@ -88,6 +89,14 @@ def test_the_video_worker_is_given_no_credentials_but_those_of_the_store() -> No
 
     assert "env_file" not in video
     assert not {"NEXUS_SECRET_KEY", "DATABASE_URL"} & video["environment"].keys()
+
+
+def test_who_stores_something_knows_where_and_nobody_else() -> None:
+    found = services(FILLED)
+
+    knowing = {n for n, s in found.items() if "STORAGE_URL" in s.get("environment", {})}
+
+    assert knowing == STORES
 
 
 def test_the_images_have_what_the_services_ask_of_them() -> None:
