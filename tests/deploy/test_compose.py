@@ -114,6 +114,9 @@ def test_the_images_have_what_the_services_ask_of_them() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     known = extras["project"]["optional-dependencies"]
     assert set(re.findall(r"--extra (\S+)", dockerfile)) <= known.keys()
+    [user] = re.findall(r"--uid (\d+)", dockerfile)
+    scratch = [m for s in found.values() for m in s.get("tmpfs", []) if "/scratch" in m]
+    assert set(scratch) == {f"/scratch:uid={user},gid={user},mode=0700"}
     sent = (ROOT / ".dockerignore").read_text("utf-8")
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE)
     assert all(f"!{file}\n" in sent for files in copied for file in files.split())
