@@ -53,7 +53,7 @@ class Settings(BaseSettings):
             ConfigurationError: Naming each variable that is malformed, and why; or a
                 file that has no secret to read.
         """
-        read = cls._read_files(but=values or {}) | (values or {})
+        read = cls._read_files(but=values or {}) | dict(values or {})
         # by their variables: by name, a variable such as ``ffmpeg`` would be read, too
         given = {cls._variables(name)[0]: value for name, value in read.items()}
         try:

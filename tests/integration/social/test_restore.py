@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from nexus_actors.core.database import Database, upgrade
 from nexus_actors.core.keyring import Keyring, Secret
 from nexus_actors.notifications import send_notification
 from nexus_actors.sandbox.vendors.webhook import DEFAULT_SECRET
-from nexus_actors.social import Publication, publish_post
+from nexus_actors.social import Publication, State, publish_post
 from nexus_actors.social.desk import Desk
 from nexus_actors.social.errors import UnknownPublicationError
 from nexus_actors.testing.sandbox import SandboxClient
@@ -38,14 +40,20 @@ def notify(url: str, name: str, **options: Any) -> str:
 
 def post(title: str, **more: Any) -> str:
     """Send a post, whose title is its key; return its job."""
-    who = {"platform": "facebook", "account": "creator", "idempotency_key": title}
-    return publish_post.send(**who, content={"title": title}, **more).message_id
+    body: dict[str, Any] = {"platform": "facebook", "account": "creator", **more}
+    body |= {"content": {"title": title}, "idempotency_key": title}
+    return publish_post.send(**body).message_id
 
 
-def row(title: str) -> Publication | None:
+def is_so(title: str, holds: Callable[[Publication], object]) -> bool:
+    """Tell whether there is that post already, and *holds* of it."""
     with suppress(UnknownPublicationError):
-        return Desk.open().table.get(f"facebook:{title}")
-    return None
+        return bool(holds(Desk.open().table.get(f"facebook:{title}")))
+    return False
+
+
+def is_published(row: Publication) -> bool:
+    return row.state is State.PUBLISHED
 
 
 def on_postgresql(command: str, url: str, *options: str) -> bytes:
@@ -111,8 +119,8 @@ def test_an_older_queue_and_a_newer_database_do_what_is_left_and_nothing_twice(
         post("scheduled", publish_at=soon.isoformat())
         later = notify(nexus_sandbox.url, "later", delay=3_600_000)
         waiting = notify(nexus_sandbox.url, "waiting")
-        until(lambda: getattr(row("in-flight"), "attempt", None))
-        until(lambda: row("scheduled"))
+        until(lambda: is_so("in-flight", lambda row: row.attempt))
+        until(lambda: is_so("scheduled", lambda row: row.due_at))
 
         # when: the queue is copied and goes on, the database is dumped; both are lost
         files = copy_of(redis, broker.client, tmp_path)
@@ -136,7 +144,7 @@ def test_an_older_queue_and_a_newer_database_do_what_is_left_and_nothing_twice(
             jobs.wait(job, broker=broker, timeout_s=60) for job in (waiting, later)
         ]
         for title in ("in-flight", "scheduled"):
-            until(lambda t=title: getattr(row(t), "state", None) == "published", 60)
+            until(partial(is_so, title, is_published), 60)
 
     # then
     assert {record.state for record in ended} == {"succeeded"}
