@@ -108,6 +108,11 @@ def settings_page() -> str:
         "made, when a job\nstarts and when `nexus_actors.worker` is imported; no other "
         "import reads them.  Where two\nnames are given, the first wins: a host may "
         "use the second for itself.  An empty variable\ncounts as unset.\n\n"
+        "What is *never logged* is a secret, and may be in a file, as Docker, "
+        "Kubernetes and systemd\nhand them out: `NEXUS_SECRET_KEY_FILE` names the file "
+        "of `NEXUS_SECRET_KEY`, and so on.  Line\nbreaks at its end are cut.  A file "
+        "that is missing, unreadable or empty is an error; a\nvariable wins over its "
+        "file.  Of a changed file, a process knows when it is started anew.\n\n"
         + settings_section("Engine and storage", CoreSettings)
         + settings_section("Video", VideoSettings)
         + settings_section("Social", SocialSettings)

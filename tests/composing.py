@@ -41,6 +41,9 @@ FILLED: Final = {
     "FFMPEG_PRESET": "ultrafast",
 }
 
+#: Who reads and writes media; reports are stored, too.
+STORES: Final = {"video-processor", "social-publisher", "analytics-aggregator"}
+
 #: What the images set, as deploy/Dockerfile does.
 IMAGE: Final = {"HEALTH_CHECK_HOST": "0.0.0.0", "TEMP_DIR": "/scratch"}
 

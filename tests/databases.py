@@ -36,11 +36,12 @@ class PostgreSQL:
     def url(self, name: str, scheme: str = "postgresql") -> str:
         return f"{scheme}://nexus:pa55word@/{name}?host={self.folder}"
 
-    def create(self) -> str:
+    def create(self, encoding: str = "UTF8") -> str:
         """Make an empty database and return its URL."""
         name = f"test_{uuid.uuid4().hex}"
+        how = f"TEMPLATE template0 ENCODING '{encoding}'"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')
+            connection.execute(f'CREATE DATABASE "{name}" {how}')
         return self.url(name)
 
     @contextmanager

@@ -2,9 +2,10 @@
 
 A block with a caption is written to that file.  ``python`` is run as a script;
 ``console`` are commands after ``$``, with what they print (``…`` stands for anything);
-``json``, ``toml`` and ``ini`` are parsed; the metrics of ``promql`` must be there.
-``sh`` is for the reader's own machine, since it installs, deploys or asks for what no
-test has: it is checked by `shells` and not run.  ``text`` is output, or a drawing.
+``json``, ``toml``, ``yaml`` and ``ini`` are parsed; the metrics of ``promql`` must be
+there.  ``sh`` is for the reader's own machine, since it installs, deploys or asks for
+what no test has: it is checked by `shells` and not run.  ``text`` is output, or a
+drawing.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from ruamel.yaml import YAML
 
 from conftest import until
 from shells import FOREIGN, OURS, check_shell, known_metrics
@@ -202,6 +205,8 @@ def check(block: Block) -> None:
         tomllib.loads(block.text)
     elif block.kind == "ini":
         configparser.ConfigParser(strict=False).read_string(block.text)
+    elif block.kind == "yaml":
+        YAML(typ="safe").load(block.text)
     elif block.kind == "promql":
         named = set(re.findall(r"nexus_\w+", block.text))
         assert named, f"line {block.line}: no metric of ours"

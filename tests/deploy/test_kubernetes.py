@@ -9,7 +9,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from composing import DEPLOY, FILLED, documents, services
+from composing import DEPLOY, FILLED, STORES, documents, services
 from nexus_actors.app import WORKERS, actors_of
 
 
@@ -102,9 +102,17 @@ def test_what_the_pods_read_their_environment_from_is_there() -> None:
                 known = config if "configMapRef" in source else secrets
                 [reference] = source.values()
                 assert reference["name"] in known
-    video = pod_of(named("Deployment")["video-processor"])["containers"][0]["envFrom"]
-    read = {next(iter(source.values()))["name"] for source in video}
-    assert not read & {"nexus-actors-database", "nexus-actors-vendors"}
+    read = {
+        name: {next(iter(s.values()))["name"] for s in container["envFrom"]}
+        for name, found in named("Deployment").items()
+        for container in pod_of(found)["containers"]
+    }
+    opens_files_of_strangers = read["video-processor"]
+    assert not opens_files_of_strangers & {
+        "nexus-actors-database",
+        "nexus-actors-vendors",
+    }
+    assert {name for name in read if "nexus-actors-storage" in read[name]} == STORES
 
 
 def test_every_worker_is_scaled_by_the_backlog_of_its_own_queue() -> None:

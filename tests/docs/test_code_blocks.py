@@ -105,8 +105,8 @@ def test_every_file_that_a_page_has_its_reader_write_is_used_on_the_page() -> No
 
 
 def test_a_block_of_a_kind_that_nobody_knows_fails() -> None:
-    with pytest.raises(AssertionError, match="line 3: nobody runs 'yaml'"):
-        check(Block(kind="yaml", caption="", text="a: b\n", line=3))
+    with pytest.raises(AssertionError, match="line 3: nobody runs 'rust'"):
+        check(Block(kind="rust", caption="", text="a: b\n", line=3))
 
 
 @pytest.mark.parametrize(

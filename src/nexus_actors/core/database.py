@@ -119,7 +119,8 @@ class Database:
         else:
             engine = create_engine(
                 url,
-                connect_args={"connect_timeout": CONNECT_S},
+                # of a server that has no encoding, bytes would come, and no text
+                connect_args={"connect_timeout": CONNECT_S, "client_encoding": "utf8"},
                 hide_parameters=True,
                 isolation_level="READ COMMITTED",
                 pool_pre_ping=True,

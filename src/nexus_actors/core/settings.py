@@ -3,15 +3,18 @@
 A variable that the original system had keeps its generic name (``LOG_LEVEL``), and
 ``NEXUS_<NAME>`` wins over it, since a host may use the same name for itself.  What
 this library has added is read as ``NEXUS_<NAME>`` alone.  Empty means unset.
+
+Docker and Kubernetes mount secrets as files: ``<VARIABLE>_FILE`` names such a file for
+every setting that is a secret.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -47,10 +50,12 @@ class Settings(BaseSettings):
         """Read the environment; *values* by field name win over it.
 
         Raises:
-            ConfigurationError: Naming each variable that is malformed, and why.
+            ConfigurationError: Naming each variable that is malformed, and why; or a
+                file that has no secret to read.
         """
+        read = cls._read_files(but=values or {}) | dict(values or {})
         # by their variables: by name, a variable such as ``ffmpeg`` would be read, too
-        given = {cls._variable(name): value for name, value in (values or {}).items()}
+        given = {cls._variables(name)[0]: value for name, value in read.items()}
         try:
             return cls(**given)
         except ValidationError as error:
@@ -58,16 +63,53 @@ class Settings(BaseSettings):
             text = "; ".join(f"{name}: {reason}" for name, reason in wrong.items())
             raise ConfigurationError(text, variables=wrong) from None
         except SettingsError as error:  # of a field whose value is JSON
-            name = _as_set(cls._variable(str(error).split('"')[1]))
+            name = _as_set(cls._variables(str(error).split('"')[1])[0])
             reason = f"is no JSON: {error.__cause__}"
             raise ConfigurationError(
                 f"{name}: {reason}", variables={name: reason}
             ) from None
 
     @classmethod
-    def _variable(cls, field: str) -> str:
+    def _read_files(cls, *, but: Container[str]) -> dict[str, Any]:
+        """Return the secrets, by field, that the environment says are in files."""
+        return {
+            name: _content(variable)
+            for name, field in cls.model_fields.items()
+            if SecretStr in get_args(field.annotation) and name not in but
+            if (variable := _naming_a_file(cls._variables(name)))
+        }
+
+    @classmethod
+    def _variables(cls, field: str) -> list[str]:
         alias = cls.model_fields[field].validation_alias
-        return str(alias.choices[0] if isinstance(alias, AliasChoices) else alias)
+        names = alias.choices if isinstance(alias, AliasChoices) else [alias]
+        return [str(name) for name in names]
+
+
+def _naming_a_file(variables: list[str]) -> str | None:
+    """Return what is set to a file's name, unless a value goes before it."""
+    for name in variables:
+        if os.environ.get(name):
+            return None
+        if os.environ.get(f"{name}_FILE"):
+            return f"{name}_FILE"
+    return None
+
+
+def _content(variable: str) -> str:
+    path = os.environ[variable]
+    try:
+        text = Path(path).read_text("utf-8").rstrip("\r\n")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+    except UnicodeDecodeError:
+        reason = "is no text"
+    else:
+        if text:
+            return text
+        reason = "is empty"
+    message = f"{variable}: {path}: {reason}"
+    raise ConfigurationError(message, variables={variable: f"{path}: {reason}"})
 
 
 def _as_set(name: str) -> str:

@@ -259,6 +259,7 @@ class Sealing(Message):
 def keyring_in_use() -> Any:
     """Return what seals, if there is a key; asked often, it looks at no other."""
     key = os.environ.get("NEXUS_SECRET_KEY")
+    key = key or os.environ.get("NEXUS_SECRET_KEY_FILE")
     return _made(key) if key else None
 
 

@@ -254,6 +254,19 @@ def test_the_scheme_that_hosting_services_use_works(
     connect(url).close()
 
 
+def test_a_database_that_was_made_without_an_encoding_keeps_text_as_text(
+    postgresql: PostgreSQL, open_database: OpenDatabase
+) -> None:
+    url = postgresql.create(encoding="SQL_ASCII")  # as where no locale is installed
+    database = open_database(url)
+
+    upgrade(database)
+    with database.begin() as connection:
+        kept = connection.scalar(sa.text("SELECT :word").bindparams(word="Zoë ☃"))
+
+    assert kept == "Zoë ☃"
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 
+import nexus_actors
 from nexus_actors.core.errors import ConfigurationError
-from nexus_actors.core.settings import CoreSettings, default_temp_dir
+from nexus_actors.core.settings import CoreSettings, Settings, default_temp_dir
 from nexus_actors.notifications.settings import NotificationSettings
 from nexus_actors.video.settings import VideoSettings
 
@@ -155,3 +159,96 @@ def test_a_bit_rate_that_is_none_is_refused(
 
     with pytest.raises(ConfigurationError, match="AUDIO_BITRATE"):
         VideoSettings.load()
+
+
+def every_secret() -> list[tuple[type[Settings], str, str]]:
+    """Return each secret of all settings: its class, its field and its variable."""
+    for module in iter_modules(nexus_actors.__path__, "nexus_actors."):
+        with suppress(ModuleNotFoundError):
+            import_module(f"{module.name}.settings")
+    import_module("nexus_actors.core.settings")
+    found, classes = [], [Settings]
+    while classes:
+        model = classes.pop()
+        classes += model.__subclasses__()
+        found += [
+            (model, name, str(getattr(alias, "choices", [alias])[0]))
+            for name, field in model.model_fields.items()
+            if "SecretStr" in str(field.annotation)
+            for alias in [field.validation_alias]
+        ]
+    return found
+
+
+def test_every_secret_may_be_in_a_file(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text("hunt\ner2\r\n", "utf-8")
+
+    secrets = every_secret()
+
+    assert len(secrets) >= 16
+    for model, field, variable in secrets:
+        environment.setenv(f"{variable}_FILE", str(file))
+        assert getattr(model.load(), field).get_secret_value() == "hunt\ner2"
+        assert field in model.load().model_fields_set
+        assert (
+            getattr(model.load({field: "other"}), field).get_secret_value() == "other"
+        )
+        environment.delenv(f"{variable}_FILE")
+
+
+@pytest.mark.parametrize(
+    ("variables", "password"),
+    [
+        ({"REDIS_PASSWORD_FILE": "file"}, "filed"),
+        ({"REDIS_PASSWORD_FILE": "file", "REDIS_PASSWORD": "set"}, "set"),
+        ({"REDIS_PASSWORD_FILE": "file", "REDIS_PASSWORD": ""}, "filed"),
+        ({"REDIS_PASSWORD_FILE": "file", "NEXUS_REDIS_PASSWORD": "set"}, "set"),
+        ({"REDIS_PASSWORD_FILE": "none", "NEXUS_REDIS_PASSWORD_FILE": "file"}, "filed"),
+        ({"REDIS_PASSWORD": "set", "NEXUS_REDIS_PASSWORD_FILE": "file"}, "filed"),
+        ({"REDIS_PASSWORD": "set", "NEXUS_REDIS_PASSWORD_FILE": ""}, "set"),
+        ({"REDIS_HOST_FILE": "none"}, None),
+    ],
+)
+def test_a_variable_wins_over_its_file_and_our_own_name_over_both(
+    variables: dict[str, str],
+    password: str | None,
+    environment: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").write_text("filed\n", "utf-8")
+    environment.chdir(tmp_path)
+    for name, value in variables.items():
+        environment.setenv(name, value)
+
+    found = CoreSettings.load().redis_password
+
+    assert (found and found.get_secret_value()) == password
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "no such file or directory"),
+        (b"\n", "is empty"),
+        (b"\xff\xfe", "is no text"),
+    ],
+)
+def test_a_file_without_a_secret_is_named_with_its_variable(
+    content: bytes | None,
+    reason: str,
+    environment: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "key"
+    if content is not None:
+        file.write_bytes(content)
+    environment.setenv("NEXUS_SECRET_KEY_FILE", str(file))
+
+    with pytest.raises(ConfigurationError) as caught:
+        CoreSettings.load()
+
+    assert caught.value.message == f"NEXUS_SECRET_KEY_FILE: {file}: {reason}"
+    assert list(caught.value.details["variables"]) == ["NEXUS_SECRET_KEY_FILE"]

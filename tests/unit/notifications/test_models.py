@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from databases import make_key
 from nexus_actors.core.errors import InvalidRequestError
 from nexus_actors.notifications.adapters.webhook import written
 from nexus_actors.notifications.content import WebhookMessage
@@ -80,3 +82,20 @@ def test_half_a_character_keeps_nothing_from_being_sent() -> None:
         "?",
     )
     assert sent["data"] == {"title": "cut ?", "whole": "\U0001f600"}
+
+
+@pytest.mark.parametrize("name", ["NEXUS_SECRET_KEY", "NEXUS_SECRET_KEY_FILE"])
+def test_what_only_the_person_may_read_is_sealed_where_there_is_a_key(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text(make_key() + "\n", "utf-8")
+    monkeypatch.setenv(name, str(tmp_path / "key") if "FILE" in name else make_key())
+    body = {"type": "email", "template": "email-welcome", "email": {"to": "a@b.io"}}
+    data = {"template_data": {"code": "hunter2"}}
+
+    request = SendNotificationRequest.parse(body | data, what="send_notification")
+    written = request.to_json()
+
+    assert "hunter2" not in json.dumps(written)
+    read = SendNotificationRequest.parse(written, what="send_notification")
+    assert read == request
