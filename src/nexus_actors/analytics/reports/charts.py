@@ -14,8 +14,8 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from .comparisons import BLOCK_H, BLOCKS, CELL_POSTS, WEEKDAYS
-from .wording import WEEKDAYS as NAMES
-from .wording import number, times
+from .terms import WEEKDAYS as NAMES
+from .terms import number, times
 
 
 WIDTH: Final = 360
