@@ -105,6 +105,9 @@ def test_the_images_have_what_the_services_ask_of_them() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     known = extras["project"]["optional-dependencies"]
     assert set(re.findall(r"--extra (\S+)", dockerfile)) <= known.keys()
+    # reports as PDF, with the emoji of titles
+    for part in ("--extra pdf", "libpangoft2-1.0-0", "fonts-noto-color-emoji"):
+        assert part in dockerfile, part
     sent = (ROOT / ".dockerignore").read_text("utf-8")
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE)
     assert all(f"!{file}\n" in sent for files in copied for file in files.split())
