@@ -159,16 +159,27 @@ def weakest(section: Body) -> str:
 
 def statement(one: Body) -> str:
     """Return what an insight says."""
-    args, evidence = one["statement"]["args"], one["evidence"]
-    low, high = (times(edge) for edge in evidence["ci"])
-    interval = f"90\u00a0% interval {low} to {high}"
-    how = f"{times(args['ratio'])} views after 7 days ({interval})"
+    args = one["statement"]["args"]
+    how = f"{times(args['ratio'])} views after 7 days ({interval(one)})"
     if one["statement"]["key"] == "format_better":
         return f"{kind(args['a']).capitalize()} got {how} against {kind(args['b'])}."
     return (
         f"Posts published on {WEEKDAYS[args['weekday']]}s from {args['hour']:02d}:00 "
         f"to {args['until']:02d}:00 got {how} against what format and trend let expect."
     )
+
+
+def interval(one: Body) -> str:
+    """Return between what an insight's effect lies."""
+    low, high = (times(edge) for edge in one["evidence"]["ci"])
+    return f"90\u00a0% interval {low} to {high}"
+
+
+def tested(count: int) -> str:
+    """Return how much was looked at for an insight."""
+    if count == 1:
+        return "It is the only comparison that was tested."
+    return f"{count} comparisons were tested together."
 
 
 def advice(one: Body) -> str:
@@ -198,17 +209,17 @@ def thin(one: Body) -> str:
     have, need = one["have"], one["need"]
     if one["key"] == "one_format":
         name = kind(one["kinds"][0])
-        return f"Formats: all {have} posts that can be compared are {name}."
+        return f"Formats: there are only {name} to compare, {counted(have)}."
     if one["key"] == "formats":
         return (
             f"Formats: two with at least {need} posts each can be compared; "
-            f"there are {have} posts of the last 90 days in all."
+            f"the last 90 days have {counted(have)} in all."
         )
     if one["key"] == "scattered":
         return f"Best times: no time of the week has {need} posts."
     return (
         f"Best times: {need} posts of the last 90 days are needed, {have} can be "
-        f"compared; {one['missing']} are missing."
+        f"compared; {one['missing']} {'is' if one['missing'] == 1 else 'are'} missing."
     )
 
 
@@ -224,7 +235,11 @@ def format_rows(formats: Sequence[Body]) -> list[dict[str, Any]]:
 
 def to_do(section: Body) -> list[str]:
     """Return what to do, each with what it rests on; never without evidence."""
-    found = [f"{advice(one)[:-1]} ({evidence(one)})." for one in section["insights"]]
+    found = [
+        f"{advice(one)[:-1]} ({times(one['evidence']['effect'])} views, "
+        f"{interval(one)}; {evidence(one)})."
+        for one in section["insights"]
+    ]
     if section["anomalies"]:
         one = max(section["anomalies"], key=_size)
         verb = "repeat what caused" if is_up(one) else "find out what caused"
@@ -249,8 +264,12 @@ def _size(one: Body) -> float:
 
 def posts_text(section: Body) -> str:
     """Return how many posts can be compared."""
-    n = section["compared_posts"]
-    return f"{n} post" if n == 1 else f"{n} posts"
+    return counted(section["compared_posts"])
+
+
+def counted(posts: int) -> str:
+    """Return so many posts."""
+    return f"{posts} post" if posts == 1 else f"{posts} posts"
 
 
 def is_up(one: Body) -> bool:
