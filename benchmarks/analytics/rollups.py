@@ -113,31 +113,45 @@ def measured(work: Callable[[], None], count: int) -> float:
 # ours
 
 
-def ours(world: World, folder: Path) -> float:
-    """Write and roll up with the library."""
+@contextmanager
+def known(world: World, folder: Path) -> Iterator[tuple[Database, Path]]:
+    """Yield a database of the library's that knows the posts, and its file."""
     with tempfile.TemporaryDirectory(dir=folder) as name:
-        url = f"sqlite:///{name}/nexus.db"
-        database = Database.open(CoreSettings.load({"database_url": url}))
+        path = Path(name) / "nexus.db"
+        database = Database.open(
+            CoreSettings.load({"database_url": f"sqlite:///{path}"})
+        )
         upgrade(database)
-        snapshots = Snapshots(database)
         for number in range(ACCOUNTS):
-            snapshots.owner("tiktok", f"account-{number}", time_zone=ZONE)
+            owner = f"account-{number}"
+            Snapshots(database).owner("tiktok", owner, time_zone=ZONE)
         posts = [
             {"account_id": owner, "external_id": str(number), "stale_ms": 0}
             for number, owner in enumerate(world.owners)
         ]
         with database.begin() as connection:
             connection.execute(analytics_posts.insert(), posts)
+        yield database, path
+        database.close()
+
+
+def ingest(world: World, database: Database) -> None:
+    """Write the snapshots with the library."""
+    for at in range(0, world.size, ROWS):
+        with database.begin() as connection:
+            Snapshots(database).insert(connection, world.part(at, at + ROWS))
+
+
+def ours(world: World, folder: Path) -> float:
+    """Write and roll up with the library."""
+    with known(world, folder) as (database, path):
 
         def work() -> None:
-            for at in range(0, world.size, ROWS):
-                with database.begin() as connection:
-                    snapshots.insert(connection, world.part(at, at + ROWS))
+            ingest(world, database)
             Rollups(database).roll()
 
         found = measured(work, world.size)
-        check(Path(name) / "nexus.db", "nexus_post_days", "nexus_account_weeks", world)
-        database.close()
+        check(path, "nexus_post_days", "nexus_account_weeks", world)
     return found
 
 

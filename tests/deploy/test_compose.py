@@ -117,6 +117,9 @@ def test_the_images_have_what_the_services_ask_of_them() -> None:
     [user] = re.findall(r"--uid (\d+)", dockerfile)
     scratch = [m for s in found.values() for m in s.get("tmpfs", []) if "/scratch" in m]
     assert set(scratch) == {f"/scratch:uid={user},gid={user},mode=0700"}
+    # reports as PDF, with the emoji of titles
+    for part in ("--extra pdf", "libpangoft2-1.0-0", "fonts-noto-color-emoji"):
+        assert part in dockerfile, part
     sent = (ROOT / ".dockerignore").read_text("utf-8")
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE)
     assert all(f"!{file}\n" in sent for files in copied for file in files.split())

@@ -1,6 +1,12 @@
 """A SQLite database with one table, made of arrays: rows that need no binding.
 
-It is written as SQLite's file format, which is documented and kept stable, has it.  A
+Row by row, Python's SQLite takes 1.5 times the processor's time for snapshots and their
+rollups; JSON that SQLite takes apart, or several rows in a statement, are no quicker,
+and to work out days in SQL takes twice the time.  Where Python's SQLite takes no
+database whole, rows are bound one by one (`arrays`); all comes out the same.
+
+It is written as SQLite's file format, which is documented and kept stable, has it, and
+SQLite is asked for nothing but to read it: the file that is kept is its own work.  A
 table is a tree of pages; here one page, the root, leads to all leaves with the rows.
 All numbers take eight bytes, so all rows are of one length and all leaves look alike.
 """

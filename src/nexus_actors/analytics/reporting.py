@@ -115,10 +115,10 @@ def _judge(database: Database, number: int) -> int:
 
 
 def _told(platform: str, account: str, key: int, one: Finding) -> dict[str, Any]:
-    from .reports import wording
+    from .reports import terms
 
     names = ("value", "low", "high")
-    words = {name: wording.amount(one.metric, getattr(one, name)) for name in names}
+    words = {name: terms.amount(one.metric, getattr(one, name)) for name in names}
     each = " a day" if one.kind in {"rise", "fall"} else ""
     return {
         "anomaly": key,
@@ -356,12 +356,12 @@ class _Making:
 
     def emit(self, row: Mapping[Any, Any]) -> bool:
         """Tell each person of the report; return whether nothing is left to tell."""
-        from .reports import wording
+        from .reports import terms, wording
 
         body, url = row["body"], self.link(row["files"])
         told = {
             "report": row["id"],
-            "period": wording.period(body["period"]),
+            "period": terms.period(body["period"]),
             "length": body["period"]["length"],
             "title": wording.name_of(body),
             "data_through": body["data_through"],

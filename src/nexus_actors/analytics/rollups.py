@@ -121,7 +121,7 @@ class Rollups:
                 posts.stale_ms.is_not(None), tuple_(posts.account_id, posts.id) > after
             )
             .order_by(posts.account_id, posts.id)
-            .limit(POSTS)
+            .limit(min(POSTS, self.batch))  # each has one snapshot at least
         )
         if account is not None:
             query = query.where(posts.account_id == account)

@@ -317,8 +317,13 @@ class Amounts(Law):
         """Return how many deviations the sum lies out."""
         tail = at_least if up else at_most
         found = deviation(tail(self.total, self.mean, self.spread))
-        slant = self.slant() * (found**2 - 1)
-        return found - slant if up else found + slant
+        slant = self.slant()
+        if not up:
+            return found + slant * (found**2 - 1)
+        # an expansion: far out, it would take more from what is more.  From where half
+        # of that is left on, half of it counts
+        near = min(found, 1 / (4 * slant)) if slant else found
+        return near - slant * (near**2 - 1) + (found - near) / 2
 
     def slant(self) -> float:
         """Return how much less to the left this law leans than a negative binomial.

@@ -1,14 +1,16 @@
 """How new each row of a regular series is, against all rows before it.
 
 Simple measures look at a row: how far it lies from the rows just before, from the same
-time of the day and week before, from both, and from all values so far, and how far the
-mean of the last rows has moved.  None of them has a unit: each is divided by what
-the same measure reached in its largest half per cent of rows so far.  So a series
-whose spikes are common needs larger ones, and one threshold serves all series.
+time of the day and week before, from both, from all values so far and from the nearest
+of them, how far the mean of the last rows has moved, and for how long the value has
+been the same.  None of them has a unit: each is divided by what the same measure
+reached in its largest rows so far, one in a hundred or fewer.  So a series whose spikes
+are common needs larger ones, and one threshold serves all series.
 """
 
 from __future__ import annotations
 
+import math
 from bisect import insort
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -35,14 +37,21 @@ LEARNING: Final = 30
 #: The rows before, whose median a row is held against.
 NEAR: Final = 9
 #: Means of so many rows are held against the means of as many before.
-SPANS: Final = (6, 24, 96)
+SPANS: Final = (6, 12, 24, 48, 96)
 #: Rows about the same time of an earlier day, where a period has so many times more.
 ABOUT: Final = 2
 ROWS_A_PLACE: Final = 20
-#: The share of rows that are taken for the large ones.
-LARGE: Final = 0.005
-#: Beyond all values so far by this share of their range: twice as far as is large.
+#: The share of rows that are taken for the large ones; and of many rows, so many for
+#: each of their square root: who looks at minutes wants not ten times the alarms.
+LARGE: Final = 0.01
+LARGE_ROOT: Final = 0.3
+#: Beyond all values so far by this share of their range: twice as far as is large; so
+#: far from the nearest of them: as far.
 BEYOND: Final = 0.05
+#: A value that has stood still for so many rows more than is large is as unusual as
+#: that; and it counts for no more than so many times as much.
+STANDSTILL: Final = 20
+LONGEST: Final = 4.0
 #: What is smaller than this share of the largest value is no change.
 LEAST: Final = 0.001
 #: A row is news if none of this share of the rows before it was newer.
@@ -57,10 +66,10 @@ def score(
 ) -> Floats:
     """Return how unusual each row is, from 0 to 1.
 
-    At 0.5, a row is as unusual as the most unusual half per cent before it; at 0.9,
-    it lies three times as far out.  It depends on the rows up to it alone.  It marks
-    the beginning: while something lasts, only what is still more unusual scores high.
-    The first 30 rows, and rows without a value, have the score 0.
+    At 0.5, a row is as unusual as the most unusual ones before it, of 4,000 the 18th;
+    at 0.9, it lies three times as far out.  It depends on the rows up to it alone.  It
+    marks the beginning: while something lasts, only what is still more unusual scores
+    high.  The first 30 rows, and rows without a value, have the score 0.
 
     Args:
         timestamps: Dates, times or texts in ISO 8601, at regular intervals from
@@ -118,9 +127,13 @@ def measures(seconds: Floats, values: Floats) -> list[Floats]:
     wanted = [near, season, np.minimum(near, season)]
     wanted += [moved(values, span) for span in SPANS]
     found = [ratio(measure, large(measure) + least) for measure in wanted]
+    reach = highest - lowest
     outside = np.maximum(0.0, np.maximum(values - highest, lowest - values))
-    share = ratio(outside, highest - lowest + least)
-    return [*found, np.where(outside > 0, 1 + share / BEYOND, 0.0)]
+    beyond = 1 + ratio(outside, reach + least) / BEYOND
+    found.append(np.where(outside > 0, beyond, 0.0))
+    new = nearest(values)
+    found.append(ratio(new, large(new) + BEYOND * reach + least))
+    return [*found, standstill(values)]
 
 
 def ratio(measure: Floats, large: Floats) -> Floats:
@@ -171,6 +184,37 @@ def moved(values: Floats, span: int) -> Floats:
     return np.abs(total - delayed(total, span)) / span
 
 
+def nearest(values: Floats) -> Floats:
+    """Return how far each row lies from the nearest value before it."""
+    order = np.argsort(values, kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    padded = [-np.inf, *values[order].tolist(), np.inf]
+    less, more = list(range(-1, len(order) + 1)), list(range(1, len(order) + 3))
+    found = np.empty_like(values)
+    for row in range(len(order) - 1, 0, -1):  # the last one leaves the ranks first
+        at = int(place[row]) + 1
+        left, right = less[at], more[at]
+        found[row] = min(padded[at] - padded[left], padded[right] - padded[at])
+        more[left], less[right] = right, left
+    found[:1] = 0.0
+    return found
+
+
+def standstill(values: Floats) -> Floats:
+    """Return how long each value has stood still, in relation to what is large for it.
+
+    It grows in steps of the double: what goes on standing still is told few times.
+    """
+    rows = np.arange(len(values))
+    changed = np.diff(values, prepend=values[0]) != 0
+    begins = np.maximum.accumulate(np.where(changed, rows, 0))
+    lasted = (rows - begins).astype(np.float64)
+    times = lasted / (large(lasted)[begins] + STANDSTILL)
+    steps = np.exp2(np.floor(np.log2(times, where=times > 0, out=np.zeros_like(times))))
+    return np.where(times > 0, np.minimum(steps, LONGEST), 0.0)
+
+
 def factors(span: int) -> list[int]:
     """Return numbers whose product is *span*: it is summed up in so many steps."""
     found = []
@@ -191,16 +235,20 @@ def delayed(values: Floats, rows: int) -> Floats:
 def large(measure: Floats) -> Floats:
     """Return the least of the largest rows before each."""
     found = np.empty_like(measure)
-    most = int(LARGE * len(measure)) + 1
+    most = many(len(measure))
     top: list[float] = []
     for row, value in enumerate(measure.tolist()):
-        count = max(1, int(LARGE * row))
-        found[row] = top[-count] if top else np.inf
+        found[row] = top[-many(row)] if top else np.inf
         if len(top) < most or value > top[0]:
             insort(top, value)
             if len(top) > most:
                 del top[0]
     return found
+
+
+def many(rows: int) -> int:
+    """Return how many of *rows* are the large ones."""
+    return max(1, int(min(LARGE * rows, LARGE_ROOT * math.sqrt(rows))))
 
 
 def news(ratios: Floats) -> Floats:

@@ -14,8 +14,8 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from .comparisons import BLOCK_H, BLOCKS, CELL_POSTS, WEEKDAYS
-from .wording import WEEKDAYS as NAMES
-from .wording import number, times
+from .terms import WEEKDAYS as NAMES
+from .terms import number, times
 
 
 WIDTH: Final = 360
@@ -28,6 +28,8 @@ BOTTOM: Final = 24
 #: How many marks an axis has at most.
 MARKS: Final = 4
 LABELS: Final = 7
+#: From a label's middle to its end.
+HALF_LABEL: Final = 17
 
 #: The colours of paper, by class.
 INK: Final = {
@@ -288,7 +290,11 @@ def _days(days: Sequence[str], step: float) -> Markup:
         when = date.fromisoformat(days[at])
         short = len(days) <= LABELS
         text = f"{when:%a} {when.day}" if short else f"{when.day} {when:%b}"
-        found += _text(LEFT + (at + 0.5) * step, HEIGHT - 8, text)
+        x = LEFT + (at + 0.5) * step
+        if x > WIDTH - HALF_LABEL:  # it would be cut off
+            found += _text(WIDTH, HEIGHT - 8, text, anchor="end")
+        else:
+            found += _text(x, HEIGHT - 8, text)
     return found
 
 

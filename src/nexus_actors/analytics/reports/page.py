@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from . import charts, wording
+from . import charts, terms, wording
 
 
 #: What a picture is, by its first bytes; others are left out.
@@ -88,6 +88,6 @@ def _parts() -> tuple[str, Template]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(words=wording, charts=charts, link=link)
+    environment.globals.update(words=wording, terms=terms, charts=charts, link=link)
     template = environment.from_string((folder / "report.html").read_text("utf-8"))
     return style, template

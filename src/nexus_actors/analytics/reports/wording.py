@@ -1,55 +1,32 @@
 """The words of a report: sentences made from its keys and numbers.
 
-All text of a report stands here and in its page, so that what it says is in one place.
+All text of a report stands here, in `terms` and in its page, so that what it says is in
+one place.
 """
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from collections.abc import Sequence
 from math import log1p
 from typing import Any, Final
 
-
-Body = Mapping[str, Any]
-
-#: What people call the platforms; another package's is called by its name.
-PLATFORMS: Final = {
-    "facebook": "Facebook",
-    "instagram": "Instagram",
-    "tiktok": "TikTok",
-    "youtube": "YouTube",
-}
-
-METRICS: Final = {
-    "views": "Views",
-    "likes": "Likes",
-    "comments": "Comments",
-    "shares": "Shares",
-    "saves": "Saves",
-    "watch_ms": "Watch time",
-    "followers": "Followers",
-    "engagement_rate": "Engagement rate",
-    "posts_published": "Posts published",
-    "reach": "Reach",
-}
-
-FORMATS: Final = {
-    "reels": "reels",
-    "reel": "reels",
-    "feed": "feed posts",
-    "story": "stories",
-    "video": "videos",
-    "short": "Shorts",
-    "image": "pictures",
-    "post": "posts",
-}
-
-WEEKDAYS: Final = (
-    *("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"),
-    "Sunday",
+from .terms import (
+    METRICS,
+    WEEKDAYS,
+    Body,
+    amount,
+    change,
+    day,
+    kind,
+    listed,
+    number,
+    percent,
+    platform,
+    signed,
+    times,
+    title,
 )
+
 
 LENGTHS: Final = {
     "day": "Daily report",
@@ -82,128 +59,6 @@ NO_CHANGE: Final = {
     "days_missing": "not comparable: some days are missing",
     "small_base": "too few to say in per cent",
 }
-
-MINUS: Final = "\N{MINUS SIGN}"
-NONE: Final = "n/a"
-
-_THOUSAND: Final = 1000
-_LONG_S: Final = 90
-_HOUR_S: Final = 3600
-
-
-def number(value: float | None) -> str:
-    """Return a count as people read it."""
-    if value is None:
-        return NONE
-    return f"{round(value):,}".replace("-", MINUS)
-
-
-def signed(value: float | None) -> str:
-    """Return a difference, with its sign."""
-    if value is None:
-        return NONE
-    rounded = round(value)
-    return f"+{rounded:,}" if rounded > 0 else number(rounded)
-
-
-def percent(value: float | None) -> str:
-    """Return a share; of less than 10 %, with one decimal or two."""
-    if value is None:
-        return NONE
-    per_cent = 100 * value
-    places = 2 if abs(per_cent) < 1 else 1
-    return f"{per_cent:.{places}f}\u00a0%".replace("-", MINUS)
-
-
-def change(value: float | None) -> str:
-    """Return a change, with its sign."""
-    if value is None:
-        return ""
-    per_cent = 100 * value
-    places = 0 if abs(per_cent) >= 10 else 1  # noqa: PLR2004 - two figures do
-    text = f"{per_cent:+,.{places}f}"
-    if not text.strip("+-0.,"):
-        return "no change"
-    return f"{text}\u00a0%".replace("-", MINUS)
-
-
-def times(ratio: float) -> str:
-    """Return a ratio as a change."""
-    return change(ratio - 1)
-
-
-def span_of_time(ms: float | None) -> str:
-    """Return a length of time as people read it."""
-    if ms is None:
-        return NONE
-    seconds = ms / _THOUSAND
-    if seconds >= _HOUR_S:
-        return f"{seconds / _HOUR_S:,.1f} h"
-    if seconds >= _LONG_S:
-        return f"{seconds / 60:,.0f} min"
-    return f"{seconds:,.0f} s"
-
-
-def amount(metric: str, value: float | None) -> str:
-    """Return a figure in the words of its metric."""
-    if metric == "watch_ms":
-        return span_of_time(value)
-    return percent(value) if metric == "engagement_rate" else number(value)
-
-
-def day(iso: str) -> str:
-    """Return a date."""
-    return _day(date.fromisoformat(iso))
-
-
-def _day(when: date) -> str:
-    return f"{when.day} {when:%b %Y}"
-
-
-def moment(iso: str) -> str:
-    """Return a time of day with its date and weekday."""
-    at = datetime.fromisoformat(iso)
-    return f"{at:%a} {_day(at)}, {at:%H:%M}"
-
-
-def period(body: Body) -> str:
-    """Return a period, such as ``16 to 22 Nov 2026``."""
-    since, until = (date.fromisoformat(body[name]) for name in ("since", "until"))
-    if since == until:
-        return f"{since:%A}, {_day(since)}"
-    if body["length"] == "month":
-        return f"{since:%B %Y}"
-    first = str(since.day)
-    if (since.year, since.month) != (until.year, until.month):
-        first += f" {since:%b}"
-    if since.year != until.year:
-        first += f" {since.year}"
-    text = f"{first} to {_day(until)}"
-    if body["length"] == "week":
-        text += f" (week {since.isocalendar().week})"
-    return text
-
-
-def platform(name: str) -> str:
-    """Return what people call a platform."""
-    return PLATFORMS.get(name, name)
-
-
-def kind(name: str | None) -> str:
-    """Return what people call posts of a format."""
-    return FORMATS.get(name or "post", f"{name} posts")
-
-
-def title(post: Body, most: int = 70) -> str:
-    """Return what a post is called: without marks that turn what follows around."""
-    text = post.get("title") or f"Post {post['id']}"
-    kept = "".join(" " if unicodedata.category(c) in TURNING else c for c in text)
-    text = " ".join(kept.split()) or f"Post {post['id']}"
-    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
-
-
-#: Control characters and separators; what joins an emoji's parts is of neither.
-TURNING: Final = {"Cc", "Cs", "Co", "Zl", "Zp"}
 
 
 def figure(section: Body, metric: str) -> Body:
@@ -304,16 +159,27 @@ def weakest(section: Body) -> str:
 
 def statement(one: Body) -> str:
     """Return what an insight says."""
-    args, evidence = one["statement"]["args"], one["evidence"]
-    low, high = (times(edge) for edge in evidence["ci"])
-    interval = f"90\u00a0% interval {low} to {high}"
-    how = f"{times(args['ratio'])} views after 7 days ({interval})"
+    args = one["statement"]["args"]
+    how = f"{times(args['ratio'])} views after 7 days ({interval(one)})"
     if one["statement"]["key"] == "format_better":
         return f"{kind(args['a']).capitalize()} got {how} against {kind(args['b'])}."
     return (
         f"Posts published on {WEEKDAYS[args['weekday']]}s from {args['hour']:02d}:00 "
         f"to {args['until']:02d}:00 got {how} against what format and trend let expect."
     )
+
+
+def interval(one: Body) -> str:
+    """Return between what an insight's effect lies."""
+    low, high = (times(edge) for edge in one["evidence"]["ci"])
+    return f"90\u00a0% interval {low} to {high}"
+
+
+def tested(count: int) -> str:
+    """Return how much was looked at for an insight."""
+    if count == 1:
+        return "It is the only comparison that was tested."
+    return f"{count} comparisons were tested together."
 
 
 def advice(one: Body) -> str:
@@ -343,17 +209,17 @@ def thin(one: Body) -> str:
     have, need = one["have"], one["need"]
     if one["key"] == "one_format":
         name = kind(one["kinds"][0])
-        return f"Formats: all {have} posts that can be compared are {name}."
+        return f"Formats: there are only {name} to compare, {counted(have)}."
     if one["key"] == "formats":
         return (
             f"Formats: two with at least {need} posts each can be compared; "
-            f"there are {have} posts of the last 90 days in all."
+            f"the last 90 days have {counted(have)} in all."
         )
     if one["key"] == "scattered":
         return f"Best times: no time of the week has {need} posts."
     return (
         f"Best times: {need} posts of the last 90 days are needed, {have} can be "
-        f"compared; {one['missing']} are missing."
+        f"compared; {one['missing']} {'is' if one['missing'] == 1 else 'are'} missing."
     )
 
 
@@ -369,7 +235,11 @@ def format_rows(formats: Sequence[Body]) -> list[dict[str, Any]]:
 
 def to_do(section: Body) -> list[str]:
     """Return what to do, each with what it rests on; never without evidence."""
-    found = [f"{advice(one)[:-1]} ({evidence(one)})." for one in section["insights"]]
+    found = [
+        f"{advice(one)[:-1]} ({times(one['evidence']['effect'])} views, "
+        f"{interval(one)}; {evidence(one)})."
+        for one in section["insights"]
+    ]
     if section["anomalies"]:
         one = max(section["anomalies"], key=_size)
         verb = "repeat what caused" if is_up(one) else "find out what caused"
@@ -394,8 +264,12 @@ def _size(one: Body) -> float:
 
 def posts_text(section: Body) -> str:
     """Return how many posts can be compared."""
-    n = section["compared_posts"]
-    return f"{n} post" if n == 1 else f"{n} posts"
+    return counted(section["compared_posts"])
+
+
+def counted(posts: int) -> str:
+    """Return so many posts."""
+    return f"{posts} post" if posts == 1 else f"{posts} posts"
 
 
 def is_up(one: Body) -> bool:
@@ -449,13 +323,6 @@ def because(one: Body) -> list[str]:
         got += f"{amount(one['metric'], post['usual'])} usual"
         found.append(f"“{name}” explains {part} of the difference ({got}).")
     return found
-
-
-def listed(parts: Sequence[str]) -> str:
-    """Return words in a row."""
-    if len(parts) < 2:  # noqa: PLR2004
-        return "".join(parts)
-    return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def through(section: Body) -> str:

@@ -193,6 +193,43 @@ def test_what_breaks_the_silence_is_found() -> None:
     assert found.high < 10
 
 
+#: What a first post gets: most of it at once.
+LAUNCH = [
+    158,
+    461,
+    183,
+    101,
+    66,
+    49,
+    37,
+    31,
+    26,
+    22,
+    21,
+    18,
+    18,
+    16,
+    *[12] * 20,
+    *[10] * 20,
+]
+
+
+@pytest.mark.parametrize(
+    "scattered",
+    [LAUNCH, np.exp(np.random.default_rng(3).normal(5, 1, 60)).round().tolist()],
+    ids=["launch", "lognormal"],
+)
+def test_what_is_far_beyond_all_is_found_however_the_days_scatter(
+    scattered: list[float],
+) -> None:
+    top = max(scattered)
+    counts = [*scattered, 300 * top]
+
+    [found] = detect(days(len(counts)), counts)[-1:]
+
+    assert (found.kind, found.value) == (Kind.SPIKE, 300 * top)
+
+
 @pytest.mark.parametrize(
     "as_given",
     [

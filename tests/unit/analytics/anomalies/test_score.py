@@ -10,6 +10,7 @@ import pytest
 from nexus_actors import InvalidRequestError
 from nexus_actors.analytics.anomalies import score
 from nexus_actors.analytics.anomalies.novelty import seasonal
+from scale import scaled
 
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -47,7 +48,7 @@ def test_the_score_of_a_row_is_the_same_when_later_rows_are_cut_off(
     whole = score(dates, values)
     assert whole.max() > 0.9
 
-    for end in [*range(0, 500, 7), 301, 499]:
+    for end in (*scaled(range(0, 500, 13), full=range(500)), 301, 499):
         assert np.array_equal(score(dates[:end], values[:end]), whole[:end])
 
 
@@ -68,11 +69,21 @@ def change(values: np.ndarray[Any, np.dtype[np.float64]], what: str) -> None:
             values[3000:] += values.max() - values.min()
         case "stands still":
             values[3000:] = values[2999]
+        case "stuck":  # for half an hour, then it goes on
+            values[3000:3050] = values[2999]
+        case "ramp":
+            values[3000:] += np.minimum(np.arange(1000) / 300, 1) * 20
+        case "between":  # two values, and for once one in the middle
+            values[:] = np.arange(len(values)) // 100 % 2
+            values[3000:3050] = 0.5
         case "out of time":  # an ordinary value, at night
             values[3000 - 3000 % 288 + 216] = 55
 
 
-@pytest.mark.parametrize("what", ["spike", "level", "stands still", "out of time"])
+@pytest.mark.parametrize(
+    "what",
+    ["spike", "level", "stands still", "stuck", "ramp", "between", "out of time"],
+)
 def test_what_is_new_in_a_series_scores_highest_where_it_begins(what: str) -> None:
     values = server()
     change(values, what)
@@ -81,7 +92,8 @@ def test_what_is_new_in_a_series_scores_highest_where_it_begins(what: str) -> No
 
     highest = int(scores[500:].argmax()) + 500
     begin = 3000 - 3000 % 288 + 216 if what == "out of time" else 3000
-    assert begin <= highest < begin + 150
+    lasts = 300 if what == "ramp" else 150  # it rises for so long
+    assert begin <= highest < begin + lasts
     assert scores[highest] > 0.7
 
 
