@@ -233,7 +233,7 @@ def steady_sounds(given: Any, tracks: Sequence[AudioRendition]) -> list[Any]:
     legs = {n: legs_of(given[str(n)], "asplit", count) for n, count in uses.items()}
     resample: dict[str, Any] = {"async": 1, "first_pts": 0, "min_hard_comp": 0.04}
     return [
-        _placed(legs[track.source_index].pop(0), track)
+        _mixable(legs[track.source_index].pop(0), track)
         .filter("aresample", track.sample_rate, **resample)
         .filter(
             "aformat",
@@ -246,11 +246,12 @@ def steady_sounds(given: Any, tracks: Sequence[AudioRendition]) -> list[Any]:
     ]
 
 
-def _placed(sound: Any, track: AudioRendition) -> Any:
-    """Take the first two of channels that have no places: those mostly are stereo."""
-    if track.placed:
+def _mixable(sound: Any, track: AudioRendition) -> Any:
+    """Take two channels where ffmpeg cannot mix all."""
+    if track.heard is None:
         return sound
-    return sound.filter("channelmap", map="0|1", channel_layout="stereo")
+    left, right = track.heard
+    return sound.filter("channelmap", map=f"{left}|{right}", channel_layout="stereo")
 
 
 def _sounds(given: Any, plan: Plan, gains: Mapping[str, float]) -> list[Any]:
