@@ -139,6 +139,7 @@ def test_each_codec_closes_its_groups_of_pictures_at_the_same_frames() -> None:
     ]
     [x265, svt] = told(command, "-x265-params:v:2", "-svtav1-params:v:4")
     assert "keyint=60:min-keyint=60:scenecut=0:open-gop=0" in x265
+    assert "const-vbv=1" in x265
     assert svt == "scd=0"
     assert "-profile:v:4" not in command
     assert command.count("-i") == 1
