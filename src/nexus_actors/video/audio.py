@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 from typing import Final
@@ -21,6 +22,11 @@ SURROUND_SHARE: Final = 3
 
 #: In a sound of more channels than this, ffmpeg guesses no places for them.
 MOST_GUESSED: Final = 8
+
+#: Places of which ffmpeg's mixer wants one at least, and those of which it wants both
+#: or none.
+FRONT: Final = frozenset({"FL", "FR", "FC"})
+PAIRS: Final = (("FL", "FR"), ("FLC", "FRC"), ("SL", "SR"), ("BL", "BR"))
 
 #: More sounds than this are left out.
 MOST_SOUNDS: Final = 16
@@ -42,7 +48,7 @@ def audio_renditions(
             label=label,
             default=number == 0,
             purpose=stream.purpose,
-            placed=bool(stream.layout) or stream.channels <= MOST_GUESSED,
+            heard=_heard(stream),
         )
         for number, (stream, label) in enumerate(zip(chosen, labels, strict=True))
     ]
@@ -54,9 +60,26 @@ def audio_renditions(
             bitrate=SURROUND_SHARE * settings.audio_bitrate,
         )
         for track, stream in zip(stereo, chosen, strict=True)
-        if options.surround and track.placed and stream.channels >= SURROUND
+        if options.surround and track.heard is None and stream.channels >= SURROUND
     ]
     return (*stereo, *surround)
+
+
+def _heard(stream: AudioStream) -> tuple[int, int] | None:
+    """Return the channels to take where ffmpeg cannot mix all of them.
+
+    Of channels without a place, or of odd ones, the first two mostly are stereo.  Of an
+    ambisonic sound, the first is what comes from all sides.
+    """
+    layout = stream.layout or ""
+    if layout.startswith("ambisonic"):
+        return 0, 0
+    named = re.search(r"\(([A-Z0-9]+(?:\+[A-Z0-9]+)+)\)", layout)
+    places = set(named[1].split("+")) if named else set()
+    if places:
+        odd = any((left in places) != (right in places) for left, right in PAIRS)
+        return (0, 1) if odd or not places & FRONT else None
+    return None if layout or stream.channels <= MOST_GUESSED else (0, 1)
 
 
 def unique(names: list[str]) -> list[str]:

@@ -106,6 +106,8 @@ def _x265(gop: int, threads: int) -> str:
         "scenecut": 0,
         "open-gop": 0,
         "repeat-headers": 0,
+        # without it, what a cap leaves depends on how far the threads are
+        "const-vbv": 1,
         "log-level": "error",
     }
     if threads:

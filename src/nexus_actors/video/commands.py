@@ -13,9 +13,23 @@ from typing import Any, Final
 import ffmpeg
 
 from .codecs import encoder_options
-from .models import AudioRendition, ImageMark, Plan, TextMark, Watermark
+from .models import (
+    AudioRendition,
+    ImageMark,
+    Plan,
+    TextMark,
+    VideoRendition,
+    Watermark,
+)
 from .tools import INPUT_GUARD, Tools
 
+
+#: Width, height and frame rate of renditions.
+Size = tuple[int, int, Fraction]
+
+#: A picture is made of one that is at least so many times as large: of smaller steps,
+#: each would take away of its sharpness.
+LEAST_STEP: Final = Fraction(5, 4)
 
 #: ffmpeg's names of channel layouts, by their number of channels.
 LAYOUTS: Final = {1: "mono", 2: "stereo", 6: "5.1"}
@@ -117,23 +131,46 @@ def _pictures(given: Any, plan: Plan) -> list[Any]:
 
 
 def _in_all_sizes(top: Any, plan: Plan) -> list[Any]:
-    """Scale once to each size, which each codec encodes."""
-    uses = Counter((rung.width, rung.height, rung.fps) for rung in plan.video)
-    sizes = dict(zip(uses, legs_of(top, "split", len(uses)), strict=True))
-    legs = {
-        size: legs_of(_scaled(leg, *size, plan), "split", uses[size])
-        for size, leg in sizes.items()
-    }
-    return [legs[(r.width, r.height, r.fps)].pop(0) for r in plan.video]
+    """Scale once to each size, which each codec encodes.
+
+    Of a size made before there are fewer pixels to read than of the top rung.
+    """
+    uses = Counter(map(_size, plan.video))
+    sizes = list(uses)
+    larger = {size: _above(size, sizes[:n]) for n, size in enumerate(sizes) if n}
+    taken = uses + Counter(larger.values())
+    legs: dict[Size, list[Any]] = {}
+    for size in sizes:
+        above = larger.get(size)
+        picture = _scaled(legs[above].pop(), above, size, plan) if above else top
+        legs[size] = legs_of(picture, "split", taken[size])
+    return [legs[_size(rung)].pop(0) for rung in plan.video]
 
 
-def _scaled(picture: Any, width: int, height: int, fps: Fraction, plan: Plan) -> Any:
-    """Make the picture smaller, from the top rung's."""
-    top = plan.video[0]
-    if fps != top.fps:
+def _size(rung: VideoRendition) -> Size:
+    return rung.width, rung.height, rung.fps
+
+
+def _above(size: Size, larger: Sequence[Size]) -> Size:
+    """Return the least of *larger* that *size* can be made of without harm."""
+    width, _, fps = size
+    return next(
+        (
+            found
+            for found in reversed(larger)
+            if found[0] >= LEAST_STEP * width and not found[2] % fps
+        ),
+        larger[0],
+    )
+
+
+def _scaled(picture: Any, above: Size, size: Size, plan: Plan) -> Any:
+    """Make the picture of the size *above* smaller."""
+    width, height, fps = size
+    if fps != above[2]:
         picture = picture.filter("fps", fps=f"{fps.numerator}/{fps.denominator}")
         picture = picture.filter("trim", duration=f"{plan.duration:.6f}")
-    if (width, height) == (top.width, top.height):
+    if (width, height) == above[:2]:
         return picture
     picture = picture.filter("scale", w=width, h=height, flags="bicubic")
     return picture.filter("setsar", sar=1)
@@ -196,7 +233,7 @@ def steady_sounds(given: Any, tracks: Sequence[AudioRendition]) -> list[Any]:
     legs = {n: legs_of(given[str(n)], "asplit", count) for n, count in uses.items()}
     resample: dict[str, Any] = {"async": 1, "first_pts": 0, "min_hard_comp": 0.04}
     return [
-        _placed(legs[track.source_index].pop(0), track)
+        _mixable(legs[track.source_index].pop(0), track)
         .filter("aresample", track.sample_rate, **resample)
         .filter(
             "aformat",
@@ -209,11 +246,12 @@ def steady_sounds(given: Any, tracks: Sequence[AudioRendition]) -> list[Any]:
     ]
 
 
-def _placed(sound: Any, track: AudioRendition) -> Any:
-    """Take the first two of channels that have no places: those mostly are stereo."""
-    if track.placed:
+def _mixable(sound: Any, track: AudioRendition) -> Any:
+    """Take two channels where ffmpeg cannot mix all."""
+    if track.heard is None:
         return sound
-    return sound.filter("channelmap", map="0|1", channel_layout="stereo")
+    left, right = track.heard
+    return sound.filter("channelmap", map=f"{left}|{right}", channel_layout="stereo")
 
 
 def _sounds(given: Any, plan: Plan, gains: Mapping[str, float]) -> list[Any]:

@@ -105,7 +105,7 @@ def run(
                 tools,
                 storage,
                 Fetcher(Guard(GuardSettings.load()), core, settings.max_input_bytes),
-                encoder_threads(core, quota=cpu_quota()),
+                settings.encoder_threads or encoder_threads(core, quota=cpu_quota()),
             )
             return run_and_tidy(pipeline)
     except NexusError:  # some are an OSError, too

@@ -77,15 +77,7 @@ def probe(
     raw = look(source.path, tools, "-show_format", "-show_streams", "-show_chapters")
     streams: list[Json] = raw.get("streams", [])
     formats = tuple(raw.get("format", {}).get("format_name", "").split(","))
-    if "webp_pipe" in formats and is_animated_webp(source.path):
-        raise SourceError(
-            "the file is an animated WebP, which this ffmpeg cannot decode; "
-            "convert it to GIF or MP4",
-            code="unsupported_codec",
-        )
-    picture = _picture(streams, formats)
-    _check_codec(picture, tools)
-    _check_base_layer(picture)
+    picture = _film(streams, formats, source, tools)
     _check_size(picture, settings)
     faststart, fragmented = container_flags(source.path)
     told = raw["format"]
@@ -101,12 +93,6 @@ def probe(
     frame = _first_frame(picture, source, tools)
     video = read_video(picture, frame, length.seconds)
     audio, warnings = read_audio(streams, lambda s: _is_sound(s, source, tools))
-    if video.vfr:
-        warnings.append("vfr")
-    if length.told_by != "stream":
-        warnings.append("duration_not_in_stream")
-    if length.promised:
-        warnings.append("shorter_than_header")
     return MediaInfo(
         container=_container(formats),
         format_names=formats,
@@ -125,8 +111,24 @@ def probe(
         attachments=read_attachments(streams),
         tags=read_tags(told.get("tags", {})),
         class_=_class(video),
-        warnings=tuple(warnings),
+        warnings=(*warnings, *_warnings(video, length)),
     )
+
+
+def _film(
+    streams: list[Json], formats: tuple[str, ...], source: Source, tools: Tools
+) -> Json:
+    """Return the stream that is the film, if it can be decoded here."""
+    if "webp_pipe" in formats and is_animated_webp(source.path):
+        raise SourceError(
+            "the file is an animated WebP, which this ffmpeg cannot decode; "
+            "convert it to GIF or MP4",
+            code="unsupported_codec",
+        )
+    picture = _picture(streams, formats)
+    _check_codec(picture, tools)
+    _check_base_layer(picture)
+    return picture
 
 
 def _first_frame(stream: Json, source: Source, tools: Tools) -> Json:
@@ -245,6 +247,18 @@ class _Length:
     told_by: DurationSource
     seconds: float
     promised: float | None = None
+
+
+def _warnings(video: VideoStream, length: _Length) -> list[str]:
+    """Return what a host may want to know of the picture."""
+    warnings = []
+    if video.vfr:
+        warnings.append("vfr")
+    if length.told_by != "stream":
+        warnings.append("duration_not_in_stream")
+    if length.promised:
+        warnings.append("shorter_than_header")
+    return warnings
 
 
 def _told_length(stream: Json, told: Json, source: Source) -> _Length:

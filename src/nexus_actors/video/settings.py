@@ -83,6 +83,15 @@ class VideoSettings(Settings):
     ffmpeg_preset: Annotated[
         Preset, shared("FFMPEG_PRESET", "the encoder's trade of time against size")
     ] = "veryfast"
+    encoder_threads: Annotated[
+        int | None,
+        own(
+            "VIDEO_ENCODER_THREADS",
+            "of each encoder; by default its share of the cores; with 1, what is "
+            "encoded again comes to the same bytes, but takes longer",
+        ),
+        Field(ge=1, le=128),
+    ] = None
     video_bitrate: Annotated[
         VideoBitrate,
         shared(

@@ -379,14 +379,33 @@ def test_sound_becomes_aac_of_48_khz_in_one_or_two_channels(
     assert found["sample_rate"] == "48000"
 
 
-def test_of_channels_without_places_the_first_two_are_heard(
-    make: Make, screen: Screen
+@pytest.mark.parametrize(
+    ("name", "tones", "silent", "layout", "coded"),
+    [
+        ("a.mov", 2, 7, "", [*PLAIN, "-c:a", "pcm_s16le"]),
+        ("a.mov", 2, 0, ":c=TFL+TFR", [*PLAIN, "-c:a", "pcm_s16le"]),
+        (
+            "a.webm",
+            1,
+            3,
+            ":c=4.0",
+            ["-c:v", "libvpx", "-c:a", "libopus", "-mapping_family", "2"],
+        ),
+    ],
+    ids=["no places", "above", "ambisonic"],
+)
+def test_of_channels_that_cannot_be_mixed_the_first_are_heard(
+    make: Make,
+    screen: Screen,
+    name: str,
+    tones: int,
+    silent: int,
+    layout: str,
+    coded: list[str],
 ) -> None:
-    channels = "|".join(["0.3*sin(6283*t)"] * 2 + ["0"] * 7)
-    sound = ["-f", "lavfi", "-i", f"aevalsrc='{channels}':duration=0.4"]
-    source = make(
-        *quadrants("320x180"), *sound, *PLAIN, "-c:a", "pcm_s16le", name="a.mov"
-    )
+    channels = "|".join(["0.3*sin(6283*t)"] * tones + ["0"] * silent)
+    sound = ["-f", "lavfi", "-i", f"aevalsrc='{channels}'{layout}:duration=0.4"]
+    source = make(*quadrants("320x180"), *sound, *coded, name=name)
 
     shown = screen(source, surround=True)
 

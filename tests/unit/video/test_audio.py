@@ -25,6 +25,28 @@ SPOKEN = sound(index=5, language="fra", purpose="commentary")
 
 
 @pytest.mark.parametrize(
+    ("layout", "channels", "heard"),
+    [
+        ("5.1(side)", 6, None),
+        (None, 8, None),
+        (None, 9, (0, 1)),
+        ("1 channels (LFE)", 1, None),
+        ("2 channels (FC+LFE)", 2, None),
+        ("2 channels (TFL+TFR)", 2, (0, 1)),
+        ("3 channels (FL+FC+LFE)", 3, (0, 1)),
+        ("4 channels (FL+FR+BL+LFE)", 4, (0, 1)),
+        ("ambisonic 1", 4, (0, 0)),
+    ],
+)
+def test_what_ffmpeg_cannot_mix_is_heard_by_its_first_channels(
+    layout: str | None, channels: int, heard: tuple[int, int] | None
+) -> None:
+    track = sound(layout=layout, channels=channels)
+
+    assert {each.heard for each in made(track, surround=True)} == {heard}
+
+
+@pytest.mark.parametrize(
     ("tracks", "chosen", "channels", "bitrate"),
     [
         ([sound()], 1, 2, 128_000),

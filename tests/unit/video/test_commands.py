@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,27 @@ import pytest
 from nexus_actors.core.settings import CoreSettings
 from nexus_actors.video.commands import encode_command, encode_folders
 from nexus_actors.video.flows import encoder_threads
-from nexus_actors.video.models import ProcessVideoOptions
+from nexus_actors.video.models import MediaInfo, ProcessVideoOptions
 from nexus_actors.video.plan import make_plan
 from nexus_actors.video.settings import VideoSettings
 from nexus_actors.video.tools import DEMUXERS, Tools
 from sources import media
 
 
+#: Where the command has its graph of filters.
+GRAPH = "-filter_complex"
+
+
 def encode(
-    threads: int = 0, gains: dict[str, float] | None = None, **options: Any
+    threads: int = 0,
+    gains: dict[str, float] | None = None,
+    source: MediaInfo | None = None,
+    **options: Any,
 ) -> list[str]:
-    """Return the command for a source of 640 x 360."""
+    """Return the command for *source*, by default one of 640 x 360."""
     tools = Tools(Path("/bin/ffmpeg"), Path("/bin/ffprobe"), "5.1")
     plan = make_plan(
-        media(width=640, height=360),
+        source or media(width=640, height=360),
         ProcessVideoOptions.model_validate(options),
         VideoSettings.load(),
         tools=tools,
@@ -108,7 +116,7 @@ def test_the_limits_stand_before_the_input(command: list[str]) -> None:
 
 
 def test_the_source_is_decoded_once_and_split(command: list[str]) -> None:
-    graph = command[command.index("-filter_complex") + 1]
+    graph = command[command.index(GRAPH) + 1]
 
     assert command.count("-i") == 1
     assert "split=2" in graph
@@ -131,6 +139,7 @@ def test_each_codec_closes_its_groups_of_pictures_at_the_same_frames() -> None:
     ]
     [x265, svt] = told(command, "-x265-params:v:2", "-svtav1-params:v:4")
     assert "keyint=60:min-keyint=60:scenecut=0:open-gop=0" in x265
+    assert "const-vbv=1" in x265
     assert svt == "scd=0"
     assert "-profile:v:4" not in command
     assert command.count("-i") == 1
@@ -147,19 +156,58 @@ def test_threads_are_shared_out_in_the_words_of_each_encoder() -> None:
 def test_a_gain_changes_its_track_alone_and_peaks_are_kept_down() -> None:
     command = encode(gains={"0": 6.5})
 
-    [graph] = told(command, "-filter_complex")
+    [graph] = told(command, GRAPH)
     assert "volume=6.50dB" in graph
     assert "alimiter=level=disabled:limit=0.841" in graph
-    assert "volume" not in told(encode(gains={"1": 3}), "-filter_complex")[0]
+    assert "volume" not in told(encode(gains={"1": 3}), GRAPH)[0]
 
 
 def test_each_size_is_scaled_once_whatever_the_number_of_codecs() -> None:
     command = encode(codecs=["hevc", "av1"])
 
-    [graph] = told(command, "-filter_complex")
+    [graph] = told(command, GRAPH)
 
     assert graph.count("scale=") == 2, "to the source's size, and to 240 lines"
-    assert graph.count("]split=3") == 2
+    assert graph.count("]split=4") == 1, "to the encoders, and to the smaller size"
+    assert graph.count("]split=3") == 1
+
+
+def made_of(graph: str) -> dict[str, str]:
+    """Return of which height each height is made, by the scales on the way."""
+    parts = [
+        re.split(r"(?<=\])(?=[^\[])|(?<=[^\]])(?=\[)", p) for p in graph.split(";")
+    ]
+    makers = {out: part for part in parts for out in re.findall(r"\[\w+\]", part[2])}
+
+    def height(label: str) -> str:
+        inputs, body, _ = makers[label]
+        found = re.search(r"^scale=.*:h=(\d+)", body)
+        return found[1] if found else height(inputs)
+
+    scales = [part for part in parts if "flags=bicubic" in part[1]]
+    return {height(part[2]): height(part[0]) for part in scales[1:]}
+
+
+def test_a_size_is_made_of_the_least_that_is_large_enough_and_has_its_frames() -> None:
+    source = media(width=1920, height=1080, fps=60.0, fps_q="60/1")
+    rungs: list[dict[str, int]] = [
+        {"resolution": 1080},
+        {"resolution": 720},
+        {"resolution": 480, "max_fps": 30},
+        {"resolution": 400, "max_fps": 30},
+        {"resolution": 360, "max_fps": 20},
+        {"resolution": 240, "max_fps": 20},
+    ]
+
+    [graph] = told(encode(source=source, ladder="custom", renditions=rungs), GRAPH)
+
+    assert made_of(graph) == {
+        "720": "1080",
+        "480": "720",
+        "400": "720",  # of 480, not enough would be left over
+        "360": "720",  # 30 frames cannot become 20 evenly
+        "240": "360",
+    }
 
 
 @pytest.mark.parametrize(

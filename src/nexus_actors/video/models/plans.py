@@ -38,7 +38,8 @@ class AudioRendition:
     """One audio track, as it will be encoded; *source_index* is ffprobe's.
 
     *label* is what viewers read; of one sound, stereo and surround have the same.
-    Where the source's channels are not *placed*, nobody knows what they are of.
+    *heard* are the numbers of the source's channels that become left and right, where
+    ffmpeg cannot mix all of them.
     """
 
     name: str
@@ -50,7 +51,7 @@ class AudioRendition:
     label: str
     default: bool
     purpose: Purpose
-    placed: bool = True
+    heard: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
