@@ -36,7 +36,7 @@ PAD: Final = HISTORY + max(SPANS)
 #: So many days are the level by which filters are chosen.
 LEVEL_DAYS: Final = 28
 #: How much of the budget one test of one side may use; found by simulation.
-SHARE: Final = {1: 0.17, 2: 0.2, 3: 0.25, 7: 0.04}
+SHARE: Final = {1: 0.156, 2: 0.184, 3: 0.23, 7: 0.037}
 #: Deviations on the logarithmic scale, less than the limit by so many, make the exact
 #: test worth its time; above where counts are low, whose logarithms lie otherwise.
 LOOK: Final = 0.7
