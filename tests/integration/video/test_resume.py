@@ -39,10 +39,13 @@ STEPS = FLOWS[ProcessVideoRequest].steps
 #: The steps in which the process is killed; in the others it is told to end.
 KILLED_IN = scaled(("encode", "stills", "store"), full=STEPS)
 
+#: How long an encode waits before it begins, in seconds: for all checks that it gets.
+WAIT_S = scaled(0.3, full=1.5)
+
 #: A program that notes how it was started, and gives an encode time to be stopped.
 WRAPPER = """#!/bin/sh
 echo "$@" >> '{log}'
-case "$*" in *scratch.mpd*) sleep 0.3;; esac
+case "$*" in *scratch.mpd*) sleep {wait};; esac
 exec {ffmpeg} "$@"
 """
 
@@ -143,7 +146,8 @@ def make_bench(
     program = tmp_path / "bin" / "ffmpeg"
     program.parent.mkdir()
     log = tmp_path / "starts.log"
-    program.write_text(WRAPPER.format(log=log, ffmpeg=shutil.which("ffmpeg")))
+    told = {"log": log, "wait": WAIT_S, "ffmpeg": shutil.which("ffmpeg")}
+    program.write_text(WRAPPER.format(**told))
     program.chmod(0o755)
     monkeypatch.setenv("NEXUS_FFMPEG", str(program))
 
