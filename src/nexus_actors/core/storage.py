@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 from urllib.parse import quote, unquote
 
 from .errors import (
@@ -207,20 +207,22 @@ class Storage:
         size = path.stat().st_size
         part = max(PART_BYTES, -(-size // MAX_PARTS))
         small = size <= PART_BYTES
-        content = path.read_bytes() if small else _parts(path, part, stopped)
-        self._wait(
-            "write",
-            lambda: obstore.put_async(
-                self._store,
-                key,
-                content,
-                attributes=headers(key) if self.bucket else None,
-                chunk_size=part,
-                max_concurrency=PARTS_AT_ONCE,
-            ),
-            check,
-            stopped,
-        )
+        # closed here: what is cut off may hold its parts for long
+        with path.open("rb") as file:
+            content = file.read() if small else _parts(file, part, stopped)
+            self._wait(
+                "write",
+                lambda: obstore.put_async(
+                    self._store,
+                    key,
+                    content,
+                    attributes=headers(key) if self.bucket else None,
+                    chunk_size=part,
+                    max_concurrency=PARTS_AT_ONCE,
+                ),
+                check,
+                stopped,
+            )
 
     def get_file(
         self,
@@ -447,13 +449,12 @@ class Storage:
             ) from error
 
 
-def _parts(path: Path, size: int, stopped: threading.Event) -> Iterator[bytes]:
-    """Yield the file in parts; fail once *stopped*, so that nothing of it is kept."""
-    with path.open("rb") as file:
-        while part := file.read(size):
-            if stopped.is_set():
-                raise InterruptedError("stopped")
-            yield part
+def _parts(file: BinaryIO, size: int, stopped: threading.Event) -> Iterator[bytes]:
+    """Yield *file* in parts; fail once *stopped*, so that nothing of it is kept."""
+    while part := file.read(size):
+        if stopped.is_set():
+            raise InterruptedError("stopped")
+        yield part
 
 
 def headers(key: str) -> dict[str, str]:

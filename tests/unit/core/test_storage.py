@@ -450,6 +450,12 @@ def test_a_full_store_says_so_and_keeps_nothing_of_the_file(
     assert [path for path in Path(storage.name).rglob("*") if path.is_file()] == []
 
 
+def is_open(path: Path) -> bool:
+    """Tell whether this process has *path* open."""
+    files = Path("/proc/self/fd").iterdir()
+    return any(file.exists() and file.samefile(path) for file in files)
+
+
 def test_a_large_file_is_stored_whole_or_not_at_all(
     mount: Callable[[str], Path], upload: Path
 ) -> None:
@@ -457,10 +463,11 @@ def test_a_large_file_is_stored_whole_or_not_at_all(
     storage = connect(mount("size=8m"))
     upload.write_bytes(b"x" * 20_000_000)
 
-    with pytest.raises(ResourceError):
+    with pytest.raises(ResourceError) as caught:
         storage.put_file("film/a.mp4", upload)
 
     assert [path for path in Path(storage.name).rglob("*") if path.is_file()] == []
+    assert not is_open(upload), caught
     upload.write_bytes(b"x" * 6_000_000)
     storage.put_file("film/a.mp4", upload)
     assert Path(storage.name, "film/a.mp4").stat().st_size == 6_000_000
