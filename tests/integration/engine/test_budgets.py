@@ -241,6 +241,7 @@ def test_a_job_without_room_runs_later_and_uses_up_no_attempt(
     assert sorted(runs) == list(range(5))
 
 
+@pytest.mark.timeout(scaled(180, full=900))
 def test_the_workers_of_many_processes_share_a_budget(
     broker: RedisBroker, start_worker: StartWorker, tmp_path: Path
 ) -> None:
