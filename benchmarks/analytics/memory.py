@@ -28,7 +28,7 @@ ROUNDS = 3
 LINES = [Line(contestant="ten times as many", peer="nexus-actors", at_most=1.2)]
 
 #: How many snapshots there are.
-SIZES: Final = {"nexus-actors": 100_000, "ten times as many": 1_000_000}
+SIZES: Final = {"nexus-actors": 300_000, "ten times as many": 3_000_000}
 
 
 @contextmanager
