@@ -180,7 +180,7 @@ def test_a_job_that_must_stop_takes_its_program_along(
         Runner(tmp_path, stop_once(tmp_path / "pid")).run(command)
 
     assert not runs(read_pid(tmp_path / "pid"))
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 4  # else it was killed, and not asked to end
 
 
 def test_a_program_that_will_not_end_is_killed(python: Write, tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_no_child_of_a_program_outlives_it(
         Runner(tmp_path, check).run(program(body))
 
     until(lambda: not runs(read_pid(child)))
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 10
 
 
 def test_a_flood_on_both_pipes_neither_blocks_nor_fills_the_memory(
