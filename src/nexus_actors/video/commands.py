@@ -66,7 +66,8 @@ def encode_command(
     ``<n>/00001.m4s`` … in *folder*.  *gains* are in dB, by the
     names of audio tracks.
     """
-    given = source_of(plan, source)
+    feed = {"threads": plan.feed_threads} if plan.feed_threads else {}
+    given = source_of(plan, source, **feed)
     streams = [*_pictures(given, plan), *_sounds(given, plan, gains)]
     output = ffmpeg.output(*streams, str(folder / "scratch.mpd"), **_options(plan))
     compiled: list[str] = output.compile(cmd=str(tools.ffmpeg), overwrite_output=True)
@@ -74,11 +75,11 @@ def encode_command(
     return [compiled[0], *QUIET, *progress, *compiled[1:]]
 
 
-def source_of(plan: Plan, source: Path) -> Any:
+def source_of(plan: Plan, source: Path, **options: Any) -> Any:
     """Return the input *source*, of which no more is read than *plan* can need."""
     # a little more than planned: what a broken header hides must not run for ever
     limits: dict[str, Any] = dict(INPUT_GUARD) | {"t": f"{plan.duration + 2:.3f}"}
-    return ffmpeg.input(f"file:{source}", **limits)
+    return ffmpeg.input(f"file:{source}", **limits, **options)
 
 
 def copy_command(
@@ -317,6 +318,8 @@ def _options(plan: Plan) -> dict[str, Any]:
     }
     if plan.threads:
         options |= {"threads": plan.threads, "filter_complex_threads": 2}
+    if plan.feed_threads:
+        options["filter_complex_threads"] = plan.feed_threads
     for number, rung in enumerate((*plan.video, *plan.extra)):
         options |= encoder_options(
             rung, number, preset=plan.preset, threads=plan.threads

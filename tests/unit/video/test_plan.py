@@ -248,3 +248,23 @@ def test_thumbnails_are_no_larger_than_the_picture(
 
     assert [still.name for still in made] == names
     assert all(s.width <= size[0] and s.height <= size[1] for s in made)
+
+
+@pytest.mark.parametrize(
+    ("threads", "source", "feed"),
+    [
+        (2, {}, 1),
+        (4, {}, 1),
+        (16, {}, 4),
+        # as ffmpeg likes: one thread would keep the encoders waiting
+        (4, {"width": 3840, "height": 2160}, 0),
+        (4, {"color": Color(transfer="smpte2084")}, 0),
+    ],
+)
+def test_one_thread_feeds_the_encoders_of_four_cores_if_the_picture_is_easy(
+    threads: int, source: dict[str, Any], feed: int
+) -> None:
+    made = plan(threads=threads, **source)
+
+    assert made.feed_threads == feed
+    assert made.hash == plan(threads=64, **source).hash

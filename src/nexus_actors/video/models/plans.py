@@ -170,6 +170,8 @@ class Plan:
         pre_filters: The filter chain before the first scale (deinterlace, tone
             map or colour).
         tail_frames: How long the last frame may stand, to reach the duration.
+        threads: Of each encoder; 0 leaves their number to ffmpeg.
+        feed_threads: Of the decoder, and of the filters, likewise.
     """
 
     hash: str
@@ -192,6 +194,7 @@ class Plan:
     tail_frames: int = 2
     watermark: Watermark | None
     threads: int
+    feed_threads: int
     warnings: tuple[str, ...]
 
     @property
