@@ -20,13 +20,14 @@ from nexus_actors.video.process import Runner
 from nexus_actors.video.settings import VideoSettings
 from nexus_actors.video.tools import Tools, find_tools
 
-from .runner import BenchmarkError, Contestants
+from .runner import BenchmarkError, Contestants, Line
 
 
 UNIT = "ms"
 BETTER = "lower"
 PEER = "sharp"
 ROUNDS = 20
+LINES = (Line(contestant="ffmpeg", peer=PEER, at_most=2),)
 SIZES: Final = ((1280, 720), (960, 540), (640, 360), (480, 270), (320, 180))
 
 #: The picture at full scale, and below a tenth of it, where nothing is judged.

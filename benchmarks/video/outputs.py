@@ -59,7 +59,9 @@ SLOWER: Final = "medium"
 LINES = (
     Line(contestant="nexus-actors", peer=PEER, at_most=0.35),
     Line(contestant="nexus-actors", peer=BARE, at_most=1.15),
-    Line(contestant=f"nexus-actors, {SLOWER}", peer=f"{BARE}, {SLOWER}", at_most=1.10),
+    Line(
+        contestant=f"nexus-actors at {SLOWER}", peer=f"{BARE} at {SLOWER}", at_most=1.10
+    ),
     Line(contestant="its Python", peer="its encode", at_most=0.03),
     Line(contestant="its thumbnails", peer="nexus-actors", at_most=0.03),
 )
@@ -133,9 +135,13 @@ class Job:
 
 @dataclass
 class Whole:
-    """The whole job; each run of it measures all of its parts, each asked for once."""
+    """The whole job; each run of it measures all of its parts, each asked for once.
+
+    Its MP4 files stay beside the clip, under names that begin with *side*.
+    """
 
     clip: Path
+    side: str
     options: dict[str, object]
     parts: dict[str, float] = field(default_factory=dict)
 
@@ -164,7 +170,9 @@ class Whole:
             others = spent(resource.RUSAGE_CHILDREN) - others
             for made in result["outputs"]["mp4"]:
                 path = Path(made["uri"].removeprefix("file://"))
-                shutil.copy(path, self.clip.parent / f"ours_{made['height']}.mp4")
+                shutil.copy(
+                    path, self.clip.parent / f"{self.side}_{made['height']}.mp4"
+                )
         return {
             "nexus-actors": own + others,
             "its Python": own,
@@ -326,15 +334,15 @@ def contestants(scale: float) -> Iterator[Contestants]:
         options = request_of(clip, OPTIONS).options
         plan = make_plan(media, options, settings, tools=tools)
         make_raw(clip, plan, tools)
-        whole = Whole(clip, OPTIONS)
-        slowly = Whole(clip, OPTIONS | {"preset": SLOWER})
+        whole = Whole(clip, "ours", OPTIONS)
+        slowly = Whole(clip, SLOWER, OPTIONS | {"preset": SLOWER})
         parts = ("nexus-actors", "its Python", "its encode", "its thumbnails")
         yield {
             **{name: partial(whole.take, name) for name in parts},
             PEER: partial(each_output, clip, plan, tools),
             BARE: partial(bare, clip, plan, tools),
-            f"nexus-actors, {SLOWER}": partial(slowly.take, "nexus-actors"),
-            f"{BARE}, {SLOWER}": partial(
+            f"nexus-actors at {SLOWER}": partial(slowly.take, "nexus-actors"),
+            f"{BARE} at {SLOWER}": partial(
                 bare, clip, replace(plan, preset=SLOWER), tools
             ),
             **{
