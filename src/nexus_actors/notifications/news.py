@@ -39,8 +39,8 @@ PLATFORMS: Final = {
 #: has words for each; whatever else was ours.
 REASONS: Final = frozenset(
     [
-        *("corrupt", "empty", "forbidden_format", "limits", "no_video", "not_media"),
-        *("too_large", "truncated", "unsupported_codec"),
+        *("corrupt", "empty", "encrypted", "forbidden_format", "limits", "no_video"),
+        *("not_media", "too_large", "truncated", "unsupported_codec"),
     ]
 )
 OUR_FAULT: Final = "internal"

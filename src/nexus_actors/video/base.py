@@ -11,7 +11,7 @@ from typing import ClassVar, Final, Literal, Self
 from nexus_actors.core.registry import Registry
 
 from .models import Filter, Presentation, StillFormat, Thumbnail
-from .tools import INPUT_GUARD, Tools
+from .tools import INPUT_GUARD, InputOptions, Tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Film:
     moment: float = 0.0
     filters: tuple[Filter, ...] = ()
     flatten: bool = False
-    guard: tuple[tuple[str, str], ...] = ()
+    guard: InputOptions = ()
 
     @classmethod
     def of_picture(cls, path: Path) -> Self:

@@ -61,6 +61,8 @@ def pre_filters(video: VideoStream, top: VideoRendition) -> list[Filter]:
         Filter(name="format", options={"pix_fmts": "yuv420p"}),
         Filter(name="setparams", options=bt709),
         Filter(name="setsar", options={"sar": "1"}),
+        # what a frame carries beside its picture, such as captions, or a matrix
+        Filter(name="sidedata", options={"mode": "delete"}),
     ]
 
 

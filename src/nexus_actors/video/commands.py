@@ -21,7 +21,7 @@ from .models import (
     VideoRendition,
     Watermark,
 )
-from .tools import INPUT_GUARD, Tools
+from .tools import INPUT_GUARD, InputOptions, Tools
 
 
 #: Width, height and frame rate of renditions.
@@ -78,8 +78,19 @@ def encode_command(
 def source_of(plan: Plan, source: Path, **options: Any) -> Any:
     """Return the input *source*, of which no more is read than *plan* can need."""
     # a little more than planned: what a broken header hides must not run for ever
-    limits: dict[str, Any] = dict(INPUT_GUARD) | {"t": f"{plan.duration + 2:.3f}"}
+    limits: dict[str, Any] = dict(input_options(plan))
+    limits["t"] = f"{plan.duration + 2:.3f}"
     return ffmpeg.input(f"file:{source}", **limits, **options)
+
+
+def input_options(plan: Plan) -> InputOptions:
+    """Return what stands before the source, where its picture is decoded.
+
+    A picture is turned as its container says, as browsers do; ffmpeg would also obey a
+    message of H.264 or HEVC, of which they know nothing.
+    """
+    upright = () if plan.has_matrix else (("noautorotate", None),)
+    return (*INPUT_GUARD, *upright)
 
 
 def copy_command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -18,6 +19,27 @@ PICTURE_BRANDS: Final = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"}
 
 #: The bit of WebP's extended header that says so.
 ANIMATION: Final = 0x02
+
+
+#: In an MP4, the names of what is encrypted in place of a codec's: Common Encryption's
+#: (ISO/IEC 23001-7), and those of Apple's older shops.
+ENCRYPTED_MP4: Final = re.compile(rb"stsd.{12}(?:encv|enca|drmi|drms)", re.DOTALL)
+
+#: In Matroska, ContentEncodings with a ContentEncoding whose type, 1, is encryption.
+ENCRYPTED_MATROSKA: Final = re.compile(
+    rb"\x6d\x80.{1,8}?\x62\x40.{1,40}?\x50\x33\x81\x01", re.DOTALL
+)
+MATROSKA: Final = b"\x1a\x45\xdf\xa3"
+
+
+def is_encrypted(path: Path) -> bool:
+    """Tell whether an MP4 or Matroska says that its picture or sound is encrypted."""
+    with path.open("rb") as file:
+        head = file.read(MAX_MOOV)
+        if head.startswith(MATROSKA):
+            return bool(ENCRYPTED_MATROSKA.search(head))
+        _, moov, _ = _walk(file)
+    return bool(ENCRYPTED_MP4.search(moov))
 
 
 def is_picture(path: Path) -> bool:

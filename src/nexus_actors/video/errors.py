@@ -9,7 +9,8 @@ class SourceError(RejectedError):
     """The file cannot be processed; trying again cannot help.
 
     Codes: ``not_found``, ``empty``, ``too_large``, ``not_media``, ``forbidden_format``,
-    ``corrupt``, ``truncated``, ``no_video``, ``unsupported_codec``, ``limits``.
+    ``corrupt``, ``truncated``, ``no_video``, ``unsupported_codec``, ``encrypted``,
+    ``limits``.
     """
 
     code = "corrupt"

@@ -35,7 +35,7 @@ from .watermark import plan_watermark
 
 
 #: Raise it when the same inputs shall make other outputs than before.
-PLANNER: Final = 6
+PLANNER: Final = 7
 
 #: Groups of pictures of two seconds each that make one segment.
 SEGMENT_GOPS: Final = 2
@@ -113,6 +113,7 @@ def make_plan(  # noqa: PLR0913 - the last two are of few jobs
         segment_gops=SEGMENT_GOPS,
         preset=options.preset or settings.ffmpeg_preset,
         flatten=has_alpha(video),
+        has_matrix=video.has_matrix,
         pre_filters=tuple(pre_filters(video, rungs[0])),
         tail_frames=_tail(media, rungs[0]),
         watermark=mark,

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Literal
 
-from .containers import container_flags, is_animated_webp, is_picture, overruns
+from .containers import (
+    container_flags,
+    is_animated_webp,
+    is_encrypted,
+    is_picture,
+    overruns,
+)
 from .errors import EncodeError, SourceError
 from .ffprobe import Json, count, look, number, whole
 from .guard import Source
@@ -52,6 +58,9 @@ FEW_FRAMES: Final = 1000
 ANIMATIONS: Final = {"gif", "apng", "webp"}
 STILL_FORMATS: Final = {"png_pipe", "jpeg_pipe", "webp_pipe"}
 
+#: ffprobe's name for captions of broadcasts (EIA-608 and 708) within the picture.
+CAPTIONS: Final = "ATSC A53 Part 4 Closed Captions"
+
 #: What only a decoded frame tells: colour and HDR side data.
 FRAME_ENTRIES: Final = (
     "frame=color_range,color_space,color_primaries,color_transfer,"
@@ -74,6 +83,12 @@ def probe(
     """
     if is_picture(source.path):
         raise _no_video()
+    if is_encrypted(source.path):
+        raise SourceError(
+            "the file is copy-protected: its picture or sound is encrypted; upload a "
+            "copy without the protection",
+            code="encrypted",
+        )
     raw = look(source.path, tools, "-show_format", "-show_streams", "-show_chapters")
     streams: list[Json] = raw.get("streams", [])
     formats = tuple(raw.get("format", {}).get("format_name", "").split(","))
@@ -111,7 +126,7 @@ def probe(
         attachments=read_attachments(streams),
         tags=read_tags(told.get("tags", {})),
         class_=_class(video),
-        warnings=(*warnings, *_warnings(video, length)),
+        warnings=(*warnings, *_warnings(video, length, frame)),
     )
 
 
@@ -249,7 +264,7 @@ class _Length:
     promised: float | None = None
 
 
-def _warnings(video: VideoStream, length: _Length) -> list[str]:
+def _warnings(video: VideoStream, length: _Length, frame: Json) -> list[str]:
     """Return what a host may want to know of the picture."""
     warnings = []
     if video.vfr:
@@ -258,6 +273,8 @@ def _warnings(video: VideoStream, length: _Length) -> list[str]:
         warnings.append("duration_not_in_stream")
     if length.promised:
         warnings.append("shorter_than_header")
+    if CAPTIONS in {s.get("side_data_type") for s in frame.get("side_data_list", [])}:
+        warnings.append("closed_captions_left_out")
     return warnings
 
 

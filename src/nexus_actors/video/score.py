@@ -68,7 +68,7 @@ def score_command(film: Film, tools: Tools, *, every: bool = False) -> list[str]
         "metadata=mode=print:file=/dev/stderr"
     )
     skip = [] if every else ["-skip_frame", "nokey"]
-    guard = [part for name, value in film.guard for part in (f"-{name}", value)]
+    guard = [p for name, value in film.guard for p in (f"-{name}", value) if p]
     source = [*skip, *guard, "-i", f"file:{film.small}", "-map", f"0:{film.stream}"]
     command = [str(tools.ffmpeg), *QUIET, *source]
     return [*command, "-vf", filters, "-f", "null", "-"]

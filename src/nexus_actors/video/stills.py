@@ -9,12 +9,11 @@ from typing import Any, Final
 
 from .adapters.mp4 import join
 from .base import Film, ImageEngine, Workbench, image_engines
-from .commands import QUIET
+from .commands import QUIET, input_options
 from .errors import OutputError
 from .models import Plan, Presentation, Thumbnail, VideoRendition
 from .score import choose, look_at
 from .sprites import make_sprites
-from .tools import INPUT_GUARD
 
 
 POSTER: Final = "poster"
@@ -52,7 +51,7 @@ def film_of_source(plan: Plan, source: Path) -> Film:
         # of one frame, there is no rate
         filters=tuple(item for item in plan.pre_filters if item.name != "fps"),
         flatten=plan.flatten,
-        guard=INPUT_GUARD,
+        guard=input_options(plan),
     )
 
 

@@ -49,7 +49,8 @@ def read_video(stream: Json, frame: Json, duration: float) -> VideoStream:
         width=width,
         height=height,
         sar=f"{sar.numerator}:{sar.denominator}",
-        rotation=rotation,
+        rotation=rotation or 0,
+        has_matrix=rotation is not None,
         display_width=shown[0],
         display_height=shown[1],
         orientation=_orientation(*shown),
@@ -91,13 +92,11 @@ def _pixel_aspect(text: str | None) -> Fraction:
     return found if Fraction(1, 4) <= found <= 4 else Fraction(1)  # noqa: PLR2004 - 1/4 to 4
 
 
-def _rotation(stream: Json) -> int:
-    """Return 0, 90, 180 or 270 degrees counter-clockwise; side data wins."""
+def _rotation(stream: Json) -> int | None:
+    """Return 0, 90, 180 or 270 degrees counter-clockwise, if there is a matrix."""
     told = [item.get("rotation") for item in stream.get("side_data_list", [])]
-    tag = number(stream.get("tags", {}).get("rotate"))
     found = [number(value) for value in told if value is not None]
-    degrees = found[0] if found else -tag if tag is not None else 0
-    return round((degrees or 0) / 90) * 90 % 360
+    return round((found[0] or 0) / 90) * 90 % 360 if found else None
 
 
 def _frame_rate(

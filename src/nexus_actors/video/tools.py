@@ -37,6 +37,9 @@ ASK_S: Final = 30
 #: `max_pixels` to refuse it in words.
 MAX_DECODED_PIXELS: Final = 16384 * 8192
 
+#: Options of an input; ``None`` is the value of one that has none.
+InputOptions = tuple[tuple[str, str | None], ...]
+
 #: What stands before every untrusted input of ffmpeg and ffprobe.  Both read equally
 #: far ahead, so that both number the streams alike.
 INPUT_GUARD: Final = (

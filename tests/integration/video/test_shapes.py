@@ -136,6 +136,48 @@ def test_a_turned_picture_is_upright_in_films_and_stills(
         assert all(like(found, wanted) for found, wanted in pairs), colours(file)
 
 
+def test_a_turn_that_the_container_does_not_know_is_none(
+    make: Make, screen: Screen
+) -> None:
+    told = ["-bsf:v", "h264_metadata=display_orientation=insert:rotate=90"]
+    source = make(*quadrants("320x180"), *PLAIN, *told)
+
+    shown = screen(source, thumbnails=True)
+
+    assert shown.video["rotation"] == 0
+    for file in (*shown.mp4s, shown.poster):
+        pairs = zip(colours(file), (RED, GREEN, BLUE, YELLOW), strict=True)
+        assert all(like(found, wanted) for found, wanted in pairs), colours(file)
+    assert "displaymatrix" not in first_frame(shown.mp4s[0])
+    assert shown.picture()["nb_read_frames"] == "10"
+
+
+#: A message of H.264 with one pair of EIA-608's letters, as ffmpeg takes a UUID.
+CAPTIONS = "b5003147-4139-3403-41ff-fc9420ff8080"
+
+
+def test_captions_within_the_picture_are_left_out_and_told(
+    make: Make, screen: Screen
+) -> None:
+    told = ["-bsf:v", f"h264_metadata=sei_user_data={CAPTIONS}+x"]
+    source = make(*quadrants("320x180"), *PLAIN, *told)
+    data, words = source.read_bytes(), bytes.fromhex(CAPTIONS.replace("-", ""))
+    # from "unregistered" to "registered": only the latter may be captions
+    source.write_bytes(data.replace(b"\x05\x12" + words, b"\x04\x12" + words))
+    assert "Closed Captions" in first_frame(source)
+
+    shown = screen(source)
+
+    assert "closed_captions_left_out" in shown.result["warnings"]
+    assert "Closed Captions" not in first_frame(shown.mp4s[0])
+
+
+def first_frame(file: Path) -> str:
+    """Return what ffprobe tells of what is carried beside the first frame."""
+    options = ["-select_streams", "v", "-read_intervals", "%+#1", "-show_frames"]
+    return run(["ffprobe", "-v", "error", *options, str(file)]).decode()
+
+
 def test_pixels_that_are_not_square_become_square(make: Make, screen: Screen) -> None:
     anamorphic = ["-vf", "setsar=4/3", *H264]
     source = make(*quadrants("320x180"), *anamorphic)
@@ -659,6 +701,41 @@ def test_filters_that_fail_later_are_the_sources_fault_and_else_ours(
         screen(source)
 
     assert leftovers(tmp_path) == []
+
+
+KEY = "00112233445566778899aabbccddeeff"
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_what_is_copy_protected_is_told_so(
+    make: Make, screen: Screen, tmp_path: Path, name: str
+) -> None:
+    scheme = ["-encryption_scheme", "cenc-aes-ctr", "-encryption_key", KEY]
+    locked = [*scheme, "-encryption_kid", KEY] if name == "a.mp4" else []
+    source = make(*quadrants("320x180"), *PLAIN, *locked, name=name)
+    if not locked:
+        encrypted(source)
+
+    with pytest.raises(
+        RejectedError, match=r"is copy-protected: .*; upload"
+    ) as refused:
+        screen(source)
+
+    assert refused.value.code == "encrypted"
+    assert leftovers(tmp_path) == []
+
+
+def encrypted(file: Path) -> None:
+    """Say in a Matroska that its picture is encrypted, in place of how it is coded."""
+    data = file.read_bytes()
+    private = data.index(b"\x63\xa2", data.index(b"V_MPEG4/ISO/AVC"))
+    size = data[private + 2] & 0x7F
+    told = b"\x62\x40\x89\x50\x31\x81\x00\x50\x33\x81\x01"
+    told = b"\x6d\x80" + bytes([0x80 | len(told)]) + told
+    told += b"\xec" + bytes([0x80 | (size + 3 - len(told) - 2)])
+    file.write_bytes(
+        data[:private] + told.ljust(size + 3, b"\0") + data[private + 3 + size :]
+    )
 
 
 def test_noise_is_refused(screen: Screen, tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ def test_filters_follow_the_kind_of_source(
     found = [item.name for item in plan(**source).pre_filters]
 
     assert found[: len(names)] == names
-    assert found[-3:] == ["format", "setparams", "setsar"]
+    assert found[-4:] == ["format", "setparams", "setsar", "sidedata"]
     assert ("tonemap" in found) is ("hdr" in source)
 
 

@@ -32,7 +32,8 @@ class VideoStream(Model):
     """The stream that is *the* picture of the file.
 
     ``width`` and ``height`` are as stored; ``display_*`` after rotation and pixel
-    aspect.  ``rotation`` is in degrees, counter-clockwise, one of 0, 90, 180, 270.
+    aspect.  ``rotation`` is in degrees, counter-clockwise, one of 0, 90, 180, 270;
+    ``has_matrix`` tells whether the container has one that turns or mirrors.
     ``fps_q`` is exact, ``fps`` a number for people; ``nominal_fps_q`` is the rate of
     the grid that the frames lie on, some of which may be missing.
     """
@@ -45,6 +46,7 @@ class VideoStream(Model):
     height: int
     sar: str
     rotation: int
+    has_matrix: bool = True
     display_width: int
     display_height: int
     orientation: Literal["landscape", "portrait", "square"]

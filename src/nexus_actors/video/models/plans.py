@@ -167,6 +167,7 @@ class Plan:
         picture: What stills are made of instead of a frame.
         segment_gops: How many groups of pictures make one segment.
         flatten: Whether the picture has transparent parts, to be laid on white.
+        has_matrix: Whether the container has a matrix that turns the picture.
         pre_filters: The filter chain before the first scale (deinterlace, tone
             map or colour).
         tail_frames: How long the last frame may stand, to reach the duration.
@@ -190,6 +191,7 @@ class Plan:
     segment_gops: int
     preset: Preset
     flatten: bool = False
+    has_matrix: bool = True
     pre_filters: tuple[Filter, ...]
     tail_frames: int = 2
     watermark: Watermark | None
