@@ -55,6 +55,15 @@ PLAYLISTS: Final = (
     (re.compile(rb"\[(playlist|Reference)\]", re.IGNORECASE), "a playlist"),
 )
 
+#: How archives begin, and documents.
+PACKED: Final = (
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x1f\x8b\x08", "a gzip archive"),
+    (b"Rar!\x1a\x07", "a RAR archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"%PDF-", "a PDF document"),
+)
+
 #: Bytes that text does not hold.
 BINARY: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
@@ -177,6 +186,11 @@ def _sniff(head: bytes, name: str, *, text: bool) -> None:
             raise SourceError(
                 f"{name} is {what}, which names other files; upload the video itself",
                 code="forbidden_format",
+            )
+    for begin, what in PACKED:
+        if head.startswith(begin):
+            raise SourceError(
+                f"{name} is {what}; upload the video itself", code="not_media"
             )
     if not text and not BINARY.search(head):
         raise SourceError(

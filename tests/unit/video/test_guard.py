@@ -274,6 +274,25 @@ def test_text_is_no_media(text: bytes, tmp_path: Path, folder: Path) -> None:
     assert "upload a media file" in error.message
 
 
+@pytest.mark.parametrize(
+    ("begin", "what"),
+    [
+        (b"PK\x03\x04\x14\0", "a ZIP archive"),
+        (b"\x1f\x8b\x08\0", "a gzip archive"),
+        (b"Rar!\x1a\x07\x01\0", "a RAR archive"),
+        (b"7z\xbc\xaf\x27\x1c\0", "a 7z archive"),
+        (b"%PDF-1.7\n\0", "a PDF document"),
+    ],
+)
+def test_archives_and_documents_are_told_as_such(
+    begin: bytes, what: str, tmp_path: Path, folder: Path
+) -> None:
+    error = refusal(write(tmp_path / "a.mp4", begin + MEDIA), folder)
+
+    assert error.code == "not_media"
+    assert error.message.endswith(f"a.mp4 is {what}; upload the video itself")
+
+
 @pytest.mark.media
 def test_the_shared_media_that_the_guard_must_refuse_are_refused(
     shared_media: Path, folder: Path
