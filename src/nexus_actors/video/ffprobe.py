@@ -33,6 +33,12 @@ OUTSIDE: Final = re.compile(r"\[(\S+) @ [^]]+\] Format not on whitelist")
 LEAST_TAIL_S: Final = 1 / 240
 
 
+#: In a stream whose clock may begin anew, what goes back by more than this, or forward,
+#: in seconds, is such a place: ffmpeg goes on there without a gap.
+LEAST_BACK_S: Final = 0.1
+LEAST_FORWARD_S: Final = 10
+
+
 @dataclass(frozen=True, slots=True)
 class Counted:
     """What reading every packet of a stream has told.
@@ -43,6 +49,7 @@ class Counted:
         bits: The size of them all.
         clean: Whether ffprobe read to the end without complaint.
         key_gap_s: The longest stretch without a key frame, in seconds.
+        parts: How often the clock began; more than once in films that were joined.
     """
 
     seconds: float
@@ -50,6 +57,7 @@ class Counted:
     bits: int
     clean: bool = True
     key_gap_s: float = 0.0
+    parts: int = 1
 
 
 def look(path: Path, tools: Tools, *wanted: str) -> Json:
@@ -77,24 +85,35 @@ def look(path: Path, tools: Tools, *wanted: str) -> Json:
 
 
 def count(
-    path: Path, stream: Json, tools: Tools, check: Callable[[], None] = lambda: None
+    path: Path,
+    stream: Json,
+    tools: Tools,
+    check: Callable[[], None] = lambda: None,
+    *,
+    joined: bool = False,
 ) -> Counted:
     """Read every packet of *stream*; keeps none of them, since there may be millions.
 
-    *check* is called often: it raises if the job must stop.
+    *check* is called often: it raises if the job must stop.  *joined* tells whether the
+    clock of the container may begin anew.
 
     Raises:
         SourceError: The stream has no packets, or cannot be read.
         EncodeError: ffprobe was killed or too slow, which may pass.
     """
-    spans = _Spans()
+    spans = _Spans(joined)
     said = _read_packets(path, stream["index"], tools, spans.add, check)
     if not spans.frames:
         raise SourceError(
             "the video has no frames: it is damaged; upload it again", code="corrupt"
         )
     return Counted(
-        spans.seconds(stream), spans.frames, spans.bits, not said, spans.longest_gap()
+        spans.seconds(stream),
+        spans.frames,
+        spans.bits,
+        not said,
+        spans.longest_gap(),
+        spans.parts,
     )
 
 
@@ -119,6 +138,10 @@ def whole(value: Any) -> int | None:
 class _Spans:
     """The span of time that packets cover, in seconds."""
 
+    joined: bool = False
+    parts: int = 1
+    offset: float = 0.0
+    decoded: float | None = None
     frames: int = 0
     bits: int = 0
     first: float = math.inf
@@ -137,6 +160,9 @@ class _Spans:
         self.bits += 8 * (whole(size) or 0)
         at = number(shown)
         at = number(decoded) if at is None else at
+        if self.joined and at is not None:
+            self._join(number(decoded), number(length) or 0.0)
+            at += self.offset
         if at is not None:
             self.first = min(self.first, at)
         if at is not None and "K" in flags:
@@ -146,6 +172,17 @@ class _Spans:
             self.key = at
         if at is not None and at >= self.last:
             self.last, self.tail = at, number(length) or 0.0
+
+    def _join(self, decoded: float | None, length: float) -> None:
+        """Go on where the last packet has ended if the clock begins anew."""
+        if decoded is None:
+            return
+        if self.decoded is not None:
+            step = decoded + self.offset - self.decoded
+            if not -LEAST_BACK_S <= step <= LEAST_FORWARD_S:
+                self.parts += 1
+                self.offset += length - step
+        self.decoded = decoded + self.offset
 
     def longest_gap(self) -> float:
         key = self.first if self.key is None else self.key

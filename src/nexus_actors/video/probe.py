@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Final, Literal
 
 from .containers import (
@@ -15,7 +16,7 @@ from .containers import (
     overruns,
 )
 from .errors import EncodeError, SourceError
-from .ffprobe import Json, count, look, number, whole
+from .ffprobe import Counted, Json, count, look, number, whole
 from .guard import Source
 from .models import MediaInfo, VideoStream
 from .settings import VideoSettings
@@ -38,6 +39,9 @@ LEAST_BITS_PER_SECOND: Final = 500
 
 #: Containers whose index lists every frame: their word on a length may be taken.
 INDEXED: Final = {"mov", "mp4"}
+
+#: Containers that may be joined end to end, each part with a clock of its own.
+JOINED: Final = {"mpegts", "mpeg"}
 
 #: A length that is off by more than this, as a share, is not one of rounding.
 TOLERANCE: Final = 0.1
@@ -101,7 +105,9 @@ def probe(
     _check_length(length.seconds, settings)  # an absurd one, before packets are read
     # what is cut short is refused now, not when as much of it was encoded
     if length.told_by != "stream" or not indexed or overruns(source.path):
-        length = _count_length(length, picture, source, tools, check)
+        joined = bool(JOINED & set(formats))
+        read = partial(count, source.path, picture, tools, check, joined=joined)
+        length = _count_length(length, picture, read)
         _check_length(length.seconds, settings)
     if picture["codec_name"] in ANIMATIONS and whole(picture.get("nb_frames")) == 1:
         raise _no_video()
@@ -291,21 +297,18 @@ def _told_length(stream: Json, told: Json, source: Source) -> _Length:
     return _Length("packets", 0.0)
 
 
-def _count_length(
-    claim: _Length,
-    stream: Json,
-    source: Source,
-    tools: Tools,
-    check: Callable[[], None],
-) -> _Length:
+def _count_length(claim: _Length, stream: Json, read: Callable[[], Counted]) -> _Length:
     """Read the packets, which are truer than *claim* and all that *stream* says."""
-    counted = count(source.path, stream, tools, check)
+    counted = read()
     rate = Fraction(counted.frames / counted.seconds).limit_denominator(1001)
     said = number(stream.get("avg_frame_rate"))
     if said is None or abs(said - rate) > rate / 100:
         stream["avg_frame_rate"] = str(rate)
     stream["nb_frames"] = counted.frames
     stream["bit_rate"] = round(counted.bits / counted.seconds)
+    if counted.parts > 1:  # then what lies between the first and the last tells nothing
+        stream["r_frame_rate"] = stream["avg_frame_rate"]
+        return _Length("packets", counted.seconds)
     if abs(counted.seconds - claim.seconds) < SAME_S:
         return _Length(claim.told_by, counted.seconds)
     if counted.seconds > (1 - TOLERANCE) * claim.seconds:

@@ -524,6 +524,24 @@ def test_a_transport_stream_that_starts_late_starts_at_zero(
     assert tone_start(shown.mp4s[0]) < 0.05
 
 
+@pytest.mark.parametrize("later", ["0", "500"], ids=["the same", "a later one"])
+def test_transport_streams_that_were_joined_are_one_film(
+    make: Make, screen: Screen, later: str
+) -> None:
+    stream = [*tone(1), *PLAIN, "-c:a", "aac", "-output_ts_offset"]
+    source = make(*quadrants("320x180", 1), *stream, "0", name="a.ts")
+    white = ["-f", "lavfi", "-i", "color=white:size=320x180:rate=25:duration=1"]
+    second = make(*white, *stream, later, name="b.ts")
+    source.write_bytes(source.read_bytes() + second.read_bytes())
+
+    shown = screen(source)
+
+    assert shown.result["duration"] == pytest.approx(2, abs=0.09)
+    assert shown.picture()["r_frame_rate"] == "25/1"
+    assert like(colours(shown.mp4s[0])[0], RED)
+    assert like(colours(shown.mp4s[0], at=1.5)[0], (255, 255, 255))
+
+
 def test_what_is_transparent_is_white(make: Make, screen: Screen) -> None:
     half = "format=rgba,geq=r=200:g=0:b=0:a='255*lt(X,80)',split[a][b]"
     graph = f"{half};[a]palettegen[p];[b][p]paletteuse"
