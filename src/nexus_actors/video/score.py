@@ -22,6 +22,10 @@ ENOUGH: Final = 5
 FRAME: Final = re.compile(r"frame:\d+\s+pts:\S+\s+pts_time:([0-9.]+)")
 VALUE: Final = re.compile(r"lavfi\.(\S+)=(\S+)")
 
+#: The size in which frames are looked at: in their shape, but for the most extreme.
+#: Of a few lines, ffmpeg cannot tell how sharp they are.
+SMALL: Final = r"160:clip(2*round(80*ih/iw)\,16\,640)"
+
 #: A frame of which more than this many per cent is black is no poster.
 BLACK_PERCENT: Final = 90.0
 
@@ -64,7 +68,7 @@ def score_command(film: Film, tools: Tools, *, every: bool = False) -> list[str]
     """
     rate = min(5.0, 100 / film.seconds)
     filters = (f"fps={rate:.4f}," if every else "") + (
-        "scale=160:-2,format=yuv420p,blackframe=amount=0:threshold=32,blurdetect,signalstats,"
+        f"scale={SMALL},format=yuv420p,blackframe=amount=0:threshold=32,blurdetect,signalstats,"
         "metadata=mode=print:file=/dev/stderr"
     )
     skip = [] if every else ["-skip_frame", "nokey"]

@@ -96,6 +96,15 @@ def test_a_picture_keeps_its_shape_and_is_never_larger(
         assert found["nb_read_frames"] == "10"
 
 
+@pytest.mark.parametrize("size", ["3840x20", "2x2160"])
+def test_the_thinnest_picture_has_stills(make: Make, screen: Screen, size: str) -> None:
+    shown = screen(make(*quadrants(size), *PLAIN), thumbnails=True)
+
+    assert "stills_failed" not in shown.result["warnings"]
+    still = streams(shown.poster, "v")[0]
+    assert (still["width"], still["height"]) == shown.sizes[0]
+
+
 def display_matrix(file: Path, numbers: tuple[int, ...]) -> Path:
     """Write *numbers* into the matrix of the picture's track header."""
     data = bytearray(file.read_bytes())
