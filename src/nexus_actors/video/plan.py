@@ -35,7 +35,7 @@ from .watermark import plan_watermark
 
 
 #: Raise it when the same inputs shall make other outputs than before.
-PLANNER: Final = 6
+PLANNER: Final = 7
 
 #: Groups of pictures of two seconds each that make one segment.
 SEGMENT_GOPS: Final = 2
