@@ -99,6 +99,7 @@ def _track(
         segments=segments,
         peak_bitrate=peak,
         average_bitrate=average,
+        priming=init.priming,
         **facts,
     )
 

@@ -52,8 +52,11 @@ SAME_S: Final = 0.05
 #: The profile of Dolby Vision whose picture no other decoder can show.
 DOVI_WITHOUT_BASE: Final = 5
 
-#: So many packets of sound must give one frame of it, or the track is broken.
+#: Of so many packets of sound, this share must give a frame of it, or the track is
+#: broken: of noise, now and then one looks like sound.
 TRIED_PACKETS: Final = 50
+LEAST_HEARD: Final = 0.1
+COUNTED: Final = "stream=nb_read_packets,nb_read_frames"
 
 #: Fewer frames a second than this, in a file of few frames, may be bursts and gaps.
 SLOW_FPS: Final = 10
@@ -229,13 +232,15 @@ def _is_sound(stream: Json, source: Source, tools: Tools) -> bool:
         return False
     interval = f"%+#{TRIED_PACKETS}"
     wanted = ("-select_streams", str(stream["index"]), "-read_intervals", interval)
+    counts = ("-count_packets", "-count_frames", "-show_entries", COUNTED)
     try:
-        found = look(
-            source.path, tools, *wanted, "-show_frames", "-show_entries", "frame=pts"
-        )
+        found = look(source.path, tools, *wanted, *counts)
     except EncodeError:  # not within its time: it may still be good
         return True
-    return bool(found.get("frames"))
+    counted: Json = next(iter(found.get("streams", [])), {})
+    frames = whole(counted.get("nb_read_frames")) or 0
+    packets = whole(counted.get("nb_read_packets")) or 0
+    return frames > LEAST_HEARD * packets
 
 
 def _check_size(stream: Json, settings: VideoSettings) -> None:

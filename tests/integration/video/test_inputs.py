@@ -69,6 +69,8 @@ def environment(
     monkeypatch.setenv("STORAGE_URL", str(tmp_path / "storage"))
     monkeypatch.setenv("TEMP_DIR", str(tmp_path / "tmp"))
     monkeypatch.setenv("FFMPEG_PRESET", "ultrafast")
+    # what is encoded again is the same, by its bytes, with one thread alone
+    monkeypatch.setenv("NEXUS_VIDEO_ENCODER_THREADS", "1")
     monkeypatch.setenv("NEXUS_GUARD_ALLOW", f"127.0.0.1:{site.port}")
     return monkeypatch
 

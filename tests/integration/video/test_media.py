@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,9 @@ DAILY = {
 
 #: Kinds whose frames come at no steady rate, so that more of them are shown.
 UNSTEADY = {"vfr", "gif", "no_duration", "avi", "wmv"}
+
+#: How many samples a second our sound has, and how many one block of AAC.
+SOUND_RATE, BLOCK = 48_000, 1024
 
 #: What the files which must open no connection name.
 LISTENER = b"127.0.0.1:18080"
@@ -227,14 +231,23 @@ def test_of_what_is_refused_nothing_else_is_opened_and_no_picture_is_made(
         script.chmod(0o755)
         monkeypatch.setenv(f"NEXUS_{name.upper()}", str(script))
 
-    for name in (n for n, entry in ENTRIES.items() if entry["kind"] == kind):
+    wrong = [shared_media / n for n in REFUSED if ENTRIES[n]["kind"] == kind]
+    if kind == "unsupported":
+        wrong.append(of_no_codec(shared_media / "plain_name.mp4", tmp_path / "a.mp4"))
+    for file in wrong:
         with pytest.raises(PermanentError):
-            screen(shared_media / name)
+            screen(file)
 
     said = [path.read_text(errors="replace") for path in log.glob("*.log")]
     assert {Path(name).name for text in said for name in OPENED.findall(text)} == files
     # ffmpeg was asked what it can do, and for nothing else
     assert not any("ffmpeg started" in text and " -i " in text for text in said)
+
+
+def of_no_codec(film: Path, target: Path) -> Path:
+    """Give the picture of *film* a name that no ffmpeg has a decoder for."""
+    target.write_bytes(film.read_bytes().replace(b"avc1", b"xyz1"))
+    return target
 
 
 def check_record(record: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -278,8 +291,13 @@ def check_films(shown: Screening, expected: dict[str, Any]) -> None:
         assert float(picture["start_time"]) == 0
         assert bool(sound) is expected["has_audio"]
         for track in sound:
-            assert float(track["duration"]) == pytest.approx(seconds, abs=0.05)
-            assert track["nb_read_frames"] == track["nb_frames"]
+            # it ends in the block of samples in which the picture ends
+            assert -0.001 < float(track["duration"]) - seconds < BLOCK / SOUND_RATE
+            assert float(track["start_time"]) == 0
+            # the first block readies the decoder, and is before 0: all others are heard
+            assert int(track["nb_frames"]) - int(track["nb_read_frames"]) == 1
+            samples = round(seconds * SOUND_RATE)
+            assert int(track["nb_read_frames"]) == ceil(samples / BLOCK)
 
 
 def check_rate(shown: Screening, entry: dict[str, Any]) -> None:

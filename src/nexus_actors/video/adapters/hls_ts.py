@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from nexus_actors.video.base import Packager, Workbench
-from nexus_actors.video.commands import QUIET
 from nexus_actors.video.errors import OutputError
 from nexus_actors.video.models import Presentation, Track
 
 from .hls import start_order
-from .mp4 import join
+from .mp4 import copy_inputs, joined_input
 
 
 FOLDER: Final = "ts"
@@ -38,9 +37,10 @@ class HlsTsPackager(Packager):
         tracks, sound = presentation.by_codec[0], presentation.main_sound
         shutil.rmtree(bench.root / FOLDER, ignore_errors=True)
         with _scratch(bench.root.parent / "ts.tmp") as scratch:
-            sounds = [join(sound, bench.root, scratch / "a.mp4")] if sound else []
+            spoken = scratch / "a.mp4"
+            sounds = [joined_input(sound, bench.root, spoken)] if sound else []
             for track in tracks:
-                inputs = [join(track, bench.root, scratch / "v.mp4"), *sounds]
+                inputs = [joined_input(track, bench.root, scratch / "v.mp4"), *sounds]
                 made += segments_of(track)
                 (bench.root / made[-1]).parent.mkdir(parents=True)
                 bench.run(segment_command(bench, inputs, track, scratch))
@@ -85,14 +85,9 @@ def bitrates(track: Track, root: Path) -> tuple[int, int]:
 
 
 def segment_command(
-    bench: Workbench, inputs: list[Path], track: Track, scratch: Path
+    bench: Workbench, inputs: list[list[str]], track: Track, scratch: Path
 ) -> list[str]:
     """Return the command that copies *inputs* into the segments of *track*."""
-    command = [str(bench.tools.ffmpeg), *QUIET]
-    for path in inputs:
-        command += ["-i", f"file:{path}"]
-    for number in range(len(inputs)):
-        command += ["-map", f"{number}:0"]
     seconds = track.segments[0].duration / track.timescale - SHORTER_S
     options = {
         "c": "copy",
@@ -104,6 +99,7 @@ def segment_command(
         "start_number": "1",
     }
     told = [word for name, value in options.items() for word in (f"-{name}", value)]
+    command = copy_inputs(bench.tools.ffmpeg, inputs)
     return [*command, *told, "-y", f"file:{scratch / 'scratch.m3u8'}"]
 
 

@@ -20,10 +20,10 @@ class Mp4Packager(Packager):
         (bench.root / "mp4").mkdir(parents=True, exist_ok=True)
         sound = presentation.main_sound
         language = sound.language if sound else None
-        sounds = [join(sound, bench.root, scratch / "a.mp4")] if sound else []
+        sounds = [joined_input(sound, bench.root, scratch / "a.mp4")] if sound else []
         made = []
         for track in presentation.progressive:
-            inputs = [join(track, bench.root, scratch / "v.mp4"), *sounds]
+            inputs = [joined_input(track, bench.root, scratch / "v.mp4"), *sounds]
             path = f"mp4/{track.name}.mp4"
             bench.run(
                 remux_command(bench.tools.ffmpeg, inputs, bench.root / path, language)
@@ -46,17 +46,36 @@ def join(track: Track, root: Path, target: Path) -> Path:
     return target
 
 
-def remux_command(
-    ffmpeg: Path, inputs: list[Path], target: Path, language: str | None = None
-) -> list[str]:
-    """Return the command that copies the streams of *inputs* into one MP4."""
+def joined_input(track: Track, root: Path, target: Path) -> list[str]:
+    """Join *track* into *target*; return how ffmpeg reads it, its priming before 0.
+
+    Of fragments, FFmpeg 5 does not see that they begin before 0: it moves them there,
+    and sound would come late by its priming.  So no version is left to find out.
+    """
+    start = []
+    if track.priming:
+        seconds = track.priming / track.timescale
+        start = ["-ignore_editlist", "1", "-itsoffset", f"{-seconds:.6f}"]
+    return [*start, "-i", f"file:{join(track, root, target)}"]
+
+
+def copy_inputs(ffmpeg: Path, inputs: list[list[str]]) -> list[str]:
+    """Return how a command begins that takes the one stream of each of *inputs*."""
     command = [str(ffmpeg), *QUIET]
-    for path in inputs:
-        command += ["-i", f"file:{path}"]
+    for words in inputs:
+        command += words
     for number in range(len(inputs)):
         command += ["-map", f"{number}:0"]
+    return command
+
+
+def remux_command(
+    ffmpeg: Path, inputs: list[list[str]], target: Path, language: str | None = None
+) -> list[str]:
+    """Return the command that copies the streams of *inputs* into one MP4."""
     # the index in front lets a browser start before it has the whole file
     options = ["-c", "copy", "-map_metadata", "-1", "-movflags", "+faststart"]
     for name, value in language_option(language).items():
         options += [f"-{name}", value]
+    command = copy_inputs(ffmpeg, inputs)
     return [*command, *options, "-f", "mp4", "-y", f"file:{target}"]

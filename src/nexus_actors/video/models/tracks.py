@@ -46,6 +46,8 @@ class Track:
         folder: Where its init and segments lie, from the root of the outputs.
         codecs: The RFC 6381 string, built from the sample entry.
         peak_bitrate: Of the worst segment, in bit/s; *average_bitrate* of all.
+        priming: How many ticks of it lie before 0 and are never played: what an audio
+            encoder needs to begin.
     """
 
     kind: Literal["video", "audio"]
@@ -56,6 +58,7 @@ class Track:
     segments: tuple[Segment, ...]
     peak_bitrate: int
     average_bitrate: int
+    priming: int = 0
     width: int = 0
     height: int = 0
     fps: Fraction = Fraction(0)

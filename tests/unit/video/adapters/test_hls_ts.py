@@ -20,6 +20,11 @@ from screening import run
 Film = Callable[[str], tuple[Presentation, Workbench]]
 
 
+#: By how much a sound of ours begins before the picture, in seconds: a block of samples
+#: that readies the decoder.
+PRIMING_S = 1024 / 48_000
+
+
 @pytest.mark.parametrize("name", ["silent", "ntsc"])
 def test_the_transport_streams_are_the_film_cut_as_its_other_segments(
     name: str, film: Film, tools: Tools, tmp_path: Path
@@ -42,6 +47,9 @@ def test_the_transport_streams_are_the_film_cut_as_its_other_segments(
             assert len(kinds) == segment.frames
             assert kinds[0].startswith("I")
         kept = run([*asked, "stream=codec_type,codec_name", str(playlist)]).decode()
+        if name != "silent":
+            ahead = sound_ahead(playlist.parent / names[0], tools)
+            assert ahead == pytest.approx(PRIMING_S, abs=1e-4)
         codecs = {*kept.split()}
         assert codecs == {"h264,video"} | ({"aac,audio"} if name != "silent" else set())
         decode = ["-xerror", "-i", str(playlist), "-f", "null", "-"]
@@ -55,3 +63,15 @@ def test_the_transport_streams_are_the_film_cut_as_its_other_segments(
         for seconds, file in told:
             rate = 8 * (playlist.parent / file).stat().st_size / float(seconds)
             assert rate <= int(peak) or 2 * float(seconds) < longest
+
+
+def sound_ahead(file: Path, tools: Tools) -> float:
+    """Return by how much the sound of *file* begins before its picture, in seconds."""
+    asked = ["-v", "error", "-show_entries", "packet=codec_type,pts_time"]
+    told = run([str(tools.ffprobe), *asked, "-of", "csv=p=0", str(file)]).decode()
+    rows = [line.split(",")[:2] for line in told.splitlines() if line]
+    begins = {
+        kind: min(float(at) for found, at in rows if found == kind)
+        for kind in ("video", "audio")
+    }
+    return begins["video"] - begins["audio"]

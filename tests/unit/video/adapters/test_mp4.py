@@ -13,7 +13,11 @@ import pytest
 from nexus_actors.video.base import Workbench, packagers
 from nexus_actors.video.bmff import boxes
 from nexus_actors.video.models import Presentation
+from screening import tone_start
 
+
+#: How long one block of AAC lasts, in seconds: 1024 samples.
+BLOCK_S = 1024 / 48_000
 
 Film = Callable[[str], tuple[Presentation, Workbench]]
 
@@ -58,6 +62,21 @@ def test_every_rung_has_all_of_its_frames_and_starts_at_zero(
         for stream in found.values():
             assert float(stream["start_time"]) == pytest.approx(0, abs=0.001)
             assert float(stream["duration"]) == pytest.approx(track.duration, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["film", "ntsc"])
+def test_the_sound_is_heard_when_it_was(name: str, film: Film) -> None:
+    presentation, bench, made = package(name, film)
+    (sound,) = presentation.audio
+
+    for path in made:
+        file = bench.root / path
+        # a tone that begins with the picture; by its priming it would be 0.021 s late
+        assert tone_start(file) < 0.005
+        found = streams(file, bench)["audio"]
+        # it ends in the block of samples in which the picture ends
+        assert -0.001 < float(found["duration"]) - sound.duration < BLOCK_S
+        assert int(found["nb_frames"]) == sound.frames
 
 
 def track_has_sound(name: str) -> bool:
