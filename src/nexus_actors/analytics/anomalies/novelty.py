@@ -86,7 +86,7 @@ def score(
     known = np.flatnonzero(~np.isnan(figures))
     if len(known):
         figures, seconds = scaled(figures[known]), seconds[known]
-        ratios = news(np.max(list(measures(seconds, figures)), axis=0))
+        ratios = news(np.stack(measures(seconds, figures)).max(axis=0))
         ratios[:LEARNING] = 0.0
         scores[known] = ratios**2 / (1 + ratios**2)
     return scores
