@@ -149,7 +149,8 @@ def test_a_turn_that_the_container_does_not_know_is_none(
     make: Make, screen: Screen
 ) -> None:
     told = ["-bsf:v", "h264_metadata=display_orientation=insert:rotate=90"]
-    source = make(*quadrants("320x180"), *PLAIN, *told)
+    # a message comes with each parameter set: in a stream, with each key frame
+    source = make(*quadrants("320x180"), *PLAIN, "-g", "1", *told, name="a.ts")
 
     shown = screen(source, thumbnails=True)
 
