@@ -58,7 +58,7 @@ BARE: Final = "bare x264 and one decode"
 SLOWER: Final = "medium"
 LINES = (
     Line(contestant="nexus-actors", peer=PEER, at_most=0.35),
-    Line(contestant="nexus-actors", peer=BARE, at_most=1.15),
+    Line(contestant="nexus-actors", peer=BARE, at_most=1.2),
     Line(
         contestant=f"nexus-actors at {SLOWER}", peer=f"{BARE} at {SLOWER}", at_most=1.10
     ),

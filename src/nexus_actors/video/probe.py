@@ -105,10 +105,11 @@ def probe(
     told = raw["format"]
     indexed = bool(INDEXED & set(formats)) and not fragmented
     length = _told_length(picture, told, source)
-    _check_length(length.seconds, settings)  # an absurd one, before packets are read
+    joined = bool(JOINED & set(formats))
+    if not joined:  # else what lies between two clocks counts as film
+        _check_length(length.seconds, settings)  # before all packets are read
     # what is cut short is refused now, not when as much of it was encoded
     if length.told_by != "stream" or not indexed or overruns(source.path):
-        joined = bool(JOINED & set(formats))
         read = partial(count, source.path, picture, tools, check, joined=joined)
         length = _count_length(length, picture, read)
         _check_length(length.seconds, settings)

@@ -534,15 +534,24 @@ def test_a_transport_stream_that_starts_late_starts_at_zero(
     assert tone_start(shown.mp4s[0]) < 0.05
 
 
-@pytest.mark.parametrize("later", ["0", "500"], ids=["the same", "a later one"])
+#: A packet of a transport stream with nothing in it, as a constant rate needs them.
+NOTHING = b"\x47\x1f\xff\x10" + bytes([0xFF] * 184)
+
+
+@pytest.mark.parametrize(
+    ("later", "nothing"),
+    [("0", 0), ("500", 0), ("90000", 40_000)],
+    ids=["the same", "a later one", "longer than a video may be"],
+)
 def test_transport_streams_that_were_joined_are_one_film(
-    make: Make, screen: Screen, later: str
+    make: Make, screen: Screen, later: str, nothing: int
 ) -> None:
     stream = [*tone(1), *PLAIN, "-c:a", "aac", "-output_ts_offset"]
     source = make(*quadrants("320x180", 1), *stream, "0", name="a.ts")
     white = ["-f", "lavfi", "-i", "color=white:size=320x180:rate=25:duration=1"]
     second = make(*white, *stream, later, name="b.ts")
-    source.write_bytes(source.read_bytes() + second.read_bytes())
+    parts = (source.read_bytes(), nothing * NOTHING, second.read_bytes())
+    source.write_bytes(b"".join(parts))
 
     shown = screen(source)
 
