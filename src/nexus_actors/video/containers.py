@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -30,6 +31,30 @@ ENCRYPTED_MATROSKA: Final = re.compile(
     rb"\x6d\x80.{1,8}?\x62\x40.{1,40}?\x50\x33\x81\x01", re.DOTALL
 )
 MATROSKA: Final = b"\x1a\x45\xdf\xa3"
+
+#: How much of a file holds what AVI, ASF and MXF say of the whole.
+MAX_HEAD: Final = 1 << 16
+
+#: The first keys of an ASF, of its File Properties Object, and of an MXF (SMPTE 377-1).
+ASF: Final = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+ASF_PROPERTIES: Final = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+MXF: Final = bytes.fromhex("060e2b34020501010d01020101")
+
+#: The flag of an ASF whose sizes tell nothing: it was sent while it was made.
+ASF_BROADCAST: Final = 0x01
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What the beginning of a file says of the whole.
+
+    Attributes:
+        size: In bytes; of an MXF, where its last part begins.
+        seconds: How long it plays; 0 where only the streams tell.
+    """
+
+    size: int
+    seconds: float = 0.0
 
 
 def is_encrypted(path: Path) -> bool:
@@ -62,6 +87,44 @@ def overruns(path: Path) -> bool:
     with path.open("rb") as file:
         *_, end = _walk(file)
     return end > path.stat().st_size
+
+
+def promised(path: Path) -> Promise | None:
+    """Return what an AVI, ASF or MXF says of itself; None for other files."""
+    with path.open("rb") as file:
+        head = file.read(MAX_HEAD)
+    try:
+        if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+            return _of_avi(head)
+        if head.startswith(ASF):
+            return _of_asf(head)
+        if head.startswith(MXF):
+            return _of_mxf(head)
+    except (struct.error, ValueError):  # too short, or without what must be there
+        return None
+    return None
+
+
+def _of_avi(head: bytes) -> Promise:
+    (size,) = struct.unpack_from("<I", head, 4)
+    header = head.index(b"avih") + 8
+    microseconds, frames = struct.unpack_from("<I12xI", head, header)
+    return Promise(8 + size, microseconds * frames / 1e6)
+
+
+def _of_asf(head: bytes) -> Promise | None:
+    place = head.index(ASF_PROPERTIES) + 40
+    size, ticks, preroll_ms, flags = struct.unpack_from("<Q16xQ8xQI", head, place)
+    if flags & ASF_BROADCAST:
+        return None
+    return Promise(size, max(0.0, ticks / 1e7 - preroll_ms / 1e3))
+
+
+def _of_mxf(head: bytes) -> Promise:
+    (length,) = struct.unpack_from("B", head, 16)  # BER: or in how many bytes it is
+    place = 17 + (length & 0x7F if length & 0x80 else 0)
+    (footer,) = struct.unpack_from(">24xQ", head, place)
+    return Promise(footer)
 
 
 def container_flags(path: Path) -> tuple[bool | None, bool | None]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 from typing import Final, Literal
 
 from .containers import (
+    Promise,
     container_flags,
     is_animated_webp,
     is_encrypted,
     is_picture,
     overruns,
+    promised,
 )
 from .errors import EncodeError, SourceError
 from .ffprobe import Counted, Json, count, look, number, whole
@@ -88,14 +89,7 @@ def probe(
         SourceError: It is no video that can be processed; says why.
         EncodeError: ffprobe was killed or too slow, which may pass.
     """
-    if is_picture(source.path):
-        raise _no_video()
-    if is_encrypted(source.path):
-        raise SourceError(
-            "the file is copy-protected: its picture or sound is encrypted; upload a "
-            "copy without the protection",
-            code="encrypted",
-        )
+    _check_kind(source)
     raw = look(source.path, tools, "-show_format", "-show_streams", "-show_chapters")
     streams: list[Json] = raw.get("streams", [])
     formats = tuple(raw.get("format", {}).get("format_name", "").split(","))
@@ -103,15 +97,15 @@ def probe(
     _check_size(picture, settings)
     faststart, fragmented = container_flags(source.path)
     told = raw["format"]
-    indexed = bool(INDEXED & set(formats)) and not fragmented
     length = _told_length(picture, told, source)
     joined = bool(JOINED & set(formats))
     if not joined:  # else what lies between two clocks counts as film
         _check_length(length.seconds, settings)  # before all packets are read
+    indexed = bool(INDEXED & set(formats)) and not fragmented
     # what is cut short is refused now, not when as much of it was encoded
     if length.told_by != "stream" or not indexed or overruns(source.path):
-        read = partial(count, source.path, picture, tools, check, joined=joined)
-        length = _count_length(length, picture, read)
+        counted = count(source.path, picture, tools, check, joined=joined)
+        length = _count_length(length, picture, counted, _broken(source))
         _check_length(length.seconds, settings)
     if picture["codec_name"] in ANIMATIONS and whole(picture.get("nb_frames")) == 1:
         raise _no_video()
@@ -138,6 +132,17 @@ def probe(
         class_=_class(video),
         warnings=(*warnings, *_warnings(video, length, frame)),
     )
+
+
+def _check_kind(source: Source) -> None:
+    if is_picture(source.path):
+        raise _no_video()
+    if is_encrypted(source.path):
+        raise SourceError(
+            "the file is copy-protected: its picture or sound is encrypted; upload a "
+            "copy without the protection",
+            code="encrypted",
+        )
 
 
 def _film(
@@ -303,9 +308,16 @@ def _told_length(stream: Json, told: Json, source: Source) -> _Length:
     return _Length("packets", 0.0)
 
 
-def _count_length(claim: _Length, stream: Json, read: Callable[[], Counted]) -> _Length:
-    """Read the packets, which are truer than *claim* and all that *stream* says."""
-    counted = read()
+def _broken(source: Source) -> Promise | None:
+    """Return what the file says of itself if it says that it is larger than it is."""
+    promise = promised(source.path)
+    return promise if promise and promise.size > source.size else None
+
+
+def _count_length(
+    claim: _Length, stream: Json, counted: Counted, broken: Promise | None
+) -> _Length:
+    """Believe the packets, which are truer than *claim* and all that *stream* says."""
     rate = Fraction(counted.frames / counted.seconds).limit_denominator(1001)
     said = number(stream.get("avg_frame_rate"))
     if said is None or abs(said - rate) > rate / 100:
@@ -315,18 +327,20 @@ def _count_length(claim: _Length, stream: Json, read: Callable[[], Counted]) -> 
     if counted.parts > 1:  # then what lies between the first and the last tells nothing
         stream["r_frame_rate"] = stream["avg_frame_rate"]
         return _Length("packets", counted.seconds)
-    if abs(counted.seconds - claim.seconds) < SAME_S:
+    said_s = max(claim.seconds, broken.seconds) if broken else claim.seconds
+    if abs(counted.seconds - said_s) < SAME_S:
         return _Length(claim.told_by, counted.seconds)
-    if counted.seconds > (1 - TOLERANCE) * claim.seconds:
-        lost = not counted.clean and counted.seconds < claim.seconds
-        return _Length("packets", counted.seconds, claim.seconds if lost else None)
-    if not counted.clean:  # cut off; a file whose header only lies is whole
+    is_whole = counted.clean and not broken
+    if counted.seconds > (1 - TOLERANCE) * said_s:
+        lost = not is_whole and counted.seconds < said_s
+        return _Length("packets", counted.seconds, said_s if lost else None)
+    if not is_whole:  # cut off; a file whose header only lies is whole
         raise SourceError(
-            f"the video is cut short: it says {claim.seconds:.2f} s, but only "
+            f"the video is cut short: it says {said_s:.2f} s, but only "
             f"{counted.seconds:.2f} s are there; upload it again",
             code="truncated",
         )
-    return _Length("packets", counted.seconds, promised=claim.seconds)
+    return _Length("packets", counted.seconds, promised=said_s)
 
 
 def _is_plausible(stream: Json, seconds: float, size: int) -> bool:

@@ -610,6 +610,30 @@ def test_a_recording_of_a_browser_has_no_duration_and_needs_none(
     assert float(shown.sound()["duration"]) == pytest.approx(1.2, abs=0.05)
 
 
+#: What a file of each kind is made with.
+KINDS = {
+    "a.mkv": H264,
+    "a.mp4": [*H264, "-movflags", "+faststart"],
+    "a.avi": ["-c:v", "mpeg4"],
+    "a.wmv": ["-c:v", "wmv2"],
+    "a.mxf": ["-c:v", "mpeg2video"],
+}
+
+
+@pytest.mark.parametrize("size", [1000, 1 << 31], ids=["too little", "too much"])
+def test_a_whole_file_that_lies_about_its_size_is_taken(
+    make: Make, screen: Screen, size: int
+) -> None:
+    source = make(*quadrants("320x180", 1.2), *KINDS["a.avi"], name="a.avi")
+    data = source.read_bytes()
+    source.write_bytes(data[:4] + struct.pack("<I", size) + data[8:])
+
+    shown = screen(source)
+
+    assert shown.picture()["nb_read_frames"] == "30"
+    assert "shorter_than_header" not in shown.result["warnings"]
+
+
 @pytest.mark.parametrize("told", [0.4, 60.0], ids=["too little", "too much"])
 def test_a_header_that_lies_about_the_length_is_not_believed(
     make: Make, screen: Screen, told: float
@@ -626,13 +650,12 @@ def test_a_header_that_lies_about_the_length_is_not_believed(
     assert ("shorter_than_header" in shown.result["warnings"]) is (told > 1)
 
 
-@pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
+@pytest.mark.parametrize("name", list(KINDS))
 def test_a_file_that_is_cut_off_is_refused(
     make: Make, screen: Screen, tmp_path: Path, name: str
 ) -> None:
-    front = ["-g", "10", "-movflags", "+faststart"] if name == "a.mp4" else ["-g", "10"]
     moving = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=2"]
-    source = make(*moving, *H264, *front, name=name)
+    source = make(*moving, *KINDS[name], "-g", "10", name=name)
     whole = source.read_bytes()
     source.write_bytes(whole[: len(whole) // 2])
 

@@ -1,4 +1,4 @@
-"""The top-level boxes of an MP4 tell how it can be streamed."""
+"""The beginning of a file tells what it is, how it can be streamed, how long it is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from nexus_actors.video.containers import container_flags, is_picture, overruns
+from nexus_actors.video.containers import (
+    Promise,
+    container_flags,
+    is_picture,
+    overruns,
+    promised,
+)
 
 
 def box(kind: str, content: bytes = b"") -> bytes:
@@ -75,3 +81,41 @@ def test_a_picture_of_a_phone_is_told_by_its_brand(
     (tmp_path / "in").write_bytes(box("ftyp", brand.encode()) + MDAT)
 
     assert is_picture(tmp_path / "in") is told
+
+
+AVI = struct.pack(
+    "<4sI4s4sI4s4sI", b"RIFF", 5000, b"AVI ", b"LIST", 0, b"hdrl", b"avih", 56
+)
+RATE = struct.pack("<I12xI36x", 40_000, 300)
+ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c") + struct.pack("<QI2x", 0, 1)
+FACTS = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365") + struct.pack("<Q16x", 104)
+MXF = bytes.fromhex("060e2b34020501010d01020101020400")
+PARTS = struct.pack(">24xQ", 9000)
+
+
+def facts(flags: int) -> bytes:
+    return struct.pack("<Q16xQ8xQI", 7000, 130_000_000, 3000, flags)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (AVI + RATE, Promise(5008, 12.0)),
+        (AVI, None),
+        (b"RIFF" + struct.pack("<I", 40) + b"WAVEfmt ", None),
+        (ASF + FACTS + facts(flags=2), Promise(7000, 10.0)),
+        (ASF + FACTS + facts(flags=3), None),
+        (ASF, None),
+        (MXF + b"\x83\0\0\x20" + PARTS, Promise(9000)),
+        (MXF + b"\x20" + PARTS, Promise(9000)),
+        (MXF, None),
+        (FTYP + MOOV, None),
+        (b"", None),
+    ],
+)
+def test_older_containers_say_how_much_they_hold(
+    tmp_path: Path, content: bytes, told: Promise | None
+) -> None:
+    (tmp_path / "in").write_bytes(content)
+
+    assert promised(tmp_path / "in") == told
