@@ -155,7 +155,7 @@ class Reader:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=60,
             check=False,
         )
         said = f"line {line}: {command}\n{done.stdout}{done.stderr}"
